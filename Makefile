@@ -1,0 +1,55 @@
+# Everything a developer or a first-time user runs. `make help` explains itself.
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+# The newest interpreter that is new enough; PYTHON=/path overrides.
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
+
+.PHONY: help run drill test lint docs lock clean check-python
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+check-python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+
+$(VENV)/.run: requirements/run.lock pyproject.toml | check-python
+	@echo "Setting up $(VENV) with $(PYTHON) (once; a minute or two) …"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install $(PIP_FLAGS) -r requirements/run.lock
+	@echo '$(CURDIR)' > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/replguard-here.pth"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	@echo "Adding the test tools to $(VENV) …"
+	@$(PY) -m pip install $(PIP_FLAGS) -r requirements/dev.lock
+	@touch $@
+
+run: $(VENV)/.run ## set everything up and run the daemon here, state and logs under ./var
+	@$(PY) -m replguard run -c docs/examples/here.yaml
+
+drill: $(VENV)/.run ## harmless replication on dummy weights: what fires, and how fast
+	@$(PY) -m replguard drill --all
+
+test: $(VENV)/.dev ## set everything up and run every test
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) tools/house.py
+
+docs: $(VENV)/.dev ## build the documentation, warnings are errors
+	@$(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+lock: ## write the lock files anew (needs uv on PATH)
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
+
+clean: ## remove what make made
+	rm -rf $(VENV) var docs/_build

@@ -1,0 +1,14 @@
+"""The only place that asks what time it is; everything else takes time from events."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the wall-clock time in UTC, to the microsecond."""
+    return datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Return seconds on a clock that no one can set."""
+    return time.monotonic()

@@ -1,0 +1,12 @@
+"""Device memory that a process holds."""
+
+import msgspec
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``memory_bytes`` is what this process holds on the device; None when the driver does not say."""
+
+    id: str | None = None
+    name: str | None = None
+    driver: str | None = None
+    memory_bytes: int | None = None

@@ -1,0 +1,25 @@
+"""What provenance asks the sensors to watch from now on: the arrow back."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Hint(msgspec.Struct, frozen=True, kw_only=True):
+    """Watch (or, with ``drop``, stop watching) one thing.
+
+    ``inode``: a protected file or a copy of one, by ``device`` and ``inode``, last seen at ``path``.
+    ``endpoint``: an inference endpoint, by ``ip`` (None: any local address) and ``port``.
+    ``process``: a member of a serving instance or an agent, by ``pid`` and ``entity_id``.
+    """
+
+    kind: Literal["inode", "endpoint", "process"]
+    drop: bool = False
+    path: str | None = None
+    device: int | None = None
+    inode: int | None = None
+    size: int | None = None
+    ip: str | None = None
+    port: int | None = None
+    pid: int | None = None
+    entity_id: str | None = None

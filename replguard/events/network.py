@@ -1,0 +1,21 @@
+"""Sockets, as ECS names their parts."""
+
+import msgspec
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One end of a connection, or a listener. ``path`` instead of ip and port for a Unix socket."""
+
+    ip: str | None = None
+    port: int | None = None
+    domain: str | None = None
+    path: str | None = None
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``transport`` is tcp, udp or unix; ``initiated`` is true when the process opened the connection."""
+
+    transport: str | None = None
+    initiated: bool | None = None
+    bytes: int | None = None
+    inode: int | None = None

@@ -1,0 +1,52 @@
+"""A process, as ECS names its parts. Unknown is None: pid 0 and uid 0 are real."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The parent at the time of the event. ``entity_id`` survives its exit and the reuse of its pid."""
+
+    pid: int | None = None
+    entity_id: str | None = None
+    executable: str | None = None
+    command_line: str | None = None
+    name: str | None = None
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One process (thread group).
+
+    ``executable`` is the resolved path of the image, ``invoked`` the path that was asked for (on Debian ``/bin/sh``
+    where the image is ``/usr/bin/dash``). ``args`` is argv; ``command_line`` joins it with blanks, undecodable
+    bytes kept as backslash escapes. ``args_truncated`` says that a source capped argv. ``cgroup`` is the path of
+    its control group, ``invocation_id`` systemd's id of this run of its unit, ``tty`` the device number of its terminal;
+    ``interactive`` says that it is in the foreground of one.
+    """
+
+    pid: int | None = None
+    entity_id: str | None = None
+    start: datetime | None = None
+    executable: str | None = None
+    invoked: str | None = None
+    name: str | None = None
+    args: tuple[str, ...] = ()
+    args_truncated: bool = False
+    command_line: str | None = None
+    working_directory: str | None = None
+    interactive: bool | None = None
+    tty: int | None = None
+    session_id: int | None = None
+    cgroup: str | None = None
+    invocation_id: str | None = None
+    exit_code: int | None = None
+    parent: Parent | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who the process runs as. ``audit`` is the login uid: who logged in, kept through sudo and setsid."""
+
+    id: int | None = None
+    name: str | None = None
+    audit: int | None = None

@@ -1,0 +1,1 @@
+"""The event log: JSON Lines in numbered segments, compressed when closed, capped by size and age."""

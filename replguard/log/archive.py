@@ -1,0 +1,100 @@
+"""What becomes of closed segments: compressed in the background, the oldest removed beyond the limits."""
+
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from pathlib import Path
+
+import structlog
+import zstandard
+
+from replguard.config import Stream
+from replguard.log import names
+
+LEVEL = 3
+"""zstd level: 300 MB/s on one core, and JSON events shrink to about a fifteenth."""
+_PART = ".part"
+_log = structlog.get_logger(__name__)
+
+
+class Archive:
+    """Compresses and caps one stream of a folder in a thread of its own.
+
+    It loses a segment only by the limits; on disk trouble the plain segment stays and is tried again at the next
+    rotation. ``room`` bytes are left for the open segment.
+    """
+
+    def __init__(self, folder: Path, stream: str, limits: Stream, room: int) -> None:
+        self._folder, self._stream, self._limits, self._room = folder, stream, limits, room
+        self._work: queue.SimpleQueue[tuple[int, float] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.removed = 0
+
+    def tidy(self, open_number: int, now: float) -> None:
+        """Compress and cap all segments below ``open_number``, soon. ``now`` is the time in Unix seconds."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"archive-{self._stream}", daemon=True)
+            self._thread.start()
+        self._work.put((open_number, now))
+
+    def stop(self, timeout: float) -> None:
+        """End the thread after the work that is under way."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join(timeout)
+            self._thread = None
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                self.run_once(*work)
+            except OSError as error:
+                _log.warning("log segments not tidied", stream=self._stream, reason=error.strerror)
+
+    def run_once(self, open_number: int, now: float) -> None:
+        """Do now what ``tidy`` does soon. Raises OSError when the folder cannot be listed."""
+        for leftover in self._folder.glob(f"{self._stream}-*{names.ZSTD}{_PART}"):
+            leftover.unlink(missing_ok=True)
+        closed = [s for s in names.segments(self._folder, self._stream) if s.number < open_number]
+        for segment in closed:
+            if not segment.packed:
+                try:
+                    compress(segment.path)
+                except OSError as error:
+                    _log.warning("log segment not compressed", segment=segment.path.name, reason=error.strerror)
+        self._cap(open_number, now)
+
+    def _cap(self, open_number: int, now: float) -> None:
+        total = self._room
+        for segment in reversed(names.segments(self._folder, self._stream)):
+            if segment.number >= open_number:
+                continue
+            status = segment.path.stat()
+            total += status.st_size
+            if total > self._limits.max_size or now - status.st_mtime > self._limits.max_age:
+                segment.path.unlink(missing_ok=True)
+                self.removed += 1
+
+
+def compress(path: Path) -> None:
+    """Replace a closed segment by its zstd form, keeping time and rights. Raises OSError; the segment then stays."""
+    target = path.with_name(path.name + names.ZSTD)
+    part = target.with_name(target.name + _PART)
+    try:
+        status = path.stat()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with path.open("rb") as source, contextlib.ExitStack() as stack:
+            fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)  # another process may still write it
+            sink = stack.enter_context(os.fdopen(os.open(part, flags, status.st_mode & 0o777), "wb"))
+            zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).copy_stream(source, sink, size=status.st_size)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+        part.replace(target)
+    except (OSError, zstandard.ZstdError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise error if isinstance(error, OSError) else OSError(0, str(error)) from error
+    path.unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""Reads the log back: records in the order of writing, and what is damaged as values with file and line."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import zstandard
+
+from replguard.events import wire
+from replguard.events.event import Event
+from replguard.log import names
+
+MAX_LINE = 4 * 2**20
+"""Bytes of the longest line that is read: 128 KiB of arguments, each byte escaped, several times over."""
+CHUNK = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a segment: where it stands (line 1-based) and its bytes, without the newline."""
+
+    path: Path
+    line: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that could not be read, and where."""
+
+    path: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        """Render as ``path:line: text``."""
+        return f"{self.path}:{self.line}: {self.text}" if self.line else f"{self.path}: {self.text}"
+
+
+def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fault]:
+    """Yield the records of files and of the segments of ``stream`` in folders, headers left out.
+
+    Files may be compressed, and need no header. The last line of a file may be torn: it is yielded too.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _folder(path, stream)
+        else:
+            yield from _file(path)
+
+
+def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault]:
+    """Yield the events of ``records``, decoded strictly."""
+    for record in records(paths, stream):
+        if isinstance(record, Fault):
+            yield record
+            continue
+        try:
+            yield wire.event(record.data)
+        except ValueError as error:
+            yield Fault(record.path, record.line, f"not an event: {error}")
+
+
+def _folder(folder: Path, stream: str) -> Iterator[Record | Fault]:
+    try:
+        found = {segment.number: segment for segment in names.segments(folder, stream)}
+    except OSError as error:
+        yield Fault(folder, 0, f"cannot be read: {error.strerror}")
+        return
+    if not found:
+        yield Fault(folder, 0, f"holds no {stream} segment")
+    before: int | None = None
+    for number, segment in sorted(found.items()):
+        if before is not None and number != before + 1:
+            yield Fault(folder, 0, f"{stream} segments {before + 1} to {number - 1} are missing")
+        before = number
+        packed = segment.path.with_name(segment.path.name + names.ZSTD)
+        yield from _file(segment.path if segment.packed or not packed.exists() else packed)
+
+
+def _file(path: Path) -> Iterator[Record | Fault]:
+    number = 0
+    try:
+        with path.open("rb") as file:
+            chunks = _unpacked(file) if path.suffix == names.ZSTD else iter(lambda: file.read(CHUNK), b"")
+            for number, line, whole in _lines(chunks):
+                if not whole:
+                    yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
+                elif line and not (number == 1 and _is_header(line)):
+                    yield Record(path, number, line)
+    except OSError as error:
+        yield Fault(path, number, f"cannot be read: {error.strerror}")
+    except (zstandard.ZstdError, EOFError) as error:
+        yield Fault(path, number, f"damaged: {error}")
+
+
+def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the content of a zstd file in bounded chunks; the library itself takes a cut-off file for a whole one."""
+    expected = zstandard.get_frame_parameters(file.read(18)).content_size
+    file.seek(0)
+    got = 0
+    with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as reader:
+        while chunk := reader.read(CHUNK):
+            got += len(chunk)
+            yield chunk
+    if expected not in (zstandard.CONTENTSIZE_UNKNOWN, got):
+        raise EOFError(f"ends after {got} of {expected} bytes")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield number, content and whether it is whole; memory stays bounded whatever the file holds."""
+    number, rest, skipping = 1, b"", False
+    for chunk in chunks:
+        *whole, tail = chunk.split(b"\n")
+        for part in whole:
+            line = rest + part
+            ok = not skipping and len(line) <= MAX_LINE
+            yield number, line if ok else b"", ok
+            number, rest, skipping = number + 1, b"", False
+        rest += tail
+        if len(rest) > MAX_LINE:
+            rest, skipping = b"", True
+    if rest or skipping:
+        yield number, rest, not skipping
+
+
+def _is_header(line: bytes) -> bool:
+    try:
+        return msgspec.json.decode(line, type=names.Header).log == "replguard"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -1,0 +1,211 @@
+"""Writes one stream of the log; trouble with the disk is counted and told, and never reaches who writes."""
+
+import contextlib
+import fcntl
+import os
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from replguard.config import Stream
+from replguard.events import wire
+from replguard.events.health import Health
+from replguard.log import names
+from replguard.log.archive import Archive
+
+SEGMENT = 64 * 2**20
+"""Bytes of a segment at most; a sixteenth of the stream's limit where that is less, so that capping is fine-grained."""
+PERIOD = timedelta(hours=1)
+"""A segment is closed after this time, so that what is quiet is compressed and sealed too."""
+BACKLOG = 8 * 2**20
+"""Bytes kept in memory while the disk is in trouble: some minutes of an ordinary host."""
+FLUSH = 256 * 2**10
+"""Bytes of a buffered stream that are written before the next tick comes."""
+
+Report = Callable[[Health], None]
+
+
+class Writer:
+    """One stream, written from one thread.
+
+    ``buffered`` records reach the disk at the next tick, the others at once. ``dropped`` counts lost records by reason
+    (``backlog``: the disk was in trouble for too long; ``encoding``). ``report`` is told when trouble begins and ends.
+    """
+
+    def __init__(
+        self, folder: Path, stream: str, limits: Stream, *, boot_id: str, buffered: bool, report: Report
+    ) -> None:
+        self._folder, self._stream, self._boot, self._buffered = folder, stream, boot_id, buffered
+        self._report_to = report
+        self._limit = max(4096, min(SEGMENT, limits.max_size // 16))
+        self._archive = Archive(folder, stream, limits, self._limit)
+        self._pending: deque[bytes] = deque()
+        self._pending_bytes = 0
+        self._fd: int | None = None
+        self._number = self._next = 0
+        self._good = self._head = 0
+        self._identity = (0, 0)
+        self._opened: datetime | None = None
+        self._trouble: str | None = None
+        self._lost = 0
+        self._path = folder
+        self.written = 0
+        self.dropped: Counter[str] = Counter()
+
+    @property
+    def path(self) -> Path:
+        """The open segment (the folder before the first record)."""
+        return self._path
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written at the moment, or None."""
+        return self._trouble
+
+    def write(self, record: Any, now: datetime) -> None:
+        """Append a record. ``now`` is the time of feeding; it decides on rotation. Never raises for disk or content."""
+        try:
+            line = wire.encode(record) + b"\n"
+        except (ValueError, TypeError, RecursionError):
+            self._drop("encoding")
+            return
+        self._pending.append(line)
+        self._pending_bytes += len(line)
+        if self._trouble is None and (not self._buffered or self._pending_bytes >= FLUSH):
+            self.flush(now)
+        while self._pending_bytes > BACKLOG:
+            self._pending_bytes -= len(self._pending.popleft())
+            self._drop("backlog")
+
+    def tick(self, now: datetime) -> None:
+        """Once a second: write what is buffered, notice that a segment was taken away, rotate, try again."""
+        if self._fd is not None and not self._in_place():
+            self._close()
+            self._fail("the open segment was removed or replaced")
+        if self._fd is not None and self._opened is not None and now - self._opened >= PERIOD:
+            self.rotate(now)
+        self.flush(now)
+
+    def flush(self, now: datetime) -> None:
+        """Write what is pending."""
+        if not self._pending and self._trouble is None:
+            return
+        try:
+            self._write_out(now)
+        except OSError as error:
+            self._close()
+            self._fail(f"{self._folder}: {error.strerror or error}")
+        else:
+            self._recover()
+
+    def rotate(self, now: datetime) -> None:
+        """Close the segment; the next record opens a new one."""
+        self._close()
+        self._archive.tidy(self._number + 1, now.timestamp())
+
+    def close(self, timeout: float = 10.0, now: datetime | None = None) -> None:
+        """Write what is pending and end, waiting at most ``timeout`` seconds for a compression that is under way."""
+        if now is not None:
+            self.flush(now)
+        self._close()
+        self._archive.stop(timeout)
+
+    def _write_out(self, now: datetime) -> None:
+        while self._pending or (self._trouble is not None and self._fd is None):
+            if self._fd is None:
+                self._open(now)
+            batch = self._take()
+            try:
+                self._append(b"".join(batch))
+            except OSError:
+                self._pending.extendleft(reversed(batch))
+                self._pending_bytes += sum(map(len, batch))
+                raise
+            self._number = self._next
+            self.written += len(batch)
+            if self._good >= self._limit:
+                self.rotate(now)
+
+    def _take(self) -> list[bytes]:
+        batch: list[bytes] = []
+        size = 0
+        while self._pending and size < min(FLUSH, self._limit - self._good):
+            batch.append(self._pending.popleft())
+            size += len(batch[-1])
+        self._pending_bytes -= size
+        return batch
+
+    def _append(self, data: bytes) -> None:
+        fd = self._fd
+        if fd is None:
+            raise OSError(0, "no open segment")
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError:
+            # Nothing may stand after half a record: cut it off, and go on in a new segment. One that holds no record
+            # is removed, or a full disk would fill with them.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, self._good)
+                if self._good <= self._head:
+                    self._path.unlink()
+            raise
+        self._good += len(data)
+
+    def _open(self, now: datetime) -> None:
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        last = max((s.number for s in names.segments(self._folder, self._stream)), default=0)
+        number = max(last, self._number) + 1
+        self._path = path = self._folder / names.name(self._stream, number)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o640)
+        fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an archive of another process leaves it alone
+        self._good = self._head = 0
+        self._append(msgspec.json.encode(names.Header(stream=self._stream, segment=number, boot_id=self._boot)) + b"\n")
+        self._head = self._good
+        status = os.fstat(self._fd)
+        self._identity = (status.st_dev, status.st_ino)
+        first = self._number == 0
+        self._next, self._opened = number, now
+        if first and last:
+            self._archive.tidy(number, now.timestamp())
+
+    def _in_place(self) -> bool:
+        try:
+            status = self._path.lstat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = None
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] += 1
+        self._lost += 1
+
+    def _fail(self, reason: str) -> None:
+        if self._trouble is None:
+            self._report("failed", reason)
+        self._trouble = reason
+
+    def _recover(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            self._report("recovered", None)
+
+    def _report(self, state: Any, reason: str | None) -> None:
+        lost, self._lost = self._lost or None, 0
+        self._report_to(
+            Health(
+                component=f"log.{self._stream}", state=state, reason=reason, stage="log" if lost else None, lost=lost
+            )
+        )

@@ -1,0 +1,112 @@
+import os
+from datetime import UTC, datetime
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replguard.events import wire
+from replguard.events.event import Event, Meta
+from replguard.log import reader
+from replguard.log.names import Header
+from replguard.log.reader import Fault, Record
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def line(number):
+    return (
+        wire.encode(Event(timestamp=NOW, event=Meta(action="file_create", id=f"b-{number}", sequence=number))) + b"\n"
+    )
+
+
+def header(number):
+    return wire.encode(Header(stream="raw", segment=number, boot_id="b")) + b"\n"
+
+
+def read(*paths):
+    return [i.event.sequence if isinstance(i, Event) else str(i) for i in reader.events(paths)]
+
+
+def test_folder_in_order_compressed_or_not(tmp_path):
+    """Segments follow one another by number; headers are no records."""
+    (tmp_path / "raw-000002.jsonl").write_bytes(header(2) + line(3))
+    (tmp_path / "raw-000001.jsonl.zst").write_bytes(zstandard.compress(header(1) + line(1) + line(2)))
+    (tmp_path / "evidence-000001.jsonl").write_bytes(line(99))
+    assert read(tmp_path) == [1, 2, 3]
+
+
+def test_a_segment_in_both_forms_counts_once(tmp_path):
+    """After a crash between compressing and removing, the segment is read once."""
+    (tmp_path / "raw-000001.jsonl").write_bytes(header(1) + line(1))
+    (tmp_path / "raw-000001.jsonl.zst").write_bytes(zstandard.compress(header(1) + line(1)))
+    assert read(tmp_path) == [1]
+
+
+def test_missing_segments_are_a_fault(tmp_path):
+    """A hole in the numbers is told, and reading goes on."""
+    (tmp_path / "raw-000003.jsonl").write_bytes(line(1))
+    (tmp_path / "raw-000006.jsonl").write_bytes(line(2))
+    assert read(tmp_path) == [1, f"{tmp_path}: raw segments 4 to 5 are missing", 2]
+
+
+def test_files_need_no_header_nor_last_newline(tmp_path):
+    """A file that a person wrote is read as it is."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line(1) + b"\n" + line(2).rstrip())
+    assert read(path) == [1, 2]
+
+
+def test_damage_is_a_value_with_its_place(tmp_path):
+    """Broken lines and a torn end are faults with file and line; what is whole is read."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line(1) + b"garbage\n" + line(2) + line(3)[:20])
+    first, broken, second, torn = read(path)
+    assert (first, second) == (1, 2)
+    assert broken.startswith(f"{path}:2: not an event:")
+    assert torn.startswith(f"{path}:4: not an event:")
+
+
+def test_damaged_compression_is_a_fault(tmp_path):
+    """A truncated or garbled segment gives what can be had, then a fault."""
+    data = zstandard.compress(header(1) + b"".join(line(n) for n in range(2000)))
+    (tmp_path / "raw-000001.jsonl.zst").write_bytes(data[: len(data) // 2])
+    (tmp_path / "raw-000002.jsonl.zst").write_bytes(b"not zstd")
+    items = list(reader.events([tmp_path]))
+    faults = [item for item in items if isinstance(item, Fault)]
+    assert {fault.path.name for fault in faults} == {"raw-000001.jsonl.zst", "raw-000002.jsonl.zst"}
+
+
+def test_absent_and_empty(tmp_path):
+    """What is not there is a fault too."""
+    assert read(tmp_path / "none.jsonl")[0].endswith("No such file or directory")
+    assert read(tmp_path) == [f"{tmp_path}: holds no raw segment"]
+
+
+def test_an_endless_line_stays_bounded(tmp_path, monkeypatch):
+    """A line longer than the limit is skipped as a fault, and the next is read."""
+    monkeypatch.setattr(reader, "MAX_LINE", 1000)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"x" * 2_000_000 + b"\n" + line(1) + b"y" * 1_000_000)
+    assert read(path) == [
+        f"{path}:1: the line is longer than 1000 bytes",
+        1,
+        f"{path}:3: the line is longer than 1000 bytes",
+    ]
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_never_raise(data):
+    """Any bytes give lines whose joining is the input."""
+    lines = [part for _, part, _ in reader._lines([data[i : i + 7] for i in range(0, len(data), 7)])]
+    assert b"\n".join(lines) == data.removesuffix(b"\n") or not data.strip(b"\n")
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_random_files_give_faults_only(tmp_path, suffix):
+    """A file of noise is faults or records, and ends."""
+    path = tmp_path / f"noise.jsonl{suffix}"
+    path.write_bytes(os.urandom(100_000))
+    assert all(isinstance(item, Fault | Record) for item in reader.records([path]))
+    assert all(isinstance(item, Fault) for item in reader.events([path]))

@@ -1,0 +1,221 @@
+import errno
+import json
+import os
+import resource
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from replguard.config import Stream
+from replguard.events.event import Event, Meta
+from replguard.events.file import File
+from replguard.log import reader
+from replguard.log.segments import BACKLOG, Writer
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def event(number, path="/x"):
+    return Event(
+        timestamp=NOW, event=Meta(action="file_create", id=f"b-{number}", sequence=number), file=File(path=path)
+    )
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return a function that makes a writer in tmp_path/log, with the list of its health reports."""
+    made = []
+
+    def build(limits=None, *, buffered=False):
+        reports = []
+        writer = Writer(
+            tmp_path / "log", "raw", limits or Stream(), boot_id="boot", buffered=buffered, report=reports.append
+        )
+        made.append(writer)
+        return writer, reports
+
+    yield build
+    for writer in made:
+        writer.close()
+
+
+def numbers(folder):
+    return [
+        item.event.sequence if isinstance(item, Event) else str(item) for item in reader.events([Path(folder) / "log"])
+    ]
+
+
+def test_unbuffered_records_are_on_disk_at_once(make, tmp_path):
+    """The header is first, then a line for each record, readable before the writer closes."""
+    writer, _ = make()
+    writer.write(event(1), NOW)
+    header, line = writer.path.read_text().splitlines()
+    assert json.loads(header) == {
+        "log": "replguard",
+        "schema": 1,
+        "stream": "raw",
+        "segment": 1,
+        "boot_id": "boot",
+        "prev": None,
+    }
+    assert json.loads(line)["event"]["sequence"] == 1
+    assert writer.written == 1
+    assert writer.path.stat().st_mode & 0o007 == 0
+
+
+def test_buffered_records_wait_for_the_tick(make, tmp_path):
+    """A buffered stream writes at the tick, or when its buffer is full."""
+    writer, _ = make(buffered=True)
+    writer.write(event(1), NOW)
+    assert not (tmp_path / "log").exists()
+    writer.tick(NOW)
+    assert numbers(tmp_path) == [1]
+    writer.write(event(2, "/" + "x" * 300_000), NOW)
+    assert numbers(tmp_path) == [1, 2]
+
+
+def test_rotation_by_size_and_cap(make, tmp_path):
+    """Full segments are compressed, the oldest removed, and the rest reads in order."""
+    writer, _ = make(Stream(max_size=16 * 4096))
+    for number in range(3000):
+        writer.write(event(number, "/" + os.urandom(40).hex()), NOW)
+    writer.close()
+    found = numbers(tmp_path)
+    assert found == list(range(found[0], 3000))
+    assert found[0] > 0
+    assert sum(path.stat().st_size for path in (tmp_path / "log").iterdir()) <= 16 * 4096
+
+
+def test_rotation_by_time(make, tmp_path):
+    """An hour after its opening a segment is closed; nothing is opened while nothing comes."""
+    writer, _ = make()
+    writer.write(event(1), NOW)
+    writer.tick(NOW + timedelta(minutes=61))
+    writer.tick(NOW + timedelta(minutes=62))
+    writer.write(event(2), NOW + timedelta(hours=3))
+    writer.close()
+    assert sorted(p.name for p in (tmp_path / "log").iterdir()) == ["raw-000001.jsonl.zst", "raw-000002.jsonl"]
+    assert numbers(tmp_path) == [1, 2]
+
+
+def test_a_new_run_opens_a_new_segment(make, tmp_path):
+    """A restart never writes behind what may be a torn line, and compresses what the last run left."""
+    writer, _ = make()
+    writer.write(event(1), NOW)
+    writer.close()
+    with writer.path.open("ab") as file:
+        file.write(b'{"torn":')
+    again, _ = make()
+    again.write(event(2), NOW)
+    again.close()
+    assert again.path.name == "raw-000002.jsonl"
+    first, fault, second = numbers(tmp_path)
+    assert (first, second) == (1, 2)
+    assert "raw-000001.jsonl.zst:3: not an event" in fault
+
+
+def test_an_unwritable_place_is_told_and_recovered_from(make, tmp_path):
+    """Records wait while the folder cannot be made, and are written when it can; trouble is told once."""
+    (tmp_path / "log").write_text("in the way")
+    writer, reports = make()
+    for number in range(3):
+        writer.write(event(number), NOW)
+        writer.tick(NOW)
+    assert [(r.component, r.state) for r in reports] == [("log.raw", "failed")]
+    assert writer.trouble is not None
+    (tmp_path / "log").unlink()
+    writer.tick(NOW)
+    assert [r.state for r in reports] == ["failed", "recovered"]
+    assert numbers(tmp_path) == [0, 1, 2]
+    assert not writer.dropped
+
+
+def test_the_backlog_is_bounded_and_its_loss_counted(make, tmp_path):
+    """When the trouble lasts too long the oldest records are lost, counted, and told at the end."""
+    (tmp_path / "log").write_text("in the way")
+    writer, reports = make()
+    size = BACKLOG // 8
+    for number in range(12):
+        writer.write(event(number, "/" + "x" * size), NOW)
+    lost = writer.dropped["backlog"]
+    assert 4 <= lost <= 6
+    (tmp_path / "log").unlink()
+    writer.tick(NOW)
+    assert numbers(tmp_path) == list(range(lost, 12))
+    assert (reports[-1].state, reports[-1].lost, reports[-1].stage) == ("recovered", lost, "log")
+
+
+def test_a_removed_segment_is_noticed(make, tmp_path):
+    """Someone who deletes the open segment is told of, and a new one is begun."""
+    writer, reports = make()
+    writer.write(event(1), NOW)
+    writer.path.unlink()
+    writer.tick(NOW)
+    writer.write(event(2), NOW)
+    assert [r.state for r in reports] == ["failed", "recovered"]
+    assert "removed" in reports[0].reason
+    assert numbers(tmp_path) == [2]
+
+
+def test_a_removed_folder_comes_back(make, tmp_path):
+    """The folder is made anew when it vanished with everything in it."""
+    writer, _ = make()
+    writer.write(event(1), NOW)
+    writer.path.unlink()
+    (tmp_path / "log").rmdir()
+    writer.tick(NOW)
+    writer.write(event(2), NOW)
+    assert numbers(tmp_path) == [2]
+
+
+@pytest.mark.parametrize("half", [0, 30])
+def test_a_full_disk_tears_no_line(make, tmp_path, monkeypatch, half):
+    """When only a part of a record fits, it is cut off, kept, and written in a new segment later."""
+    writer, reports = make()
+    writer.write(event(1), NOW)
+    real, room = os.write, [half]
+
+    def full(fd, data):
+        if room[0]:
+            part, room[0] = bytes(data)[: room[0]], 0
+            return real(fd, part)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for _ in range(5):
+            writer.write(event(2), NOW)
+            writer.tick(NOW)
+        room[0] = 200  # enough for the header of a new segment, and half a record
+        writer.tick(NOW)
+    writer.tick(NOW)
+    assert numbers(tmp_path) == [1, 2, 2, 2, 2, 2]
+    assert len(list((tmp_path / "log").iterdir())) == 2
+    assert [r.state for r in reports] == ["failed", "recovered"]
+    assert "No space left" in reports[0].reason
+
+
+def test_a_size_limit_of_the_process_is_disk_trouble(make, tmp_path):
+    """A write that the kernel refuses for real (RLIMIT_FSIZE) leaves whole lines only."""
+    writer, reports = make()
+    writer.write(event(1), NOW)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (writer.path.stat().st_size + 50, before[1]))
+    try:
+        writer.write(event(2), NOW)
+        assert [r.state for r in reports] == ["failed"]
+        assert numbers(tmp_path) == [1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer.tick(NOW)
+    assert numbers(tmp_path) == [1, 2]
+
+
+def test_what_cannot_be_encoded_is_counted(make, tmp_path):
+    """A record that is no record is lost, counted, and stops nothing."""
+    writer, _ = make()
+    writer.write(object(), NOW)
+    writer.write(event(1, "/a\udcffb\n"), NOW)
+    assert writer.dropped == {"encoding": 1}
+    assert numbers(tmp_path) == [1]

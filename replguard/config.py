@@ -1,8 +1,10 @@
 """The configuration: every key, its default and its check. Bad configuration is an error with file and line."""
 
+import ipaddress
+import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,6 +17,8 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_MOST_BYTES = 2**63
+_LONGEST = 1000 * 366 * 86400.0
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -24,14 +28,15 @@ class Bytes(int):
     @classmethod
     def parse(cls, value: object) -> "Bytes":
         """Return the size. Raises ValueError with the forms that are understood."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?B?)(?:/s)?", str(value).strip(), re.IGNORECASE)
         unit = match[2].upper() if match else ""
         unit += "B" if unit in {"K", "M", "G", "T", "KI", "MI", "GI", "TI"} else ""
         if not match or unit not in _UNITS:
             raise ValueError(f"'{value}' is not a size; write for example 32MiB or 2GiB")
-        return cls(int(float(match[1]) * _UNITS[unit]))
+        size = float(match[1]) * _UNITS[unit]
+        if size >= _MOST_BYTES:
+            raise ValueError(f"'{value}' is more than any disk holds")
+        return cls(int(size))
 
 
 class Seconds(float):
@@ -40,12 +45,13 @@ class Seconds(float):
     @classmethod
     def parse(cls, value: object) -> "Seconds":
         """Return the span. Raises ValueError with the forms that are understood."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", str(value).strip())
-        if not match:
+        if isinstance(value, bool) or not match:
             raise ValueError(f"'{value}' is not a time span; write for example 30s, 10m, 2h or 400d")
-        return cls(float(match[1]) * _SECONDS[match[2] or ""])
+        span = float(match[1]) * _SECONDS[match[2] or ""]
+        if span > _LONGEST:
+            raise ValueError(f"'{value}' is longer than a thousand years")
+        return cls(span)
 
 
 def dec_hook(kind: type, value: Any) -> Any:
@@ -53,6 +59,13 @@ def dec_hook(kind: type, value: Any) -> Any:
     if kind in (Bytes, Seconds):
         return kind.parse(value)
     raise ValueError(f"cannot read a {kind.__name__}")
+
+
+def _check_networks(entries: tuple[str, ...]) -> None:
+    """Raise ValueError for an entry that is meant as a network and is none; it would never match anything."""
+    for entry in entries:
+        if "/" in entry:
+            ipaddress.ip_network(entry, strict=False)
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,12 +91,18 @@ class Agents(msgspec.Struct, frozen=True):
 
     endpoints: tuple[str, ...] = ("builtin",)
 
+    def __post_init__(self) -> None:
+        _check_networks(self.endpoints)
+
 
 class Egress(msgspec.Struct, frozen=True):
     """Bytes off the host that an actor may send after touching weights, and destinations that do not count."""
 
     limit: Bytes = Bytes(50 * 2**20)
     ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_networks(self.ignore)
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -123,13 +142,18 @@ class Alerts(msgspec.Struct, frozen=True):
 
     min_level: Level = "low"
     fold: Seconds = Seconds(600)
-    max_per_hour: int = 120
+    max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 120
 
 
 class Metrics(msgspec.Struct, frozen=True):
     """The metrics page. ``listen`` is address:port, or empty for none."""
 
     listen: str = "127.0.0.1:10947"
+
+    def __post_init__(self) -> None:
+        host, _, port = self.listen.rpartition(":")
+        if self.listen and not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
+            raise ValueError(f"'listen': '{self.listen}' is not address:port, for example 127.0.0.1:10947")
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -160,11 +184,11 @@ def load(path: Path | None) -> Config:
     """
     if path is None:
         path = DEFAULT_PATH
-        if not path.exists():
+        if not os.path.lexists(path):
             return Config()
     problems: list[Problem] = []
     merged: dict[str, Any] = {}
-    for file in (path, *sorted(path.parent.glob("conf.d/*.yaml"))):
+    for file in (path, *_drop_ins(path.parent / "conf.d", problems)):
         try:
             documents = yamlfile.read(file)
         except ConfigError as error:
@@ -175,9 +199,26 @@ def load(path: Path | None) -> Config:
                 continue
             if yamlfile.convert(document, Config, problems, dec_hook=dec_hook) is not None:
                 _merge(merged, document.value)
-    if problems:
+    made = (
+        None
+        if problems
+        else yamlfile.convert(yamlfile.Document(str(path), merged), Config, problems, dec_hook=dec_hook)
+    )
+    if made is None:
         raise ConfigError(problems)
-    return msgspec.convert(merged, Config, dec_hook=dec_hook)
+    return made
+
+
+def _drop_ins(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Return the files of a ``conf.d`` by name. One that cannot be listed is a problem, not an empty one."""
+    try:
+        found = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        problems.append(Problem(str(folder), 0, f"cannot be read: {error.strerror}"))
+        return []
+    return [file for file in found if file.suffix == ".yaml" and not file.name.startswith(".")]
 
 
 def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:

@@ -1,0 +1,105 @@
+"""``replguard drill``: play harmless replications and tell what the daemon made of them, and how fast."""
+
+import difflib
+import sys
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from replguard.drill import run, stage
+from replguard.drill.scenario import SCENARIOS, Scenario
+from replguard.drill.verdict import Result
+from replguard.events.text import printable
+
+_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Play every scenario.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON array.")
+@click.option("--keep", is_flag=True, help="Keep the folders with the daemon's log, and say where they are.")
+def command(names: tuple[str, ...], *, everything: bool, as_json: bool, keep: bool) -> None:
+    """Play live replications on dummy weights, each beside a daemon of its own, and show what fired.
+
+    Nothing of the host is touched: each scenario plays in a temporary folder and on loopback, and removes both its
+    files and its processes at the end. Exit code 1 means that a scenario was missed.
+    """
+    chosen = choose(names, everything=everything)
+    with stage.ended_gently():
+        results = [_play(scenario, quiet=as_json, keep=keep) for scenario in chosen]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(results), indent=2))
+    else:
+        show(results, Console(), keep=keep)
+    if not all(result.detected for result in results):
+        sys.exit(1)
+
+
+def choose(names: tuple[str, ...], *, everything: bool) -> list[Scenario]:
+    """Return the scenarios asked for. Raises UsageError for a name that is none, with the nearest that is."""
+    if everything and not names:
+        return list(SCENARIOS.values())
+    if everything or not names:
+        raise click.UsageError("name scenarios, or give --all; there are: " + ", ".join(SCENARIOS))
+    for name in names:
+        if name not in SCENARIOS:
+            near = difflib.get_close_matches(name, SCENARIOS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "there are: " + ", ".join(SCENARIOS)
+            raise click.UsageError(f"no scenario '{printable(name)}', {hint}")
+    return [SCENARIOS[name] for name in dict.fromkeys(names)]
+
+
+def _play(scenario: Scenario, *, quiet: bool, keep: bool) -> Result:
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        return run.play(scenario, lambda _: None, keep=keep)
+    with console.status("") as status:
+        result = run.play(scenario, _teller(console, status, scenario), keep=keep)
+    console.print(Text.assemble(("✓ " if result.detected else "✗ "), scenario.name, f": {scenario.title}"))
+    return result
+
+
+def _teller(console: Console, status: Status, scenario: Scenario) -> run.Say:
+    def say(line: str) -> None:
+        status.update(Text(f"{scenario.name}: {printable(line)}"))
+        if ":" in line:  # an alert; the steps of the story only pass by
+            console.print(Text(f"  {printable(line)}", style="dim"))
+
+    return say
+
+
+def show(results: list[Result], console: Console, *, keep: bool) -> None:
+    """Print the table of results, and below it what was seen instead of each missed alert."""
+    table = Table("Scenario", "Alert", "Level", "Actor", "Seconds from", "", title="Drill", title_justify="left")
+    table.columns[-1].justify = "right"
+    for result in results:
+        table.add_row(*_row(result))
+    console.print(table)
+    for result in results:
+        if not result.detected:
+            console.print(Text(f"{result.scenario} was missed: {printable(result.reason or 'no reason known')}", "red"))
+        if result.kept:
+            console.print(
+                Text(f"{result.scenario}: the daemon's log and alerts lie in {result.kept}/daemon"), soft_wrap=True
+            )
+    if not keep and not all(result.detected for result in results):
+        console.print("Run it again with --keep to keep the daemon's log.")
+
+
+def _row(result: Result) -> tuple[Text, ...]:
+    if not result.detected:
+        return Text(result.scenario), Text("missed", "bold red"), *[Text("–")] * 4
+    level = result.level or ""
+    return (
+        Text(result.scenario),
+        Text(printable(result.alert or "")),
+        Text(level, _STYLES.get(level, "")),
+        Text(printable(f"{result.actor or 'process'} (pid {result.actor_pid})")),
+        Text(result.act or ""),
+        Text("" if result.seconds is None else f"{result.seconds:.2f}"),
+    )

@@ -1,0 +1,1 @@
+"""The drill: a harmless live replication on dummy weights, by real processes that know nothing of the daemon."""

@@ -21,8 +21,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``executable`` is the resolved path of the image, ``invoked`` the path that was asked for (on Debian ``/bin/sh``
     where the image is ``/usr/bin/dash``). ``args`` is argv; ``command_line`` joins it with blanks, undecodable
     bytes kept as backslash escapes. ``args_truncated`` says that a source capped argv. ``cgroup`` is the path of
-    its control group, ``invocation_id`` systemd's id of this run of its unit, ``tty`` the device number of its terminal;
-    ``interactive`` says that it is in the foreground of one.
+    its control group, ``invocation_id`` systemd's id of this run of its unit, ``tty`` the device number of its
+    terminal; ``interactive`` says that it is in the foreground of one. ``session_id`` and ``group_id`` are those of
+    setsid and setpgid, ``audit_session`` the kernel's login session.
     """
 
     pid: int | None = None
@@ -38,6 +39,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     interactive: bool | None = None
     tty: int | None = None
     session_id: int | None = None
+    group_id: int | None = None
+    audit_session: int | None = None
     cgroup: str | None = None
     invocation_id: str | None = None
     exit_code: int | None = None

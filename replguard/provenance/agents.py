@@ -1,0 +1,132 @@
+"""Who drives a language model: whoever gets replies from an inference endpoint and starts programs after them."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from replguard.provenance.entry import NEVER
+from replguard.provenance.processes import Proc
+
+CHILD_WITHIN = timedelta(seconds=60)
+TURNS_WITHIN = timedelta(minutes=30)
+TURNS = 2
+"""Thresholds of the meaning of `agent, confirmed`."""
+HELPER_AGE = timedelta(seconds=10)
+"""A child that asks for its parent (curl under a script) is young when it asks and gone before the next program."""
+HELPER_GONE = timedelta(seconds=2)
+SHELLS = frozenset("bash dash sh zsh fish ksh ash busybox".split())
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A process that may be an agent: open replies (with the helper that held the connection), and counted turns."""
+
+    proc: Proc
+    replies: deque[tuple[datetime, Proc, int]] = field(default_factory=lambda: deque(maxlen=16))
+    turns: deque[datetime] = field(default_factory=lambda: deque(maxlen=64))
+    endpoint: str | None = None
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A lineage qualified: ``confirmed`` or only suspected, after ``turns`` turns at ``endpoint``."""
+
+    proc: Proc
+    confirmed: bool
+    turns: int
+    endpoint: str | None
+
+
+class Agents:
+    """Counts turns for each process. Bounded: the candidates that were quiet longest are forgotten."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._candidates: dict[str, _Candidate] = {}
+        self._waiting: list[tuple[_Candidate, Proc, datetime]] = []
+
+    def reply(self, proc: Proc, endpoint: str, when: datetime, generation: int) -> list[Proc]:
+        """Note a reply from an endpoint. Returns the processes whose children matter from now on."""
+        noted = []
+        for depth, here in enumerate(proc.chain()):
+            if not _may_drive(here, depth):
+                break
+            candidate = self._candidates.pop(here.entity, None) or _Candidate(here)
+            self._candidates[here.entity] = candidate
+            candidate.replies.append((when, proc, depth))
+            candidate.endpoint = endpoint
+            candidate.generation = max(candidate.generation, generation)
+            noted.append(here)
+            if when - here.since > HELPER_AGE or depth >= 2:
+                break
+        while len(self._candidates) > self._limit:
+            del self._candidates[next(iter(self._candidates))]
+        return noted
+
+    def started(self, parent: Proc | None, child: Proc | None, when: datetime) -> Seen | None:
+        """Note that a process started a program (``child`` None: one that ran and ended unseen)."""
+        candidate = self._candidates.get(parent.entity) if parent is not None else None
+        if candidate is None:
+            return None
+        for reply in candidate.replies:
+            replied, helper, depth = reply
+            if not timedelta(0) <= when - replied <= CHILD_WITHIN or (child is not None and child is helper):
+                continue
+            if child is not None and any(p is child for p in helper.chain()):
+                continue
+            if depth and helper.alive:
+                self._waiting.append((candidate, helper, when))
+                continue
+            if depth and helper.ended is not None and helper.ended - when > HELPER_GONE:
+                continue
+            candidate.replies.remove(reply)
+            return self._turn(candidate, replied)
+        return None
+
+    def ended(self, proc: Proc, when: datetime) -> Seen | None:
+        """Note an exit: a helper that is gone right after its parent went on makes a turn of the parent."""
+        matching = [w for w in self._waiting if w[1] is proc]
+        self._waiting = [w for w in self._waiting if w[1] is not proc and when - w[2] <= HELPER_GONE]
+        for candidate, helper, started in matching:
+            if when - started > HELPER_GONE:
+                continue
+            for reply in candidate.replies:
+                if reply[1] is helper:
+                    candidate.replies.remove(reply)
+                    return self._turn(candidate, reply[0])
+        return None
+
+    def recent(self, when: datetime, within: timedelta = CHILD_WITHIN) -> list[Proc]:
+        """Return living agents (confirmed) whose last reply is at most ``within`` old."""
+        return [
+            c.proc
+            for c in self._candidates.values()
+            if c.proc.confirmed_agent and c.proc.alive and self._last(c) is not None and when - self._last(c) <= within  # type: ignore[operator]
+        ]
+
+    def _last(self, candidate: _Candidate) -> datetime | None:
+        times = [r[0] for r in candidate.replies] + list(candidate.turns)
+        return max(times) if times else None
+
+    def _turn(self, candidate: _Candidate, when: datetime) -> Seen | None:
+        candidate.turns.append(when)
+        while candidate.turns and when - candidate.turns[0] > TURNS_WITHIN:
+            candidate.turns.popleft()
+        turns, proc = len(candidate.turns), candidate.proc
+        proc.generation = max(proc.generation, candidate.generation)
+        if proc.confirmed_agent:
+            return None
+        proc.confirmed_agent = turns >= TURNS
+        return Seen(proc, proc.confirmed_agent, turns, candidate.endpoint)
+
+
+def _may_drive(proc: Proc, depth: int) -> bool:
+    """A person at a terminal is no agent; nor is what starts everybody's programs."""
+    if proc.pid == 1 or proc.image in NEVER:
+        return False
+    if proc.image in SHELLS and proc.process.interactive and proc.process.tty:
+        return False
+    # A login shell that waits for its command is in the background of its terminal, but it is still the person's.
+    login_shell = proc.image in SHELLS and proc.process.tty and proc.process.session_id == proc.pid
+    return not (depth and login_shell)

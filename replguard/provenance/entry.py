@@ -1,0 +1,111 @@
+"""Entry points: walk up from a process until something says why it runs (see `entry point` in the docs' meanings)."""
+
+import re
+from dataclasses import dataclass
+
+from replguard.events.fact import ActorKind
+from replguard.provenance.processes import Proc
+
+NEVER = frozenset(
+    "systemd init tini dumb-init containerd containerd-shim containerd-shim-runc-v2 conmon dockerd docker-proxy sshd"
+    " sshd-session cron crond atd slurmstepd slurmd login agetty runc crun".split()
+)
+"""Programs that start others for a reason of their own and are never the reason themselves."""
+RUNNERS = frozenset("Runner.Worker Runner.Listener gitlab-runner buildkite-agent act_runner woodpecker-agent".split())
+_SHARED_UNITS = re.compile(r"^(cron|crond|atd|ssh|sshd|docker|containerd|kubelet|user@\d+|slurmd)\.service$")
+_CONTAINER = re.compile(r"(?:^|[/:.-])(?:docker-|libpod-|cri-containerd-|crio-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_SERVICE = re.compile(r"([^/]+\.service)(?:/|$)")
+_SESSION = re.compile(r"/(session-[^/]+\.scope)(?:/|$)")
+_JOB = re.compile(r"/(?:slurm[^/]*/)?(?:uid_\d+/)?(job_\d+)(?:/|$)")
+_STARTERS: dict[str, ActorKind] = {"cron": "cron", "crond": "cron", "atd": "at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Why a process runs: the kind, the process it began with, and the stable principal."""
+
+    kind: ActorKind
+    proc: Proc
+    principal: str
+
+
+def container_id(proc: Proc) -> str | None:
+    """Return the container's id from the control group, None outside containers."""
+    found = _CONTAINER.search(proc.process.cgroup or "")
+    return found[1] if found else None
+
+
+def unit_name(proc: Proc) -> str | None:
+    """Return the system service that a process runs in; None for shared daemons' units and users' managers."""
+    cgroup = proc.process.cgroup or ""
+    names = _SERVICE.findall(cgroup)
+    if not names or "/user.slice/" in cgroup or cgroup.startswith("/user.slice"):
+        return None
+    return None if _SHARED_UNITS.match(names[-1]) else str(names[-1])
+
+
+def unit_key(proc: Proc) -> str | None:
+    """Return the join key `unit`: one run of a service, or one container."""
+    if container := container_id(proc):
+        return container
+    unit = unit_name(proc)
+    return f"{unit}/{proc.process.invocation_id}" if unit and proc.process.invocation_id else None
+
+
+def session_key(proc: Proc) -> str | None:
+    """Return the join key `session`: the kernel's audit session and login uid."""
+    login = proc.user.audit if proc.user else None
+    if login is None or proc.process.audit_session is None:
+        return None
+    return f"{login}/{proc.process.audit_session}"
+
+
+def find(proc: Proc) -> Entry:
+    """Return the entry point of a process: the first of its chain that explains why it runs."""
+    chain = list(proc.chain())
+    top = proc
+    for here, above in zip(chain, [*chain[1:], None], strict=True):
+        if here.pid == 1 or here.image in NEVER:
+            break
+        top = here
+        if here.confirmed_agent:
+            return Entry("agent", here, _own(here))
+        entry = _boundary(here, above)
+        if entry is not None:
+            return entry
+    return Entry("unknown", top, _own(top))
+
+
+def _boundary(here: Proc, above: Proc | None) -> Entry | None:  # noqa: PLR0911 - one return a kind
+    """Return an entry when ``here`` is the first process of what its control group, starter or login names."""
+    container = container_id(here)
+    if container and (above is None or container_id(above) != container):
+        return Entry("container", here, f"container:{container[:12]}")
+    unit = unit_name(here)
+    if not container and unit and (above is None or unit_name(above) != unit):
+        return Entry("service", here, f"unit:{unit}")
+    job = _JOB.search(here.process.cgroup or "")
+    if job and (above is None or job[1] not in (above.process.cgroup or "")):
+        uid = here.user.id if here.user else None
+        return Entry("scheduler", here, f"slurm:{uid}:{here.process.name}")
+    if above is not None and above.image in _STARTERS:
+        # Debian's cron forks a copy of itself for each job; that copy is still `cron`, the job is below it.
+        return Entry(_STARTERS[above.image], here, _own(here))
+    if above is not None and above.image in RUNNERS and here.image not in RUNNERS:
+        return Entry("ci", here, f"ci:{above.image}")
+    if _logged_in(here) and (above is None or not _logged_in(above) or above.image in NEVER):
+        uid = here.user.audit if here.user and here.user.audit is not None else (here.user.id if here.user else None)
+        return Entry("session", here, f"session:{uid}")
+    return None
+
+
+def _logged_in(proc: Proc) -> bool:
+    """Whether a person's login explains the process: a login uid, a login scope, or a controlling terminal."""
+    if proc.user is not None and proc.user.audit is not None:
+        return True
+    return bool(_SESSION.search(proc.process.cgroup or "")) or bool(proc.process.tty)
+
+
+def _own(proc: Proc) -> str:
+    uid = proc.user.id if proc.user else None
+    return f"{'?' if uid is None else uid}:{proc.process.executable or proc.process.name or '?'}"

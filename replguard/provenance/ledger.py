@@ -1,0 +1,141 @@
+"""What is known of content: which inode is which model, who touched it, and which files were made from it."""
+
+import posixpath
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from replguard.events.fact import FileRef
+from replguard.events.file import File
+from replguard.events.identity import short_hash
+from replguard.provenance.processes import Proc
+from replguard.weights.inventory import Protected
+
+TOUCH_HOLDS = timedelta(hours=24)
+"""How long a touch counts for correlation (meanings: Touched)."""
+OPEN_BEFORE = timedelta(seconds=3)
+"""An unattributed open of the origin this long before a copy's first byte, or later, belongs to the copy."""
+
+Inode = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Artefact:
+    """A file made from protected content, or another name for it."""
+
+    id: str
+    model: str
+    path: str
+    origin: FileRef
+    inode: Inode
+    technique: str
+    maker: Proc | None
+    arrived: bool = False
+
+
+class Ledger:
+    """Answers what an inode is and who touched which model. Bounded; the oldest entries are dropped and counted."""
+
+    def __init__(self, by_inode: Callable[[int, int], Protected | None], limit: int = 20_000) -> None:
+        self._protected = by_inode
+        self._limit = limit
+        self._artefacts: OrderedDict[Inode, Artefact] = OrderedDict()
+        self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
+        self._opens: deque[tuple[datetime, Inode]] = deque(maxlen=4096)
+        self.evicted = 0
+
+    def protected(self, file: File | None) -> Protected | None:
+        """Return the protected file that has this inode."""
+        if file is None or file.device is None or file.inode is None:
+            return None
+        return self._protected(file.device, file.inode)
+
+    def artefact(self, file: File | None) -> Artefact | None:
+        """Return the artefact that has this inode."""
+        if file is None or file.device is None or file.inode is None:
+            return None
+        return self._artefacts.get((file.device, file.inode))
+
+    def artefacts(self) -> Iterator[Artefact]:
+        """Yield every artefact known."""
+        yield from list(self._artefacts.values())
+
+    def model_of(self, file: File | None) -> str | None:
+        """Return the model whose content an inode holds, None for a stranger."""
+        known = self.protected(file) or self.artefact(file)
+        return known.model if known else None
+
+    def made(
+        self, file: File, origin: FileRef, model: str, technique: str, maker: Proc | None, *, arrived: bool
+    ) -> Artefact:
+        """Remember a file as made from ``origin``. Its id derives from its inode, or its path where it has none."""
+        inode = (file.device or 0, file.inode or 0)
+        known = Artefact(
+            short_hash("artefact", *inode) if file.inode else short_hash("artefact", file.path),
+            model, file.path, origin, inode, technique, maker, arrived,
+        )  # fmt: skip
+        if file.inode is not None and self._protected(*inode) is None:
+            self._artefacts[inode] = known
+            self._artefacts.move_to_end(inode)
+            while len(self._artefacts) > self._limit:
+                self._artefacts.popitem(last=False)
+                self.evicted += 1
+        return known
+
+    def gone(self, file: File) -> None:
+        """Forget an artefact whose last name is gone."""
+        if file.device is not None and file.inode is not None:
+            self._artefacts.pop((file.device, file.inode), None)
+
+    def touch(self, proc: Proc, model: str, when: datetime) -> None:
+        """Note that a process touched a model."""
+        touches = self._touches.setdefault(model, OrderedDict())
+        touches[proc.entity] = (proc, when)
+        touches.move_to_end(proc.entity)
+        while len(touches) > self._limit:
+            touches.popitem(last=False)
+            self.evicted += 1
+
+    def opened(self, inode: Inode, when: datetime) -> None:
+        """Note an open of a protected inode by a process that no source names."""
+        self._opens.append((when, inode))
+
+    def touched(self, proc: Proc, model: str | None, now: datetime, entry: Callable[[Proc], Proc]) -> bool:
+        """Whether the actor of ``proc`` touched ``model`` (None: any) in the last 24 h.
+
+        The actor is asked anew for each toucher: a label that came later moves old touches with it.
+        """
+        mine = entry(proc)
+        names = [model] if model is not None else list(self._touches)
+        return any(
+            now - when <= TOUCH_HOLDS and entry(toucher) is mine
+            for name in names
+            for toucher, when in self._touches.get(name, {}).values()
+        )
+
+    def opened_around(self, inode: Inode, began: datetime, ended: datetime) -> bool:
+        """Whether somebody unseen opened the inode while a file was being made."""
+        return any(which == inode and began - OPEN_BEFORE <= when <= ended for when, which in self._opens)
+
+    def behind_symlink(self, file: File, files: Iterator[Protected]) -> tuple[Protected | Artefact, str] | None:
+        """Return what a symlink leads to, when that is protected or an artefact, by the text of its target.
+
+        A link to a folder leads to the files in it. Links inside one Hugging Face cache folder are its own layout.
+        """
+        if file.target_path is None:
+            return None
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), file.target_path))
+        cache = _cache_folder(target)
+        if cache is not None and cache == _cache_folder(file.path):
+            return None
+        for known in (*files, *self._artefacts.values()):
+            if known.path == target or known.path.startswith(target.rstrip("/") + "/"):
+                return known, target
+        return None
+
+
+def _cache_folder(path: str) -> str | None:
+    """Return the ``models--…`` folder of a Hugging Face cache that a path lies in."""
+    head, found, tail = path.partition("/models--")
+    return head + found + tail.partition("/")[0] if found else None

@@ -1,0 +1,170 @@
+"""The table of processes: lineage that survives exit and the reuse of a pid, within fixed bounds."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from replguard.events.event import Event
+from replguard.events.process import Parent, Process, User
+
+MAX_PROCESSES = 100_000
+"""Remembered processes. At ~1 KiB each this stays inside the memory budget of a busy host (design §12)."""
+MAX_DEPTH = 64
+"""Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
+
+
+@dataclass(slots=True, eq=False)
+class Proc:
+    """One process: what it is now, who started it, and what provenance learnt about it."""
+
+    entity: str
+    pid: int
+    parent: "Proc | None"
+    process: Process
+    user: User | None
+    since: datetime
+    ended: datetime | None = None
+    adopted: bool = False
+    confirmed_agent: bool = False
+    generation: int = 1
+    children: set[str] = field(default_factory=set)
+
+    @property
+    def alive(self) -> bool:
+        """Whether no exit was seen."""
+        return self.ended is None
+
+    @property
+    def image(self) -> str:
+        """The base name of what runs, '' when unknown."""
+        return (self.process.executable or self.process.name or "").rpartition("/")[2].removesuffix(" (deleted)")
+
+    def chain(self) -> Iterator["Proc"]:
+        """Yield this process and its ancestors, nearest first."""
+        here: Proc | None = self
+        for _ in range(MAX_DEPTH):
+            if here is None:
+                return
+            yield here
+            here = here.parent
+
+
+class ProcessTable:
+    """Processes by entity id and by living pid. The oldest that ended are forgotten first; evictions are counted."""
+
+    def __init__(self, limit: int = MAX_PROCESSES) -> None:
+        self._limit = limit
+        self._by_entity: OrderedDict[str, Proc] = OrderedDict()
+        self._by_pid: dict[int, Proc] = {}
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._by_entity)
+
+    def __iter__(self) -> Iterator[Proc]:
+        return iter(self._by_entity.values())
+
+    def get(self, entity: str | None) -> Proc | None:
+        """Return the process with this entity id, alive or ended."""
+        return self._by_entity.get(entity) if entity else None
+
+    def by_pid(self, pid: int | None) -> Proc | None:
+        """Return the living process that has this pid now."""
+        return self._by_pid.get(pid) if pid is not None else None
+
+    def of(self, process: Process | None) -> Proc | None:
+        """Return the process that an event's section means, by entity id first."""
+        if process is None:
+            return None
+        return self.get(process.entity_id) if process.entity_id else self.by_pid(process.pid)
+
+    def exec(self, event: Event) -> Proc | None:
+        """Note that a process runs an image; a second exec of the same process replaces what it runs."""
+        section = event.process
+        if section is None or section.pid is None or section.entity_id is None:
+            return None
+        known = self._by_entity.get(section.entity_id)
+        if known is not None:
+            known.process, known.user, known.ended = section, event.user or known.user, None
+            self._by_pid[section.pid] = known
+            return known
+        parent, adopted = self._parent(section)
+        proc = Proc(section.entity_id, section.pid, parent, section, event.user, event.timestamp, adopted=adopted)
+        if parent is not None:
+            parent.children.add(proc.entity)
+        former = self._by_pid.get(section.pid)
+        if former is not None:
+            former.ended = former.ended or event.timestamp
+        self._by_entity[proc.entity] = self._by_pid[section.pid] = proc
+        self._evict()
+        return proc
+
+    def exit(self, event: Event) -> Proc | None:
+        """Note that a process ended; it stays known by its entity id."""
+        proc = self.of(event.process)
+        if proc is not None and proc.alive:
+            proc.ended = event.timestamp
+            if self._by_pid.get(proc.pid) is proc:
+                del self._by_pid[proc.pid]
+            self._by_entity.move_to_end(proc.entity)
+        return proc
+
+    def _parent(self, section: Process) -> tuple[Proc | None, bool]:
+        """Return the parent, and whether it is a guess.
+
+        A process whose parent ended before it was polled belongs to init by then. Its process group or session still
+        names who started it: ``sh -c 'server &'`` leaves both as they were.
+        """
+        parent = self.get(section.parent.entity_id) if section.parent else None
+        if parent is None and section.parent is not None:
+            parent = self.by_pid(section.parent.pid)
+        if parent is not None and not _reaper(parent):
+            return parent, False
+        for leader in (section.group_id, section.session_id):
+            mate = self._mate(leader, section)
+            if mate is not None:
+                return mate, True
+        return parent, False
+
+    def _mate(self, leader: int | None, section: Process) -> Proc | None:
+        if leader is None or leader == section.pid:
+            return None
+        proc = self._by_pid.get(leader)
+        if proc is not None and not _reaper(proc) and (section.start is None or proc.since <= section.start):
+            return proc
+        return None
+
+    def _evict(self) -> None:
+        while len(self._by_entity) > self._limit:
+            victim = next((p for p in self._by_entity.values() if not p.alive), None)
+            victim = victim or next(iter(self._by_entity.values()))
+            del self._by_entity[victim.entity]
+            if self._by_pid.get(victim.pid) is victim:
+                del self._by_pid[victim.pid]
+            for child in victim.children:
+                if (kept := self._by_entity.get(child)) is not None:
+                    kept.parent = victim.parent
+            if victim.parent is not None:
+                victim.parent.children.discard(victim.entity)
+                victim.parent.children |= victim.children & self._by_entity.keys()
+            self.evicted += 1
+
+
+def _reaper(proc: Proc) -> bool:
+    """Whether this is where orphans land: PID 1, or a user's or container's init that adopts them."""
+    return proc.pid == 1 or proc.image in {"systemd", "tini", "dumb-init", "containerd-shim-runc-v2"}
+
+
+def parent_section(proc: Proc | None) -> Parent | None:
+    """Return the ECS ``process.parent`` of a known process."""
+    if proc is None:
+        return None
+    here = proc.process
+    return Parent(
+        pid=proc.pid,
+        entity_id=proc.entity,
+        executable=here.executable,
+        command_line=here.command_line,
+        name=here.name,
+    )

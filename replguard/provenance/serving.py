@@ -1,0 +1,205 @@
+"""Serving: facts about instances, their listeners and their device memory."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+from replguard.events.event import Event, Meta
+from replguard.events.fact import Authorised, Context, Instance
+from replguard.events.hint import Hint
+from replguard.events.network import Endpoint
+from replguard.provenance import entry
+from replguard.provenance.authority import Authority
+from replguard.provenance.entry import Entry
+from replguard.provenance.facts import fact
+from replguard.provenance.instances import GPU_MIN, Instances, Live
+from replguard.provenance.processes import Proc
+
+LOOPBACK = ("127.", "::1", "::ffff:127.")
+MAX_SAID = 50_000
+
+
+class Serving:
+    """Turns listeners, holders and device memory into `server_live`, `network_listen` and `gpu_memory`."""
+
+    def __init__(self, instances: Instances, authority: Authority, watch: Callable[[Hint], None]) -> None:
+        self._instances = instances
+        self._authority = authority
+        self._watch = watch
+        self._memory: dict[tuple[str, str | None], int] = {}
+        self.started: datetime | None = None
+
+    def listening(self, event: Event, proc: Proc | None) -> list[Event]:
+        """Return the facts of a new listener."""
+        address = _address(event.server)
+        if proc is None or address is None:
+            return []
+        self._instances.listen(proc, address)
+        return (
+            [] if event.event.kind == "state" else [fact("network_listen", event, proc, exposed=_exposed(event.server))]
+        )
+
+    def closed(self, event: Event, proc: Proc | None) -> None:
+        """Note that a listener is gone."""
+        address = _address(event.server)
+        if address is not None:
+            self._instances.unlisten(address, proc)
+
+    def memory(self, event: Event, proc: Proc | None, *, touched: bool) -> list[Event]:
+        """Return `gpu_memory` when device memory first passes 256 MiB, at each doubling, and when it is gone."""
+        if proc is None or event.gpu is None:
+            return []
+        amount, key = event.gpu.memory_bytes or 0, (proc.entity, event.gpu.id)
+        self._instances.gpu(proc, event.gpu.memory_bytes)
+        said = self._memory.get(key, 0)
+        if amount >= max(GPU_MIN, 2 * said):
+            self._memory[key] = amount
+            status = "claimed" if not said else "doubled"
+        elif said and not amount:
+            del self._memory[key]
+            status = "released"
+        else:
+            return []
+        return [fact("gpu_memory", event, proc, bytes=amount, touched=touched, status=status)]
+
+    def refresh(self, cause: Event) -> list[Event]:
+        """Return the facts of instances that began, changed or ended by what ``cause`` told."""
+        began, changed, ended = self._instances.refresh()
+        facts = [made for live in began for made in self._began(live, cause)]
+        facts += [self._say(live, cause, "changed") for live in changed]
+        facts += [self._say(live, cause, "ended") for live in ended]
+        for live in ended:
+            self._hint(live, drop=True)
+        return facts
+
+    def _began(self, live: Live, cause: Event) -> list[Event]:
+        live.generation = generation(live.root, self._instances)
+        self._hint(live, drop=False)
+        found = entry.find(live.root)
+        self._learn(live, found, cause.timestamp)
+        facts = [self._say(live, cause, "live")]
+        allowed = self._serving(live, found, cause.timestamp)
+        if allowed is not None and self._count(live, found, allowed[0]) > allowed[1]:
+            facts = [self._say(live, cause, "over_limit")]
+        return facts
+
+    def _learn(self, live: Live, found: Entry, now: datetime) -> None:
+        """Take into the baseline what was there before us, or what a service starts while the baseline is collected.
+
+        What a session or an unknown starts later is told, not learnt: that is what a replica looks like.
+        """
+        baseline = self._authority.baseline
+        if found.kind == "agent" or live.generation >= 2 or not baseline.collecting(now):
+            return
+        before_us = self.started is not None and live.root.since <= self.started
+        if before_us:
+            baseline.take(found.principal, live.model, self._peers(live, found), now)
+
+    def after(self, live: Live, now: datetime) -> None:
+        """Take a service's instance into the baseline once it has been told."""
+        found = entry.find(live.root)
+        baseline = self._authority.baseline
+        if found.kind not in ("agent", "session", "unknown") and live.generation == 1 and baseline.collecting(now):
+            baseline.take(found.principal, live.model, self._peers(live, found), now)
+
+    def _say(self, live: Live, cause: Event, status: str) -> Event:
+        found = entry.find(live.root)
+        allowed = self._serving(live, found, cause.timestamp)
+        authorised = allowed[0] if allowed and status != "over_limit" else None
+        first = min(live.listen) if live.listen else None
+        bare = Event(
+            timestamp=max(cause.timestamp, live.root.since),
+            event=Meta(action=cause.action),
+            server=_endpoint(first),
+            replguard=Context(tier=cause.replguard.tier if cause.replguard else None, attribution="lineage"),
+        )
+        made = fact(
+            "server_live", bare, live.root, authorised=authorised, model=live.model, status=status,
+            generation=live.generation, artefacts=(*live.artefacts, live.id), exposed=_exposed(_endpoint(first)),
+            instance=self._section(live, found, allowed),
+        )  # fmt: skip
+        if status == "live" and authorised is None:
+            self.after(live, cause.timestamp)
+        return made
+
+    def _section(self, live: Live, found: Entry, allowed: tuple[Authorised, int] | None) -> Instance:
+        return Instance(
+            id=live.id,
+            pids=live.pids,
+            listen=tuple(sorted(live.listen)),
+            gpu_bytes=live.gpu_bytes,
+            count=self._count(live, found, allowed[0]) if allowed else self._peers(live, found),
+            max_instances=allowed[1] if allowed else None,
+            deployment=allowed[0].entry if allowed and allowed[0].by == "manifest" else None,
+        )
+
+    def _serving(self, live: Live, found: Entry, now: datetime) -> tuple[Authorised, int] | None:
+        if live.generation >= 2 and found.kind != "agent" and not self._by_manifest(live, found, now):
+            return None
+        return self._authority.serving(live.root, found, live.paths, live.model, now)
+
+    def _by_manifest(self, live: Live, found: Entry, now: datetime) -> bool:
+        allowed = self._authority.serving(live.root, found, live.paths, live.model, now)
+        return allowed is not None and allowed[0].by == "manifest"
+
+    def _peers(self, live: Live, found: Entry) -> int:
+        """Count the instances of the same principal and model, this one included."""
+        return sum(
+            other.model == live.model and entry.find(other.root).principal == found.principal
+            for other in self._instances.live.values()
+        )
+
+    def _count(self, live: Live, found: Entry, by: Authorised) -> int:
+        """Count the instances that the same manifest entry or baseline entry would have to cover."""
+        if by.by == "baseline":
+            return self._peers(live, found)
+        covered = 0
+        for other in self._instances.live.values():
+            allowed = self._authority.serving(
+                other.root, entry.find(other.root), other.paths, other.model, other.root.since
+            )
+            covered += allowed is not None and allowed[0] == by
+        return covered
+
+    def _hint(self, live: Live, *, drop: bool) -> None:
+        for address in live.listen:
+            end = _endpoint(address)
+            if end is not None and end.port is not None:
+                self._watch(Hint(kind="endpoint", ip=end.ip, port=end.port, drop=drop))
+
+    def counts(self) -> Counter[tuple[str, bool]]:
+        """Return how many instances live, by deployment (or model) and whether they are authorised."""
+        found: Counter[tuple[str, bool]] = Counter()
+        for live in self._instances.live.values():
+            allowed = self._serving(live, entry.find(live.root), live.root.since)
+            name = allowed[0].entry if allowed and allowed[0].by == "manifest" else live.model
+            found[name, allowed is not None] += 1
+        return found
+
+
+def generation(root: Proc, instances: Instances) -> int:
+    """Return 1 for an instance that no agent or instance started, else one more than theirs."""
+    above = [p for p in list(root.chain())[1:] if p.confirmed_agent]
+    started_by = [p.generation for p in above]
+    for ancestor in list(root.chain())[1:]:
+        parent = instances.of(ancestor)
+        if parent is not None and parent.root is not root and (parent.root is ancestor):
+            started_by.append(parent.generation)
+    return 1 + max(started_by) if started_by else 1
+
+
+def _address(end: Endpoint | None) -> str | None:
+    if end is None:
+        return None
+    return f"{end.ip}:{end.port}" if end.port is not None else end.path
+
+
+def _endpoint(address: str | None) -> Endpoint | None:
+    if address is None:
+        return None
+    ip, colon, port = address.rpartition(":")
+    return Endpoint(ip=ip, port=int(port)) if colon and port.isdigit() else Endpoint(path=address)
+
+
+def _exposed(end: Endpoint | None) -> bool | None:
+    return None if end is None or end.ip is None else not end.ip.startswith(LOOPBACK)

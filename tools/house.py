@@ -27,6 +27,11 @@ PLACES = re.compile(
     r"tory|devpi|nex"
     r"us)\b"
 )
+CLOCK = "replguard/events/clock.py"
+CLOCKS = re.compile(
+    r"time\.(time|monotonic|perf_counter|process_time|thread_time|clock_gettime)(_ns)?"
+    r"|(datetime\.)?(datetime|date)\.(now|utcnow|today)"
+)
 ASSERTING = re.compile(r"^(assert|raises|warns|fail|deprecated_call)")
 """A call by one of these names judges: pytest's own, unittest.mock's, and helpers named for it."""
 
@@ -55,6 +60,7 @@ def check(root: Path) -> Iterator[str]:
     yield from sizes(sources, trees)
     yield from mirrors(files)
     yield from judges({name: tree for name, tree in trees.items() if name.startswith("tests/")})
+    yield from clocks(trees)
     yield from leftovers(sources)
 
 
@@ -134,6 +140,16 @@ def _asserts(function: ast.AST) -> bool:
 def _called(function: ast.AST) -> set[str]:
     called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
     return {f.attr if isinstance(f, ast.Attribute) else f.id for f in called if isinstance(f, ast.Attribute | ast.Name)}
+
+
+def clocks(trees: dict[str, ast.Module]) -> Iterator[str]:
+    """Yield calls that ask what time it is anywhere but in the one place that may: a replay has no clock."""
+    for name, tree in trees.items():
+        if not name.startswith("replguard/") or name == CLOCK:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and CLOCKS.fullmatch(ast.unparse(node.func)):
+                yield f"{name}:{node.lineno}: {ast.unparse(node.func)}() asks the clock; take the time from events/clock"
 
 
 def leftovers(sources: dict[str, str]) -> Iterator[str]:

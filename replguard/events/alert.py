@@ -43,11 +43,14 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """ECS ``event.*`` of an alert. ``action`` is the kind of the event that completed the match."""
+    """ECS ``event.*`` of an alert. ``action`` is the kind of the event that completed the match.
+
+    What has a factory here and below is always written: a receiver may rely on it, default or not.
+    """
 
     id: str
-    kind: Literal["alert"] = msgspec.field(default="alert")
-    severity: int = 0
+    kind: Literal["alert"] = msgspec.field(default_factory=lambda: "alert")
+    severity: int = msgspec.field(default_factory=int)
     action: str | None = None
     sequence: int | None = None
 
@@ -68,7 +71,7 @@ class AlertContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     attribution: Attribution | None = None
     generation: int | None = None
     tier: Tier | None = None
-    degraded: bool = False
+    degraded: bool = msgspec.field(default_factory=bool)
     drill: str | None = None
     latency_ms: float | None = None
     evidence: tuple[str, ...] = ()

@@ -22,8 +22,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str
     name: str | None = None
     pid: int | None = None
-    agent: bool = False
-    standing: Standing = "unknown"
+    agent: bool = msgspec.field(default_factory=bool)
+    standing: Standing = msgspec.field(default_factory=lambda: "unknown")
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ TICK = 0.01
 
 def short_hash(*parts: object) -> str:
     """Return 16 hex digits of SHA-256 over the parts; 64 bits, so a host may name 10^8 things with no clash likely."""
-    data = "\x1f".join(map(str, parts)).encode("utf-8", "surrogateescape")
+    data = "\x1f".join(map(str, parts)).encode("utf-8", "backslashreplace")
     return hashlib.sha256(data).hexdigest()[:16]
 
 

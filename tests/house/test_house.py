@@ -88,6 +88,22 @@ def test_tests_that_assert_nothing_are_named(tmp_path):
     assert list(house.check(tmp_path)) == ["tests/test_x.py:1: test_none asserts nothing"]
 
 
+def test_only_one_module_asks_the_clock(tmp_path):
+    """A call elsewhere in the package is told; sleeping is not asking."""
+    asking = "import time\nfrom datetime import datetime\ntime.sleep(1)\ntime.monotonic_ns()\ndatetime.now(UTC)\n"
+    tree(
+        tmp_path,
+        replguard__events__clock_dot_py=asking,
+        replguard__a_dot_py=asking,
+        tests__events__test_clock_dot_py="",
+        tests__test_a_dot_py=asking,
+    )
+    assert [fault.split(" asks")[0] for fault in house.check(tmp_path)] == [
+        "replguard/a.py:4: time.monotonic_ns()",
+        "replguard/a.py:5: datetime.now()",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [

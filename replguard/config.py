@@ -1,7 +1,9 @@
-"""The configuration: every key, its default and its check. Bad configuration is an error with file and line."""
+"""The configuration: every key, its default, its check and its sentence in the reference.
+
+Bad configuration is an error with file and line, never a default.
+"""
 
 import ipaddress
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,24 +74,33 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is protected. ``min_size`` limits discovery only; ``scan_rate`` is bytes per second."""
 
     paths: tuple[str, ...] = ()
+    """Files and folders that are protected whatever their size. One that is not there yet is awaited."""
     discover: bool = True
+    """Also protect large model files that serving processes hold, and those in well-known caches."""
     min_size: Bytes = Bytes(32 * 2**20)
+    """The smallest file that discovery takes for weights. Does not apply to `paths`."""
     scaffolds: tuple[str, ...] = ()
+    """An agent's own code, prompts and keys: copied and started elsewhere they are a replica without weights."""
     index: tuple[str, ...] = ()
+    """Index files that `replguard weights scan --export` made, loaded instead of reading the weights."""
     scan_rate: Bytes = Bytes(200 * 2**20)
+    """The most that background reading takes from the disks, in bytes per second."""
     scan_network: bool = False
+    """Read weights on network and FUSE mounts in bulk. Off: their header and samples only."""
 
 
 class Watch(msgspec.Struct, frozen=True):
     """Folders that the file sensor watches; empty means the defaults of its tier."""
 
     paths: tuple[str, ...] = ()
+    """Folders that the file sensor watches. Empty: home, temporary, service and data folders."""
 
 
 class Agents(msgspec.Struct, frozen=True):
     """Inference endpoints besides the local instances: names, addresses, CIDRs, ``builtin``."""
 
     endpoints: tuple[str, ...] = ("builtin",)
+    """Where language models answer: names, addresses, networks. `builtin` is the shipped list of model APIs."""
 
     def __post_init__(self) -> None:
         _check_networks(self.endpoints)
@@ -99,7 +110,9 @@ class Egress(msgspec.Struct, frozen=True):
     """Bytes off the host that an actor may send after touching weights, and destinations that do not count."""
 
     limit: Bytes = Bytes(50 * 2**20)
+    """Bytes that an actor may send to one destination after touching weights."""
     ignore: tuple[str, ...] = ()
+    """Addresses and networks that do not count, such as a backup server."""
 
     def __post_init__(self) -> None:
         _check_networks(self.ignore)
@@ -109,46 +122,62 @@ class Rules(msgspec.Struct, frozen=True):
     """Rules besides the shipped ones, those switched off, and levels changed, by rule id or file stem."""
 
     paths: tuple[str, ...] = ()
+    """Files and folders of your own rules, besides the shipped ones."""
     disable: tuple[str, ...] = ()
+    """Rules that are switched off, by id or file stem."""
     levels: dict[str, Level] = {}
+    """Levels that replace those of the rules, by id or file stem."""
 
 
 class Sensors(msgspec.Struct, frozen=True):
     """The mode asked for in each area."""
 
     process: Mode = "auto"
+    """Which programs run."""
     file: Mode = "auto"
+    """Which names and contents appear."""
     network: Mode = "auto"
+    """Who listens and who connects."""
     gpu: Mode = "auto"
+    """Who holds device memory."""
 
 
 class Stream(msgspec.Struct, frozen=True):
     """Limits of one stream of the log."""
 
     max_size: Bytes = Bytes(2 * 2**30)
+    """Bytes on disk, after compression. The oldest segments go first."""
     max_age: Seconds = Seconds(400 * 86400)
+    """The longest that a segment is kept."""
 
 
 class Log(msgspec.Struct, frozen=True):
     """Where the event log lies, and how large each stream may grow."""
 
     dir: str = "/var/log/replguard"
+    """The folder of the event log. Taken again as soon as it can be written."""
     raw: Stream = Stream()
+    """What the rules were fed: about a day at 100 new processes a second."""
     evidence: Stream = Stream(max_size=Bytes(2**30))
+    """Facts, alerts, health, and every event that they name."""
 
 
 class Alerts(msgspec.Struct, frozen=True):
     """What leaves the host: the lowest level, how long repeats fold, and how many an hour before a summary."""
 
     min_level: Level = "low"
+    """Alerts below this level are logged and counted, and not sent."""
     fold: Seconds = Seconds(600)
+    """Repeats of one rule, actor and model within this span are counted in one alert."""
     max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 120
+    """More alerts than this within an hour fold into one summary."""
 
 
 class Metrics(msgspec.Struct, frozen=True):
     """The metrics page. ``listen`` is address:port, or empty for none."""
 
     listen: str = "127.0.0.1:10947"
+    """Address and port of the page, or empty for none. A port that is taken is tried again."""
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
@@ -160,20 +189,33 @@ class Config(msgspec.Struct, frozen=True):
     """The whole configuration. Every key is optional."""
 
     state_dir: str = "/var/lib/replguard"
+    """What survives a restart: baseline, ledger, fingerprints, the last good configuration."""
     weights: Weights = Weights()
+    """What is protected."""
     watch: Watch = Watch()
+    """Where the file sensor looks."""
     agents: Agents = Agents()
+    """Who is an agent."""
     egress: Egress = Egress()
+    """What may leave the host."""
     manifest: str = "/etc/replguard/manifest.yaml"
+    """What is supposed to happen here, with `manifest.d/*.yaml` beside it. May be absent: then nothing is."""
     rules: Rules = Rules()
+    """What is told."""
     mode: Literal["enforce", "observe"] = "enforce"
+    """`observe` sends every alert at most low and keeps its real level in it, for the first days."""
     sensors: Sensors = Sensors()
+    """How each area is watched: `auto` takes the best mode that works here."""
     log: Log = Log()
+    """The event log."""
     alerts: Alerts = Alerts()
+    """What is sent, and how often."""
     sinks: dict[str, dict[str, Any]] = msgspec.field(
         default_factory=lambda: {"jsonl": {"path": "/var/log/replguard/alerts.jsonl"}}
     )
+    """Where alerts go: one key for each sink, its options below it. Given, it replaces the default."""
     metrics: Metrics = Metrics()
+    """The Prometheus page."""
 
 
 def load(path: Path | None) -> Config:
@@ -184,7 +226,7 @@ def load(path: Path | None) -> Config:
     """
     if path is None:
         path = DEFAULT_PATH
-        if not os.path.lexists(path):
+        if not _is_there(path):
             return Config()
     problems: list[Problem] = []
     merged: dict[str, Any] = {}
@@ -199,14 +241,22 @@ def load(path: Path | None) -> Config:
                 continue
             if yamlfile.convert(document, Config, problems, dec_hook=dec_hook) is not None:
                 _merge(merged, document.value)
-    made = (
-        None
-        if problems
-        else yamlfile.convert(yamlfile.Document(str(path), merged), Config, problems, dec_hook=dec_hook)
-    )
+    whole = yamlfile.Document(str(path), merged)
+    made = None if problems else yamlfile.convert(whole, Config, problems, dec_hook=dec_hook)
     if made is None:
         raise ConfigError(problems)
     return made
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a file exists, also one that we may not reach: to that the answer is an error, not a default."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _drop_ins(folder: Path, problems: list[Problem]) -> list[Path]:

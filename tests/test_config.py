@@ -153,6 +153,19 @@ def test_a_file_that_cannot_be_read_is_an_error_not_a_default(tmp_path, monkeypa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_default_file_out_of_reach_is_an_error(tmp_path, monkeypatch):
+    """What it says is unknown; the defaults might be the opposite."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    monkeypatch.setattr(config, "DEFAULT_PATH", closed / "replguard.yaml")
+    try:
+        with pytest.raises(ConfigError, match="Permission denied"):
+            config.load(None)
+    finally:
+        closed.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_drop_in_folder_that_cannot_be_listed_is_an_error(tmp_path):
     """What it holds is unknown, not nothing."""
     path = write(tmp_path / "c.yaml", "mode: observe\n")

@@ -113,25 +113,25 @@ class ProcessTable:
     def _parent(self, section: Process) -> tuple[Proc | None, bool]:
         """Return the parent, and whether it is a guess.
 
-        A process whose parent ended before it was polled belongs to init by then. Its process group or session still
-        names who started it: ``sh -c 'server &'`` leaves both as they were.
+        A process whose parent ended before it was polled belongs to a reaper by then. Its session tells so for certain:
+        it is inherited, so one that is neither its own nor its parent's came from a parent that is gone. Its process
+        group or session still names who started it: ``sh -c 'server &'`` leaves both as they were.
         """
         parent = self.get(section.parent.entity_id) if section.parent else None
         if parent is None and section.parent is not None:
             parent = self.by_pid(section.parent.pid)
-        if parent is not None and not _reaper(parent):
-            return parent, False
-        for leader in (section.group_id, section.session_id):
-            mate = self._mate(leader, section)
-            if mate is not None:
-                return mate, True
+        if parent is None or _orphaned(section, parent):
+            for leader in (section.group_id, section.session_id):
+                mate = self._mate(leader, section)
+                if mate is not None:
+                    return mate, True
         return parent, False
 
     def _mate(self, leader: int | None, section: Process) -> Proc | None:
         if leader is None or leader == section.pid:
             return None
         proc = self._by_pid.get(leader)
-        if proc is not None and not _reaper(proc) and (section.start is None or proc.since <= section.start):
+        if proc is not None and not reaper(proc) and (section.start is None or proc.since <= section.start):
             return proc
         return None
 
@@ -151,9 +151,17 @@ class ProcessTable:
             self.evicted += 1
 
 
-def _reaper(proc: Proc) -> bool:
-    """Whether this is where orphans land: PID 1, or a user's or container's init that adopts them."""
-    return proc.pid == 1 or proc.image in {"systemd", "tini", "dumb-init", "containerd-shim-runc-v2"}
+def reaper(proc: Proc) -> bool:
+    """Whether this is where orphans land by its nature: PID 1, or a user's or container's init."""
+    return proc.pid == 1 or proc.image in {"systemd", "init", "tini", "dumb-init", "containerd-shim-runc-v2"}
+
+
+def _orphaned(section: Process, parent: Proc) -> bool:
+    """Whether the parent is only who adopted the process (PR_SET_CHILD_SUBREAPER makes anybody one)."""
+    if reaper(parent):
+        return True
+    session = section.session_id
+    return session not in (None, section.pid) and parent.process.session_id not in (None, session)
 
 
 def parent_section(proc: Proc | None) -> Parent | None:

@@ -17,7 +17,7 @@ from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.facts import fact, relabelled
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Ledger
-from replguard.provenance.processes import Proc, ProcessTable
+from replguard.provenance.processes import Proc, ProcessTable, reaper
 from replguard.provenance.serving import Serving
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.inventory import Protected
@@ -26,6 +26,7 @@ REFEED = timedelta(hours=2)
 """How far back facts are fed again when a lineage is confirmed as an agent."""
 ACCESS_AGAIN = timedelta(hours=1)
 """A use of weights is told again after none for this long."""
+ADOPT_WITHIN = timedelta(seconds=15)
 MAX_RECENT = 20_000
 
 
@@ -42,6 +43,7 @@ class Provenance:
         files: Callable[[], Iterator[Protected]],
         examine: Callable[[Request], None],
         watch: Callable[[Hint], None],
+        index_ready: Callable[[], bool],
     ) -> None:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
@@ -53,6 +55,7 @@ class Provenance:
         self.serving = Serving(self.instances, authority, watch)
         self._own_pid = own_pid
         self._watch = watch
+        self._index_ready = index_ready
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
@@ -91,6 +94,12 @@ class Provenance:
         """Return the facts that follow from what the examiner found."""
         return self._keep(self.copies.examined(result))
 
+    def tick(self) -> None:
+        """Once a second: look again at what the index could not answer yet, and keep the baseline on disk."""
+        if self._index_ready():
+            self.copies.retry()
+        self.authority.baseline.save()
+
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":
             return self.table.exit(event)
@@ -124,9 +133,28 @@ class Provenance:
             return [event]
         if self._ours(proc):
             return []
+        if known is None and event.event.kind != "state":
+            self._adopt(proc, event)
         facts = [] if known is not None else self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
         seen = [] if event.event.kind == "state" else [actors.enrich(event, proc)]
         return [*seen, *self._keep(facts)]
+
+    def _adopt(self, proc: Proc, event: Event) -> None:
+        """Give an orphan to the one agent that had just got a reply, where nothing else names who started it.
+
+        A program that detached itself (setsid, double fork) is the adopter's by now. In the same control group, as the
+        same user, seconds after a reply, it is most likely the agent's: a guess, and marked as one.
+        """
+        if proc.adopted or proc.parent is None or not reaper(proc.parent):
+            return
+        agents = [
+            agent
+            for agent in self.agents.recent(event.timestamp, ADOPT_WITHIN)
+            if agent.process.cgroup == proc.process.cgroup and agent.user == proc.user
+        ]
+        if len(agents) == 1:
+            proc.parent, proc.adopted = agents[0], True
+            agents[0].children.add(proc.entity)
 
     def _child_unseen(self, event: Event, proc: Proc | None) -> list[Event]:
         """A child ran and ended between two polls; only its parent's accounting tells."""

@@ -60,7 +60,7 @@ class Drill:
         self._listens(self.scenery.agent)
         tell(self.scenery.agent, self.scenario.task)
         self._watch()
-        return verdict.judge(self.scenario.name, self.alerts, self._expected(), self.acts)
+        return verdict.judge(self.scenario.name, self.alerts, self.expected(), self.acts)
 
     def _begin(self, module: str, *arguments: object) -> int:
         output = self.stage.folder / f"{module.rsplit('.', 1)[-1]}.log"
@@ -104,14 +104,14 @@ class Drill:
     def _over(self, began: float) -> bool:
         now = clock.monotonic()
         if len(self.acts) == len(self.plot.acts):
-            right = verdict.first_right(self.alerts, self._expected())
+            right = verdict.first_right(self.alerts, self.expected())
             return right is not None or now > max(self.acts.values()) + ALERT_SECONDS
         if now > began + STORY_SECONDS:
             missing = next(act.name for act in self.plot.acts if act.name not in self.acts)
             raise StoryFailedError(f"the drill's agent did not get as far as '{missing}' in {STORY_SECONDS:.0f} s")
         return False
 
-    def _expected(self) -> verdict.Expected:
+    def expected(self) -> verdict.Expected:
         return verdict.Expected(tuple(self.agents), MODEL, self.scenario.generation)
 
 
@@ -155,7 +155,7 @@ def play(scenario: Scenario, say: Say, *, keep: bool = False) -> verdict.Result:
         try:
             result = drill.play()
         except ReplguardError as error:
-            result = verdict.judge(scenario.name, drill.alerts, drill._expected(), drill.acts)  # noqa: SLF001
+            result = verdict.judge(scenario.name, drill.alerts, drill.expected(), drill.acts)
             result = msgspec.structs.replace(result, detected=False, reason=str(error))
         drill.watcher.stop()
         return msgspec.structs.replace(result, kept=str(on.folder) if keep else None)

@@ -35,7 +35,7 @@ class Script(msgspec.Struct, frozen=True):
         said = [m for m in messages if isinstance(m, dict)]
         first = next((str(m.get("content", "")) for m in said if m.get("role") == "user"), "")
         track = next((t for t in self.tracks if t.when in first), None)
-        turn = sum(m.get("role") == "assistant" for m in said)
+        turn = sum(1 for m in said if m.get("role") == "assistant")
         if track is None or turn >= len(track.turns):
             return Turn("Done.", None)
         return track.turns[turn]
@@ -47,7 +47,8 @@ class Script(msgspec.Struct, frozen=True):
 
 def load(path: Path) -> Script:
     """Return the script in a file. Raises OSError, or msgspec.DecodeError for a file that is none."""
-    return msgspec.json.decode(path.read_bytes(), type=Script)
+    script: Script = msgspec.json.decode(path.read_bytes(), type=Script)
+    return script
 
 
 def content(turn: Turn) -> str:

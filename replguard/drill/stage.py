@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Self
 
 import psutil
 
@@ -41,7 +41,7 @@ class Stage:
         self.keep = False
         self._reaper = ctypes.c_int(0)
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> Self:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(self._reaper), 0, 0, 0)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -144,8 +144,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextlib.contextmanager
@@ -155,7 +155,7 @@ def ended_gently() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in _ENDINGS if number is not signal.SIGINT}
     try:
         yield
     finally:

@@ -53,21 +53,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def objection(seen: Seen, expected: Expected) -> str | None:
     """Return why an alert is not the one that the drill must raise, or None when it is."""
-    if seen.get("replguard", "state") not in {None, "firing"}:
-        return "it is a resolution"
-    if seen.get("rule", "level") != LEVEL:
-        return f"its level is {seen.get('rule', 'level')}"
-    pid = seen.get("replguard", "actor", "pid")
-    if pid not in expected.agents:
-        return f"its actor is process {pid}, the agent is {' or '.join(map(str, expected.agents))}"
-    if seen.get("replguard", "actor", "agent") is not True:
-        return "its actor is not called an agent"
-    if expected.model not in str(seen.get("replguard", "model")):
-        return f"its model is {seen.get('replguard', 'model')}"
-    generation = seen.get("replguard", "generation")
-    if expected.generation is not None and (generation or 0) < expected.generation:
-        return f"its generation is {generation}, not {expected.generation}"
-    return None
+    pid, model = seen.get("replguard", "actor", "pid"), seen.get("replguard", "model")
+    generation = seen.get("replguard", "generation") or 0
+    agents = " or ".join(map(str, expected.agents))
+    checks = (
+        (seen.get("replguard", "state") in {None, "firing"}, "it is a resolution"),
+        (seen.get("rule", "level") == LEVEL, f"its level is {seen.get('rule', 'level')}"),
+        (pid in expected.agents, f"its actor is process {pid}, the agent is {agents}"),
+        (seen.get("replguard", "actor", "agent") is True, "its actor is not called an agent"),
+        (expected.model in str(model), f"its model is {model}"),
+        (generation >= (expected.generation or 0), f"its generation is {generation}, not {expected.generation}"),
+    )
+    return next((text for right, text in checks if not right), None)
 
 
 def first_right(alerts: Iterable[Seen], expected: Expected) -> Seen | None:

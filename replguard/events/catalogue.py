@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of event. ``category`` is the Sigma logsource category that rules ask for, ``area`` its sensor."""
+    """One kind of event. ``category`` is the Sigma logsource category that rules ask for, ``area`` its sensor.
+
+    ``portable`` is false where the portable tier makes none, or only the few that provenance needs itself.
+    """
 
     action: str
     area: str
@@ -16,6 +19,7 @@ class Kind:
     doc: str
     category: str | None = None
     fact: bool = False
+    portable: bool = True
 
 
 _ALL = (
@@ -25,7 +29,7 @@ _ALL = (
     Kind(
         "process_signal",
         "process",
-        ("process", "target"),
+        ("process", "target", portable=False),
         "A signal was sent to a watched process.",
         "process_signal",
     ),
@@ -35,7 +39,7 @@ _ALL = (
     Kind("file_link", "file", ("file",), "A second name for an inode, or a symlink, appeared.", "file_event"),
     Kind("file_rename", "file", ("file",), "A name was changed.", "file_rename"),
     Kind("file_delete", "file", ("file",), "A name was removed.", "file_delete"),
-    Kind("file_open", "file", ("file", "process"), "A watched file was opened.", "file_access"),
+    Kind("file_open", "file", ("file", "process"), "A watched file was opened.", "file_access", portable=False),
     Kind("file_map", "file", ("file", "process"), "A watched file is mapped by a process."),
     Kind(
         "network_connection",
@@ -49,7 +53,7 @@ _ALL = (
     Kind(
         "network_volume",
         "network",
-        ("process", "destination"),
+        ("process", "destination", portable=False),
         "Bytes sent to a destination.",
         "network_volume",
     ),
@@ -78,7 +82,7 @@ _ALL = (
     Kind(
         "weights_egress",
         "fact",
-        ("process", "destination"),
+        ("process", "destination", portable=False),
         "Bytes left after touching.",
         "weights_egress",
         fact=True,
@@ -110,3 +114,7 @@ KINDS: dict[str, Kind] = {kind.action: kind for kind in _ALL}
 def by_category(category: str) -> frozenset[str]:
     """Return the actions that a Sigma logsource category stands for; empty when nothing makes it."""
     return frozenset(kind.action for kind in _ALL if kind.category == category)
+
+
+PORTABLE = frozenset(kind.action for kind in _ALL if kind.portable)
+"""What the portable tier makes: rules that need anything else are not evaluable there."""

@@ -81,13 +81,22 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 KEYS = ("unit", "namespace", "workload", "container", "image", "service_account", "scheduler", "user")
 
 
+def files(path: Path) -> list[Path]:
+    """Return the files that make up a manifest: itself where it exists, then ``manifest.d/*.yaml``."""
+    return [*([path] if path.exists() else []), *sorted((path.parent / "manifest.d").glob("*.yaml"))]
+
+
 def load(path: Path) -> tuple[Manifest, list[Problem]]:
     """Return what a manifest and its ``manifest.d/*.yaml`` allow, and every problem. An absent manifest is empty."""
+    return load_files(files(path))
+
+
+def load_files(paths: list[Path]) -> tuple[Manifest, list[Problem]]:
+    """Return what these files allow together, and every problem."""
     problems: list[Problem] = []
     deployments: list[Deployment] = []
     jobs: list[Job] = []
-    files = [path] if path.exists() else []
-    for file in (*files, *sorted((path.parent / "manifest.d").glob("*.yaml"))):
+    for file in paths:
         try:
             documents = yamlfile.read(file)
         except ConfigError as error:

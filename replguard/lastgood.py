@@ -1,0 +1,66 @@
+"""Keeps copies of what last worked, so that a broken file never ends the watch of a running or restarted service."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from replguard.config import Config, dec_hook
+
+_log = structlog.get_logger(__name__)
+
+
+class LastGood:
+    """A folder of copies, written whole and replaced whole. Trouble with it is logged: it must not stop anything."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = state_dir / "last-good"
+
+    def keep_config(self, config: Config) -> None:
+        """Keep a configuration that was free of problems."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary = self._folder / "config.new"
+            temporary.write_bytes(msgspec.json.encode(config))
+            temporary.replace(self._folder / "config.json")
+        except OSError as error:
+            _log.warning("cannot keep the last good configuration", reason=str(error))
+
+    def config(self) -> Config | None:
+        """Return the configuration kept last, None if there is none that can be read."""
+        try:
+            return msgspec.json.decode((self._folder / "config.json").read_bytes(), type=Config, dec_hook=dec_hook)
+        except (OSError, msgspec.DecodeError, ValueError):
+            return None
+
+    def keep_files(self, name: str, files: Iterable[Path]) -> None:
+        """Keep copies of files (a manifest, the operator's rules) that were free of problems."""
+        temporary, final = self._folder / f"{name}.new", self._folder / name
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            for number, file in enumerate(files):
+                shutil.copyfile(file, temporary / f"{number:03}-{file.name}")
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+        except OSError as error:
+            _log.warning("cannot keep the last good files", what=name, reason=str(error))
+
+    def files(self, name: str) -> list[Path]:
+        """Return the copies kept last, in the order of the originals."""
+        return sorted((self._folder / name).glob("*")) if (self._folder / name).is_dir() else []
+
+
+def state_dir_of(path: Path) -> Path:
+    """Return the state folder that a broken configuration file names, as well as can be told, else the default."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, colon, value = line.partition(":")
+        if colon and key.strip() == "state_dir" and value.strip():
+            return Path(value.split("#")[0].strip().strip("'\""))
+    return Path(Config().state_dir)

@@ -1,0 +1,135 @@
+"""The map: what a host did enters on the left, alerts leave on the right, and each arrow is one function here.
+
+sensors ─► observe ─► provenance ─► judge ─┬─► log (raw)
+examiner ───────────────┘                  └─► rules ─► alerts ─► raise ─┬─► log (evidence)
+                                                                         └─► sinks
+"""
+
+import queue
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from replguard.detector import Detector
+from replguard.events import clock
+from replguard.events.alert import Alert
+from replguard.events.event import Event, Meta
+from replguard.events.health import Health, State
+from replguard.log.segments import Writer
+from replguard.log.sequence import Sequencer
+from replguard.provenance.provenance import Provenance
+from replguard.sinks import Sinks
+from replguard.weights.examiner import Examination
+
+QUEUE = 65_536
+"""Events that may wait: half a minute at 2,000 a second, some 100 MiB at the very most."""
+TICK = 1.0
+CANARY_EVERY = 30.0
+
+
+@dataclass(slots=True)
+class Flow:
+    """What passed, for metrics: read by the page's thread, written by the consumer's alone."""
+
+    fed: int = 0
+    latency: list[float] = field(default_factory=list)
+    canary: float = 0.0
+
+
+class Pipeline:
+    """One thread takes what the sensors put and carries it through every stage in order."""
+
+    def __init__(
+        self,
+        *,
+        provenance: Provenance,
+        detector: Detector,
+        sequencer: Sequencer,
+        raw: Writer,
+        evidence: Writer,
+        sinks: Sinks,
+    ) -> None:
+        self.provenance = provenance
+        self.detector = detector
+        self.sequencer = sequencer
+        self.raw = raw
+        self.evidence = evidence
+        self.sinks = sinks
+        self.flow = Flow()
+        self._queue: queue.Queue[Event | Examination] = queue.Queue(QUEUE)
+
+    def put(self, item: Event | Examination) -> bool:
+        """Take something from any thread without waiting; False when there is no room."""
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            return False
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """How much waits to be carried through."""
+        return self._queue.qsize()
+
+    def run(self, stop: threading.Event) -> None:
+        """Carry events through until told to stop, then what is still waiting."""
+        tick, canary = clock.monotonic(), clock.monotonic()
+        while not stop.is_set() or not self._queue.empty():
+            try:
+                self.observe(self._queue.get(timeout=max(0.0, tick - clock.monotonic())))
+            except queue.Empty:
+                pass
+            if clock.monotonic() >= tick:
+                tick = clock.monotonic() + TICK
+                self.tick()
+            if clock.monotonic() >= canary:
+                canary = clock.monotonic() + CANARY_EVERY
+                self.put(health("canary", "canary"))
+
+    def observe(self, item: Event | Examination) -> None:
+        """Sensors and examiner → provenance."""
+        if isinstance(item, Examination):
+            self.judge(self.provenance.examined(item))
+        elif item.action == "sensor_health":
+            self.judge([item])
+        else:
+            self.judge(self.provenance.feed(item))
+
+    def judge(self, events: Iterable[Event]) -> None:
+        """Provenance → log and rules, in the order and with the numbers that a replay will see again."""
+        for event in events:
+            stamped = self.sequencer.stamp(event)
+            now = clock.now()
+            self.raw.write(stamped, now)
+            if stamped.event.kind == "enrichment":
+                self.evidence.write(stamped, now)
+            self.flow.fed += 1
+            self.issue(self.detector.feed(stamped), now)
+            if stamped.health is not None and stamped.health.state == "canary":
+                self.flow.canary = now.timestamp()
+
+    def issue(self, alerts: Iterable[Alert], now: datetime) -> None:
+        """Alerts → evidence and sinks."""
+        for alert in alerts:
+            timed = self.detector.with_latency(alert, now)
+            if timed.replguard.latency_ms is not None:
+                self.flow.latency.append(timed.replguard.latency_ms / 1000)
+            self.evidence.write(timed, now)
+            self.sinks.deliver(timed)
+
+    def tick(self) -> None:
+        """Once a second: time passes for the rules, for provenance and for the log."""
+        self.judge([health("clock", "tick")])
+        self.provenance.tick()
+        self.raw.tick(clock.now())
+        self.evidence.tick(clock.now())
+
+
+def health(component: str, state: State, reason: str | None = None, **given: str) -> Event:
+    """Return an event about ourselves."""
+    return Event(
+        timestamp=clock.now(),
+        event=Meta(action="sensor_health", provider="replguard"),
+        health=Health(component=component, state=state, reason=reason, **given),
+    )

@@ -1,0 +1,129 @@
+"""What the operator said: configuration, manifest and rules, read together, and the last good ones where one is broken."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+from replguard.config import DEFAULT_PATH, Config, load
+from replguard.errors import ConfigError, Problem
+from replguard.events.event import Event, Meta
+from replguard.events.fact import Actor, Context
+from replguard.events.file import File
+from replguard.lastgood import LastGood, state_dir_of
+from replguard.provenance import manifest as manifests
+from replguard.provenance.manifest import Manifest
+from replguard.rules import load as rules
+from replguard.rules.model import RuleSet
+
+UNSEEN = Actor(kind="unknown", id="unknown", principal="unknown", standing="session")
+"""Who changed a policy file when no source named the writer. Only root can: it is told as an operator's session, as
+the level table has it, and marked `unknown`; the kernel tier names the writer."""
+
+
+class Policy:
+    """Reads it all, keeps the last good, and tells what changed.
+
+    ``problems`` holds what is wrong now. With ``strict`` (a person at a terminal) any problem raises ConfigError; a
+    service goes on with the last good one, because a broken file must not end the watch.
+    """
+
+    def __init__(self, path: Path | None, makes: frozenset[str] | None, *, strict: bool) -> None:
+        self.path = path
+        self.makes = makes
+        self.problems: list[Problem] = []
+        self.config = self._config(strict=strict)
+        self._kept = LastGood(Path(self.config.state_dir))
+        self.manifest, wrong = manifests.load(Path(self.config.manifest))
+        self.ruleset = self._rules()
+        wrong += self.ruleset.problems
+        if strict and wrong:
+            raise ConfigError(wrong)
+        self.problems += wrong
+        if wrong:
+            self._fall_back()
+        self._keep()
+        self._print = self._fingerprint()
+
+    def changed(self) -> bool:
+        """Whether any file differs from what was read last; cheap enough to ask every few seconds."""
+        return self._fingerprint() != self._print
+
+    def reload(self) -> str:
+        """Read manifest and rules again, all or nothing. Returns what changed in a sentence, '' for nothing.
+
+        The rest of the configuration takes effect at the next start; whether it would load is checked now.
+        """
+        self._print = self._fingerprint()
+        problems: list[Problem] = []
+        try:
+            load(self.path)
+        except ConfigError as error:
+            problems += error.problems
+        manifest, wrong = manifests.load(Path(self.config.manifest))
+        ruleset = self._rules()
+        self.problems = problems + wrong + ruleset.problems
+        if self.problems:
+            return ""
+        changes = [f"manifest: {len(manifest.deployments)} deployments and {len(manifest.jobs)} jobs"] * (
+            manifest != self.manifest
+        )
+        changes += [f"rules: sha256 {ruleset.sha256[:12]}"] * (ruleset.sha256 != self.ruleset.sha256)
+        self.manifest, self.ruleset = manifest, ruleset
+        self._keep()
+        return "; ".join(changes)
+
+    def change(self, what: str, difference: str, now: datetime) -> Event:
+        """Return the fact that what is allowed has changed."""
+        return Event(
+            timestamp=now,
+            event=Meta(action="authority_change", kind="enrichment", provider="replguard"),
+            file=File(path=self.config.manifest) if what == "policy" else None,
+            replguard=Context(actor=UNSEEN, attribution="unknown", difference=f"{what}: {difference}"),
+        )
+
+    def _config(self, *, strict: bool) -> Config:
+        try:
+            config = load(self.path)
+        except ConfigError as error:
+            kept = None if strict else LastGood(state_dir_of(self.path or DEFAULT_PATH)).config()
+            if kept is None:
+                raise
+            self.problems = error.problems
+            return kept
+        LastGood(Path(config.state_dir)).keep_config(config)
+        return config
+
+    def _rules(self, paths: tuple[str, ...] | None = None) -> RuleSet:
+        wanted = self.config.rules
+        given = wanted.paths if paths is None else paths
+        return rules.load([Path(p) for p in given], disable=wanted.disable, levels=wanted.levels, makes=self.makes)
+
+    def _fall_back(self) -> None:
+        kept = self._kept.files("manifest")
+        if kept and any(str(p.path).startswith(str(Path(self.config.manifest).parent)) for p in self.problems):
+            self.manifest = manifests.load_files(kept)[0]
+        copies = self._kept.files("rules")
+        if copies and self.ruleset.problems:
+            self.ruleset = self._rules(tuple(map(str, copies)))
+
+    def _keep(self) -> None:
+        if not self.problems:
+            self._kept.keep_files("manifest", manifests.files(Path(self.config.manifest)))
+            self._kept.keep_files("rules", self._rule_files())
+
+    def _rule_files(self) -> list[Path]:
+        found: list[Path] = []
+        for root in map(Path, self.config.rules.paths):
+            found += sorted(root.rglob("*.y*ml")) if root.is_dir() else [root]
+        return [file for file in found if file.is_file()]
+
+    def _fingerprint(self) -> str:
+        parts = []
+        configs = [self.path or DEFAULT_PATH]
+        for file in (*configs, *manifests.files(Path(self.config.manifest)), *self._rule_files()):
+            try:
+                status = file.stat()
+            except OSError:
+                continue
+            parts.append(f"{file}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

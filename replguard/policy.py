@@ -1,4 +1,4 @@
-"""What the operator said: configuration, manifest and rules, read together, and the last good ones where one is broken."""
+"""What the operator said: configuration, manifest and rules, and the last good ones where one is broken."""
 
 import hashlib
 from datetime import datetime

@@ -29,9 +29,10 @@ _ALL = (
     Kind(
         "process_signal",
         "process",
-        ("process", "target", portable=False),
+        ("process", "target"),
         "A signal was sent to a watched process.",
         "process_signal",
+        portable=False,
     ),
     Kind("file_create", "file", ("file",), "A name appeared.", "file_event"),
     Kind("file_close_write", "file", ("file",), "A file that was open for writing was closed.", "file_event"),
@@ -53,9 +54,10 @@ _ALL = (
     Kind(
         "network_volume",
         "network",
-        ("process", "destination", portable=False),
+        ("process", "destination"),
         "Bytes sent to a destination.",
         "network_volume",
+        portable=False,
     ),
     Kind("gpu_usage", "gpu", ("process", "gpu"), "Device memory of a process changed."),
     Kind("host_shutdown", "host", (), "A shutdown was scheduled or has begun.", "host_shutdown"),
@@ -82,10 +84,11 @@ _ALL = (
     Kind(
         "weights_egress",
         "fact",
-        ("process", "destination", portable=False),
+        ("process", "destination"),
         "Bytes left after touching.",
         "weights_egress",
         fact=True,
+        portable=False,
     ),
     Kind(
         "server_live",

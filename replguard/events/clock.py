@@ -12,3 +12,13 @@ def now() -> datetime:
 def monotonic() -> float:
     """Return seconds on a clock that no one can set."""
     return time.monotonic()
+
+
+def since_boot() -> float:
+    """Return seconds since the machine started, sleep included: what process start times count from."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def cpu() -> float:
+    """Return the CPU seconds that the calling thread has used."""
+    return time.thread_time()

@@ -1,0 +1,59 @@
+"""What is mounted in our mount namespace, from ``/proc/self/mountinfo``."""
+
+import re
+from typing import NamedTuple
+
+from replguard.kernel.procfs import PROC, read, text
+
+PSEUDO = frozenset(
+    "proc sysfs cgroup cgroup2 devpts devtmpfs mqueue debugfs tracefs securityfs pstore bpf configfs fusectl "
+    "binfmt_misc autofs nsfs rpc_pipefs efivarfs selinuxfs hugetlbfs".split()
+)
+"""Filesystems that hold no user's files; walking them is useless or harmful."""
+REMOTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p ceph glusterfs lustre afs gpfs beegfs virtiofs ncpfs orangefs".split())
+"""Filesystems whose server may hang every call; ``fuse.*`` counts too, see ``Mount.remote``."""
+
+
+class Mount(NamedTuple):
+    """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown."""
+
+    id: int
+    device: str
+    root: str
+    path: bytes
+    kind: str
+    source: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether the files are served by something that may hang."""
+        return self.kind in REMOTE or self.kind == "fuse" or self.kind.startswith("fuse.")
+
+
+def mounts(pid: int | str = "self", root: str = PROC) -> list[Mount] | None:
+    """Return the mounts in order, None if they cannot be read."""
+    data = read(f"{root}/{pid}/mountinfo", 1 << 23)
+    if data is None:
+        return None
+    parsed = (_parse(line) for line in data.split(b"\n"))
+    return [mount for mount in parsed if mount is not None]
+
+
+def _parse(line: bytes) -> Mount | None:
+    fields, _, rest = line.partition(b" - ")
+    left, right = fields.split(b" "), rest.split(b" ")
+    if len(left) < 6 or len(right) < 2 or not left[0].isdigit():
+        return None
+    return Mount(
+        id=int(left[0]),
+        device=text(left[2]),
+        root=text(_unescape(left[3])),
+        path=_unescape(left[4]),
+        kind=text(right[0]),
+        source=text(_unescape(right[1])),
+    )
+
+
+def _unescape(raw: bytes) -> bytes:
+    """Undo the octal escapes of blank, tab, newline and backslash."""
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), raw)

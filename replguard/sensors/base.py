@@ -1,0 +1,115 @@
+"""What every sensor is: a name, how well it works here and why not better, what it cannot see, and its counts."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from replguard.events import clock
+from replguard.events.event import Event, Meta
+from replguard.events.fact import Context, Tier
+from replguard.events.health import Health, State
+from replguard.events.hint import Hint
+
+PORTABLE = Context(tier="portable")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What became of everything that reached a sensor: received = evaluated + filtered + Σ dropped.
+
+    ``dropped`` is keyed by (stage, reason). ``cpu_seconds`` is what its thread used.
+    """
+
+    received: int = 0
+    evaluated: int = 0
+    filtered: int = 0
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cpu_seconds: float = 0.0
+
+    def passed(self) -> None:
+        """Count one that went on to the rules."""
+        self.received += 1
+        self.evaluated += 1
+
+    def skip(self, count: int = 1) -> None:
+        """Count what no rule can need."""
+        self.received += count
+        self.filtered += count
+
+    def lose(self, stage: str, reason: str, count: int = 1) -> None:
+        """Count what was lost, and where."""
+        self.received += count
+        self.dropped[stage, reason] += count
+
+
+class Sensor(ABC):
+    """One source of events. The runner calls it from one thread of its own; only ``watch`` comes from another.
+
+    ``why`` says in a sentence why it does not work better here (None: nothing better on this tier), ``blind`` what it
+    cannot see. ``early`` sensors finish their first look before the others start: they know who acts.
+    """
+
+    name: str
+    area: str
+    mode: Tier = "portable"
+    why: str | None = None
+    blind: str | None = None
+    early = False
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+
+    def start(self) -> None:  # noqa: B027 - most sensors need nothing
+        """Take what is needed. Raises Unavailable or OSError; the runner tries again later."""
+
+    def stop(self) -> None:  # noqa: B027
+        """Give everything back; also after a start that failed half way."""
+
+    def watch(self, hint: Hint) -> None:  # noqa: B027
+        """Take note of what provenance wants watched; called from another thread."""
+
+    def event(self, action: str, when: datetime, *, kind: str = "event", **sections: Any) -> Event:
+        """Return an event of ours, on this tier."""
+        sections.setdefault("replguard", PORTABLE)
+        return Event(timestamp=when, event=Meta(action=action, kind=kind, provider=self.name), **sections)
+
+    def health(
+        self, state: State, reason: str | None = None, *, stage: str | None = None, lost: int | None = None
+    ) -> Event:
+        """Return an event about the sensor itself."""
+        health = Health(component=self.name, state=state, mode=self.mode, reason=reason, stage=stage, lost=lost)
+        return self.event("sensor_health", clock.now(), health=health)
+
+
+class Timed(Sensor):
+    """A sensor that looks every ``period`` seconds. Its first poll tells what is there already, as kind "state"."""
+
+    period: float
+
+    @abstractmethod
+    def poll(self) -> Iterable[Event]:
+        """Look once."""
+
+
+class Readable(Sensor):
+    """A sensor whose descriptor becomes readable when there is something to read.
+
+    ``tick`` is called about every ``period`` seconds besides, for what no descriptor announces.
+    """
+
+    period: float = 0.5
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; valid between start and stop."""
+
+    @abstractmethod
+    def read(self) -> Iterable[Event]:
+        """Read what is there, without waiting."""
+
+    def tick(self) -> Iterable[Event]:
+        """Look after what time changes."""
+        return ()

@@ -1,0 +1,184 @@
+"""Runs the sensors: one thread each, so that a slow one delays no other; a failing one is started again and reported.
+
+What the pipeline refuses because its queue is full is counted, and told once there is room again.
+"""
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.sensors.base import Readable, Sensor, Timed
+
+Put = Callable[[Event], bool | None]
+"""Takes an event; False means that there is no room."""
+FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
+EARLY_WAIT = 3.0
+"""Seconds that the others wait for the first look of the early sensors."""
+DUTY = 20
+"""A poll rests at least this many times what it took: on a host too large for its period it sees less often."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Owns the threads. ``put`` is given by the pipeline and must not wait."""
+
+    def __init__(self, sensors: Sequence[Sensor], put: Put) -> None:
+        self.sensors = list(sensors)
+        self._early = [sensor for sensor in self.sensors if sensor.early]
+        self._loops = [_Loop(sensor, put, self._wait_early) for sensor in self.sensors]
+
+    def start(self) -> None:
+        """Start every sensor. Returns at once; see ``ready``."""
+        for loop in self._loops:
+            loop.start()
+
+    def stop(self) -> None:
+        """Stop every sensor and wait for its thread."""
+        for loop in self._loops:
+            loop.ask_to_stop()
+        for loop in self._loops:
+            loop.join()
+
+    def ready(self, timeout: float) -> bool:
+        """Wait until every sensor had its first look or failed at it; False if that takes longer (seconds)."""
+        end = clock.monotonic() + timeout
+        return all(loop.looked.wait(max(0.0, end - clock.monotonic())) for loop in self._loops)
+
+    def watch(self, hint: Hint) -> None:
+        """Pass a hint to every sensor."""
+        for sensor in self.sensors:
+            try:
+                sensor.watch(hint)
+            except Exception:  # noqa: BLE001 - the others must hear it all the same
+                _log.exception("sensor refused a hint", sensor=sensor.name)
+
+    def up(self, name: str) -> bool:
+        """Tell whether a sensor is working now."""
+        return any(loop.up for loop in self._loops if loop.sensor.name == name)
+
+    def _wait_early(self, sensor: Sensor) -> None:
+        if not sensor.early:
+            end = clock.monotonic() + EARLY_WAIT
+            for loop in self._loops:
+                if loop.sensor.early:
+                    loop.looked.wait(max(0.0, end - clock.monotonic()))
+
+
+class _Loop:
+    """The thread of one sensor."""
+
+    def __init__(self, sensor: Sensor, put: Put, before: Callable[[Sensor], None]) -> None:
+        self.sensor = sensor
+        self.up = False
+        self.looked = threading.Event()
+        self._put = put
+        self._before = before
+        self._lost = 0
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name=f"sensor-{sensor.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+
+    def join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        self._before(self.sensor)
+        backoff, failed = FIRST_BACKOFF, False
+        while not self._stopping.is_set():
+            began = clock.monotonic()
+            try:
+                self._session(recovered=failed)
+            except Exception as error:  # noqa: BLE001 - whatever a sensor meets, it is tried again
+                failed = True
+                self._report(error)
+            finally:
+                self.up = False
+                self._release()
+            if clock.monotonic() - began > LAST_BACKOFF:
+                backoff = FIRST_BACKOFF
+            self.looked.set()
+            self._stopping.wait(backoff)
+            backoff = min(backoff * 2, LAST_BACKOFF)
+
+    def _session(self, *, recovered: bool) -> None:
+        sensor = self.sensor
+        sensor.start()
+        self._deliver([sensor.health("recovered" if recovered else "started", sensor.why)])
+        self.up = True
+        if isinstance(sensor, Timed):
+            self._timed(sensor)
+        elif isinstance(sensor, Readable):
+            self._readable(sensor)
+
+    def _timed(self, sensor: Timed) -> None:
+        due = clock.monotonic()
+        while not self._stopping.is_set():
+            began = clock.monotonic()
+            self._deliver(sensor.poll())
+            self.looked.set()
+            ended = clock.monotonic()
+            due = max(due + sensor.period, began + sensor.period / 2, ended + (ended - began) * DUTY - sensor.period)
+            self._stopping.wait(max(0.0, due - ended))
+
+    def _readable(self, sensor: Readable) -> None:
+        poller = select.poll()
+        poller.register(sensor.fileno(), select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
+        due = clock.monotonic() + sensor.period
+        self._deliver(sensor.tick())
+        self.looked.set()
+        while not self._stopping.is_set():
+            ready = poller.poll(max(0.0, due - clock.monotonic()) * 1000)
+            if any(descriptor != self._wake for descriptor, _ in ready):
+                self._deliver(sensor.read())
+            if clock.monotonic() >= due:
+                self._deliver(sensor.tick())
+                due = clock.monotonic() + sensor.period
+
+    def _deliver(self, events: Iterable[Event]) -> None:
+        counters = self.sensor.counters
+        for event in events:
+            ours = event.action == "sensor_health"
+            if self._put(event) is False:
+                self._lost += 1
+                if not ours:
+                    counters.lose("queue", "full")
+                continue
+            if not ours:
+                counters.passed()
+            if self._lost:
+                self._tell_loss()
+        counters.cpu_seconds = clock.cpu()
+
+    def _tell_loss(self) -> None:
+        lost, self._lost = self._lost, 0
+        if self._put(self.sensor.health("loss", "full", stage="queue", lost=lost)) is False:
+            self._lost = lost
+
+    def _report(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+        _log.warning("sensor failed, starting it again", sensor=self.sensor.name, reason=reason)
+        self._deliver([self.sensor.health("failed", reason)])
+
+    def _release(self) -> None:
+        try:
+            self.sensor.stop()
+        except Exception:  # noqa: BLE001 - it is being given up anyway
+            _log.exception("sensor did not stop cleanly", sensor=self.sensor.name)

@@ -1,0 +1,195 @@
+"""What each kind of event says in words, from its verb on."""
+
+import posixpath
+from collections.abc import Callable
+from typing import Any
+
+from replguard.events.event import Event
+from replguard.events.fact import Context
+from replguard.events.network import Endpoint
+from replguard.events.process import Process
+from replguard.events.text import show
+
+_TECHNIQUES = {"hardlink": "hard link", "symlink": "symbolic link", "bind": "bind mount", "copy": None, "write": None}
+_STEPS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_NO_CONTEXT = Context()
+
+
+def clause(event: Event) -> str:
+    """Return what happened, beginning with the verb. What a process chose is escaped and cut in its middle."""
+    tell = _CLAUSES.get(event.action)
+    return tell(event, event.replguard or _NO_CONTEXT) if tell else f"caused {event.action}"
+
+
+def program(process: Process | None) -> str:
+    """Return the name of a program: of its image rather than the one it gave itself."""
+    if process is None:
+        return "an unknown program"
+    return show(posixpath.basename(process.executable or "") or process.name or "an unknown program", 60)
+
+
+def size(number: int | None) -> str | None:
+    """Return bytes in binary units, None for unknown."""
+    if number is None:
+        return None
+    for unit, step in _STEPS:
+        if number >= step:
+            return f"{number / step:.1f} {unit}"
+    return f"{number} bytes"
+
+
+def address(end: Endpoint | None) -> str:
+    """Return one end of a connection as people write it."""
+    if end is None:
+        return "an unknown address"
+    if end.path is not None:
+        return show(end.path)
+    host = show(end.domain or end.ip or "an unknown address")
+    host = f"[{host}]" if ":" in host and end.port is not None else host
+    return host if end.port is None else f"{host}:{end.port}"
+
+
+def _model(context: Context) -> str:
+    return f"model {show(context.model, 60)}" if context.model else "protected weights"
+
+
+def _path(event: Event) -> str:
+    return show(event.file.path) if event.file else "an unknown file"
+
+
+def _in_brackets(*parts: str | None) -> str:
+    known = [part for part in parts if part]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _word(text: str | None) -> str | None:
+    return show(text, 30) if text else None
+
+
+def _copy(event: Event, context: Context) -> str:
+    technique = context.technique or ""
+    started = context.status == "started"
+    verb = "moved" if technique == "rename" else "is copying" if started else "copied"
+    shown = None if technique == "rename" else _TECHNIQUES.get(technique, _word(technique))
+    size_now = size(event.file.size if event.file and event.file.size is not None else context.bytes)
+    share = f"{context.share:.0%} of it" if context.share is not None and context.share < 0.995 else None
+    source = show(context.origin.path) if context.origin else "an unknown file"
+    more = _in_brackets(f"{size_now} so far" if started and size_now else size_now, shown, None if started else share)
+    derived = "something derived from " if context.confidence == "derived" else ""
+    return f"{verb} {derived}{_model(context)}: {source} → {_path(event)}{more}"
+
+
+def _arrival(event: Event, context: Context) -> str:
+    source = f" from {show(context.source)}" if context.source else ""
+    return f"brought in content of {_model(context)}{source}: {_path(event)}{_in_brackets(size(context.bytes))}"
+
+
+def _access(event: Event, context: Context) -> str:
+    verbs = {"map": "mapped", "link": "linked", "memory": "read from memory", "device": "read past the filesystem"}
+    opened = "opened" if context.precision == "open" else "read"
+    return (
+        f"{verbs.get(context.mode or '', opened)} {_model(context)}: {_path(event)}{_in_brackets(size(context.bytes))}"
+    )
+
+
+def _egress(event: Event, context: Context) -> str:
+    return f"sent {size(context.bytes) or 'data'} to {address(event.destination)} after using {_model(context)}"
+
+
+def _server(_: Event, context: Context) -> str:
+    instance = context.instance
+    status = context.status or ""
+    verb = (
+        "stopped serving"
+        if status == "ended"
+        else "changed its server of"
+        if status == "changed"
+        else "started a server of"
+    )
+    listen = ", ".join(show(each, 60) for each in instance.listen[:3]) if instance else ""
+    memory = size(instance.gpu_bytes) if instance else None
+    holding = ", ".join(
+        part for part in (listen and f"listening on {listen}", memory and f"holding {memory} of GPU memory") if part
+    )
+    number = instance.count if instance else None
+    allowed = context.authorised
+    more = _in_brackets(
+        f"instance {number} of it" if number is not None and number > 1 else None,
+        f"generation {context.generation}" if context.generation is not None else None,
+        f"allowed by {show(allowed.entry, 60)}" if allowed else "not authorised",
+    )
+    return f"{verb} {_model(context)}{', ' + holding if holding else ''}{more}"
+
+
+def _gpu(event: Event, _: Context) -> str:
+    memory = size(event.gpu.memory_bytes) if event.gpu else None
+    return f"holds {memory or 'an unknown amount'} of GPU memory"
+
+
+def _listen(event: Event, context: Context) -> str:
+    return f"listens on {address(event.server)}{_in_brackets('reachable from outside' if context.exposed else None)}"
+
+
+def _signal(event: Event, context: Context) -> str:
+    target = f"{program(event.target)} (pid {event.target.pid})" if event.target else "a server"
+    return f"told {target}, which serves {_model(context)}, to end{_in_brackets(_word(context.status))}"
+
+
+def _authority(_: Event, context: Context) -> str:
+    return f"changed what is allowed: {show(context.difference) if context.difference else 'the difference is unknown'}"
+
+
+def _agent(_: Event, context: Context) -> str:
+    more = _in_brackets(f"{context.turns} turns" if context.turns else None, _word(context.status))
+    return f"drives a language model at {show(context.endpoint or 'an unknown endpoint', 60)}{more}"
+
+
+def _exec(event: Event, _: Context) -> str:
+    process = event.process or Process()
+    return f"ran `{show(process.command_line or process.executable or process.name or '?')}`"
+
+
+def _rename(event: Event, _: Context) -> str:
+    before = show(event.file.previous) if event.file and event.file.previous else "a file"
+    return f"renamed {before} to {_path(event)}"
+
+
+def _health(event: Event, _: Context) -> str:
+    health = event.health
+    if health is None:
+        return "changed its state"
+    return f"is {health.state}" + (f": {show(health.reason)}" if health.reason else "")
+
+
+_CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
+    "weights_copy": _copy,
+    "weights_arrival": _arrival,
+    "weights_access": _access,
+    "weights_egress": _egress,
+    "server_live": _server,
+    "gpu_memory": _gpu,
+    "gpu_usage": _gpu,
+    "network_listen": _listen,
+    "socket_listen": _listen,
+    "serving_signal": _signal,
+    "process_signal": _signal,
+    "authority_change": _authority,
+    "agent_seen": _agent,
+    "process_exec": _exec,
+    "process_fork": lambda *_: "started a child process",
+    "socket_close": lambda event, _: f"stopped listening on {address(event.server)}",
+    "process_exit": lambda *_: "ended",
+    "file_create": lambda event, _: f"created {_path(event)}",
+    "file_close_write": lambda event, _: f"wrote {_path(event)}",
+    "file_grow": lambda event, _: f"is writing {_path(event)}",
+    "file_link": lambda event, _: f"made the link {_path(event)}",
+    "file_rename": _rename,
+    "file_delete": lambda event, _: f"deleted {_path(event)}",
+    "file_open": lambda event, _: f"opened {_path(event)}",
+    "file_map": lambda event, _: f"mapped {_path(event)}",
+    "network_connection": lambda event, _: f"connected to {address(event.destination)}",
+    "network_volume": lambda event, _: f"sent data to {address(event.destination)}",
+    "host_shutdown": lambda *_: "is shutting the host down",
+    "host_mount": lambda event, _: f"mounted {_path(event)}",
+    "sensor_health": _health,
+}

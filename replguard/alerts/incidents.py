@@ -1,0 +1,80 @@
+"""Incidents: alerts that belong together, because one actor raised them or they share something that it made."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from replguard.events.alert import LEVELS, Alert, Level
+from replguard.events.identity import short_hash
+
+QUIET = timedelta(hours=2)
+LONGEST = timedelta(hours=24)
+"""An incident is closed two hours after its last alert, and after a day at the most (meanings, `Incident`)."""
+MAX_OPEN = 2_000
+MAX_ALERTS = 500
+MAX_KEYS = 500
+
+
+@dataclass(slots=True)
+class Incident:
+    """One incident. ``alerts`` holds what is firing by alert id; ``keys`` are the actors and things that join it."""
+
+    id: str
+    opened: datetime
+    last: datetime
+    level: Level = "informational"
+    alerts: OrderedDict[str, Alert] = field(default_factory=OrderedDict)
+    keys: list[str] = field(default_factory=list)
+
+
+class Incidents:
+    """The open incidents. Bounded: beyond its limits the oldest is forgotten and counted in ``evicted``."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Incident] = OrderedDict()
+        self._by_key: dict[str, Incident] = {}
+        self.evicted = 0
+
+    def __iter__(self) -> Iterator[Incident]:
+        return iter(self._open.values())
+
+    def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
+        """Return the open incident that shares a key, or open one, named by its first key and first evidence."""
+        found = next((self._by_key[key] for key in keys if key in self._by_key), None)
+        if found is None:
+            found = Incident(short_hash("incident", keys[0], evidence), now, now)
+            self._open[found.id] = found
+            while len(self._open) > MAX_OPEN:
+                self.forget(next(iter(self._open.values())))
+                self.evicted += 1
+        found.last = now
+        self._open.move_to_end(found.id)
+        for key in keys:
+            if key not in self._by_key and len(found.keys) < MAX_KEYS:
+                self._by_key[key] = found
+                found.keys.append(key)
+        return found
+
+    def raised(self, incident: Incident, alert: Alert, level: Level) -> None:
+        """Note an alert as firing in its incident."""
+        incident.alerts[alert.event.id] = alert
+        incident.level = max(incident.level, level, key=LEVELS.index)
+        while len(incident.alerts) > MAX_ALERTS:
+            incident.alerts.popitem(last=False)
+            self.evicted += 1
+
+    def forget(self, incident: Incident) -> None:
+        """Close an incident: nothing joins it any more."""
+        self._open.pop(incident.id, None)
+        for key in incident.keys:
+            if self._by_key.get(key) is incident:
+                del self._by_key[key]
+
+    def due(self, now: datetime) -> list[Incident]:
+        """Return the incidents that are over; so is one whose last alert lies in the future: the clock was set."""
+        return [
+            each
+            for each in self._open.values()
+            if now - each.last >= QUIET or now - each.opened >= LONGEST or each.last - now > LONGEST
+        ]

@@ -1,0 +1,258 @@
+"""Decides what becomes of a detection: a new alert, one more of a known one, or nothing; and when an alert is over."""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from replguard.alerts import build
+from replguard.alerts.incidents import Incident, Incidents
+from replguard.alerts.rate import Rate
+from replguard.alerts.story import Story, nobody, tell
+from replguard.config import Config
+from replguard.events.alert import LEVELS, Alert, Detection, Level
+from replguard.events.event import Event
+from replguard.events.host import Host
+
+MAX_FOLDS = 10_000
+MAX_NEWS = 8
+"""Repeats of one window that are told at once because they name something new that was made (another copy)."""
+OBSERVE: Level = "low"
+"""The highest level in mode observe."""
+_NEVER = timedelta(days=1)
+
+Key = tuple[str, str, str | None]
+
+
+@dataclass(slots=True)
+class _Fold:
+    """One alert and its repeats.
+
+    ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``made``: what was told.
+    """
+
+    alert: Alert
+    level: Level
+    incident: Incident
+    opened: datetime
+    count: int
+    made: frozenset[str]
+    news: int = 0
+    muted: bool = False
+    newest: Detection | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class Manager:
+    """Fold, incidents, levels, rate. Time comes from ticks and events only, so that a replay decides alike.
+
+    ``raised`` counts raised alerts by rule and level, ``suppressed`` those that were not raised by reason, ``evicted``
+    what was forgotten because too much was open.
+    """
+
+    def __init__(self, config: Config, host: Host | None = None) -> None:
+        self._min = LEVELS.index(config.alerts.min_level)
+        self._window = timedelta(seconds=config.alerts.fold)
+        self._observe = config.mode == "observe"
+        self._host = host
+        self._folds: OrderedDict[Key, _Fold] = OrderedDict()
+        self._grown: dict[Key, None] = {}
+        self._incidents = Incidents()
+        self._rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
+        self._now: datetime | None = None
+        self.raised: Counter[tuple[str, Level]] = Counter()
+        self.suppressed: Counter[str] = Counter()
+        self.evicted: Counter[str] = Counter()
+
+    def feed(self, detection: Detection, now: datetime | None = None) -> list[Alert]:
+        """Return the alerts that a detection raises at once; repeats are told by a later ``tick``.
+
+        ``now`` is the time of feeding: the last tick, or before the first one the completing event's own time.
+        """
+        now = now or self._now or detection.events[-1].timestamp
+        if LEVELS.index(detection.rule.level) < self._min:
+            self.suppressed["level"] += 1
+            return []
+        story = tell(detection)
+        key = _key(detection, story)
+        fold = self._folds.get(key)
+        if fold is not None and not self._breaks(fold, detection, now):
+            return self._repeat(key, fold, detection, story, now)
+        return self._raise(key, fold, detection, story, now)
+
+    def observe(self, event: Event) -> list[Alert]:
+        """Return the alerts that an event ends: those about a serving instance alone end with it."""
+        context = event.replguard
+        if event.action != "server_live" or context is None or context.status != "ended" or context.instance is None:
+            return []
+        now, ended = self._now or event.timestamp, context.instance.id
+        for key in [key for key, fold in self._folds.items() if _is_about(fold.alert, ended)]:
+            self._settle(key)
+        found: list[Alert] = []
+        for incident in self._incidents:
+            over = [alert for alert in incident.alerts.values() if _is_about(alert, ended)]
+            found += [_resolved(incident.alerts.pop(alert.event.id), now) for alert in over]
+        return found
+
+    def tick(self, now: datetime) -> list[Alert]:
+        """Return what time brings: counts of repeats when their window ends, and what is resolved."""
+        self._now = now
+        alerts: list[Alert] = []
+        for key in [key for key in self._grown if self._is_over(self._folds[key], now)]:
+            alerts += self._update(key, self._folds[key], now)
+        for incident in self._incidents.due(now):
+            alerts += self._close(incident, now)
+        return alerts + self._rate.tick(now)
+
+    def firing(self) -> Counter[Level]:
+        """Return how many alerts are firing, by level."""
+        found = Counter(alert.rule.level for incident in self._incidents for alert in incident.alerts.values())
+        summary = self._rate.firing()
+        return found + Counter([summary] if summary else [])
+
+    def incidents(self) -> Counter[Level]:
+        """Return how many incidents are open, by the highest real level in each."""
+        return Counter(incident.level for incident in self._incidents)
+
+    # -- folding -------------------------------------------------------------------------------------------------
+
+    def _breaks(self, fold: _Fold, detection: Detection, now: datetime) -> bool:
+        """Whether a detection is more than a repeat: louder, further, or after the window."""
+        louder = LEVELS.index(detection.rule.level) > LEVELS.index(fold.level)
+        further = not set(detection.stages) <= set(fold.alert.replguard.stages)
+        return louder or further or self._is_over(fold, now)
+
+    def _is_over(self, fold: _Fold, now: datetime) -> bool:
+        return now - fold.opened >= self._window or fold.opened - now > _NEVER
+
+    def _repeat(self, key: Key, fold: _Fold, detection: Detection, story: Story, now: datetime) -> list[Alert]:
+        fold.count += 1
+        fold.newest = detection
+        ids = (event.event.id for event in detection.events)
+        fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
+        fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
+        self._grown[key] = None
+        if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted or not self._rate.has_room(now):
+            return []
+        fold.news += 1
+        fold.made |= _made(story)
+        return self._update(key, fold, detection.events[-1].timestamp)
+
+    def _update(self, key: Key, fold: _Fold, now: datetime) -> list[Alert]:
+        self._grown.pop(key, None)
+        fold.alert = replace(self._latest(fold), timestamp=now)
+        if fold.muted:
+            return []
+        self._incidents.raised(fold.incident, fold.alert, fold.level)
+        return [fold.alert]
+
+    def _latest(self, fold: _Fold) -> Alert:
+        """Return the alert of a fold with its newest repeat, under its own id, with the count and evidence of all."""
+        if fold.newest is None:
+            return fold.alert
+        old = fold.alert.replguard
+        new = build.alert(fold.newest, tell(fold.newest), old.incident, fold.alert.rule.level, self._host)
+        fold.newest = None
+        return _merged(fold.alert, new, fold.count, fold.evidence)
+
+    def _raise(self, key: Key, before: _Fold | None, detection: Detection, story: Story, now: datetime) -> list[Alert]:
+        first = self._update(key, before, now) if before is not None and key in self._grown else []
+        for incident in self._incidents.due(now):
+            first += self._close(incident, now)
+        incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
+        level = self._shown(detection.rule.level)
+        alert = build.alert(detection, story, incident.id, level, self._host)
+        if key in self._folds and before is not None and before.alert.event.id == alert.event.id:
+            ids = (*before.alert.replguard.evidence, *alert.replguard.evidence)
+            alert = _merged(before.alert, alert, before.count + 1, build.evidence(ids))
+        fold = _Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _made(story))
+        self._keep(key, fold)
+        new = detection.rule.level == "critical" and incident.level != "critical"
+        if not self._rate.has_room(now) and not new:
+            fold.muted = True
+            self.suppressed["rate"] += 1
+            return first + self._rate.fold(alert, now)
+        self._incidents.raised(incident, alert, detection.rule.level)
+        self.raised[detection.rule.id, level] += 1
+        return [*first, alert]
+
+    def _shown(self, level: Level) -> Level:
+        return min(level, OBSERVE, key=LEVELS.index) if self._observe else level
+
+    def _keep(self, key: Key, fold: _Fold) -> None:
+        self._folds[key] = fold
+        self._folds.move_to_end(key)
+        while len(self._folds) > MAX_FOLDS:
+            old, _ = self._folds.popitem(last=False)
+            self._grown.pop(old, None)
+            self.evicted["folds"] += 1
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    def _close(self, incident: Incident, now: datetime) -> list[Alert]:
+        self._incidents.forget(incident)
+        for key in [key for key, fold in self._folds.items() if fold.incident is incident]:
+            self._settle(key)
+        return [_resolved(alert, now) for alert in incident.alerts.values()]
+
+    def _settle(self, key: Key) -> None:
+        """End a fold; its alert stays in the incident with the last count."""
+        fold = self._folds.pop(key)
+        self._grown.pop(key, None)
+        if fold.alert.event.id in fold.incident.alerts:
+            fold.incident.alerts[fold.alert.event.id] = self._latest(fold)
+
+
+def _key(detection: Detection, story: Story) -> Key:
+    actor = story.actor
+    who = detection.key if actor is None or nobody(actor) else actor.id
+    return detection.rule.id, who, story.context(lambda context: context.model)
+
+
+def _joins(detection: Detection, story: Story) -> tuple[str, ...]:
+    """Return what joins alerts to one incident: the actor, then what was made in the sequence."""
+    actor = story.actor
+    keys = [] if actor is None or nobody(actor) else [f"actor:{actor.id}"]
+    keys += sorted(f"artefact:{each}" for each in _made(story))
+    return tuple(keys) or (f"rule:{detection.rule.id}:{detection.key}",)
+
+
+def _made(story: Story) -> frozenset[str]:
+    """Return the ids of what was made, and of the instances that were started."""
+    contexts = [event.replguard for event in story.events if event.replguard is not None]
+    made = {artefact for context in contexts for artefact in context.artefacts}
+    return frozenset(made | {context.instance.id for context in contexts if context.instance is not None})
+
+
+def _is_about(alert: Alert, instance: str) -> bool:
+    about = alert.replguard
+    return (
+        about.fact == "server_live"
+        and not about.stages
+        and about.instance is not None
+        and about.instance.id == instance
+    )
+
+
+def _merged(old: Alert, new: Alert, count: int, evidence: tuple[str, ...]) -> Alert:
+    """Return the newer alert under the older one's id, with the span of both."""
+    before, after = old.replguard, new.replguard
+    return replace(
+        new,
+        event=replace(new.event, id=old.event.id),
+        replguard=replace(
+            after,
+            incident=before.incident,
+            count=count,
+            first_seen=min(before.first_seen, after.first_seen),
+            last_seen=max(before.last_seen, after.last_seen),
+            evidence=evidence,
+            degraded=before.degraded or after.degraded,
+            stages=tuple(dict.fromkeys((*before.stages, *after.stages))),
+        ),
+    )
+
+
+def _resolved(alert: Alert, now: datetime) -> Alert:
+    return replace(alert, timestamp=now, replguard=replace(alert.replguard, state="resolved"))

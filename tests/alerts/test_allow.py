@@ -1,0 +1,97 @@
+import yaml
+from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, event, process, server_fact
+
+from replguard.alerts.allow import AGENT_WARNING, WARNING, hint
+from replguard.alerts.story import tell
+from replguard.events.event import Event
+from replguard.events.fact import Context, FileRef
+from replguard.events.host import Container, Orchestrator
+from replguard.events.process import User
+
+
+def parsed(*events):
+    text = hint(tell(detection(*events)))
+    assert text is not None
+    return text, yaml.safe_load(text)
+
+
+def test_a_unit_that_copies_becomes_a_job():
+    """The unit alone names a service; what it did is what it may."""
+    text, made = parsed(copy_fact(1, actor=SERVICE, unit="backup.service/0123"))
+    assert text.startswith(WARNING)
+    assert made == {
+        "jobs": [
+            {
+                "name": "allow-backup-service",
+                "weights": ["/models/x.safetensors"],
+                "unit": "backup.service",
+                "may": ["access", "copy"],
+            }
+        ]
+    }
+
+
+def test_a_server_becomes_a_deployment():
+    """An instance is allowed with its ports and its number."""
+    origin = FileRef(path="/models/x.safetensors")
+    _, made = parsed(server_fact(1, actor=SERVICE, unit="backup.service/0123", origin=origin))
+    assert made["deployments"] == [
+        {
+            "name": "allow-backup-service",
+            "weights": ["/models/x.safetensors"],
+            "unit": "backup.service",
+            "ports": [8001],
+            "max_instances": 1,
+        }
+    ]
+
+
+def test_an_agent_is_warned_of():
+    """An agent's entry says that it is one, under a stronger warning."""
+    text, made = parsed(copy_fact(1))
+    assert text.startswith(AGENT_WARNING)
+    assert made["jobs"][0] | {"weights": None} == {
+        "name": "allow-cp",
+        "weights": None,
+        "user": 1000,
+        "executable": "/usr/bin/cp",
+        "agent": True,
+        "may": ["access", "copy"],
+    }
+
+
+def test_the_most_stable_key_is_taken():
+    """A workload before its container, a container before a unit."""
+    fact = copy_fact(1, actor=SERVICE, unit="x.service/1")
+    boxed = Event(**{f: getattr(fact, f) for f in fact.__struct_fields__} | {"container": Container(id="ab" * 32)})
+    assert parsed(boxed)[1]["jobs"][0]["container"] == "ab" * 32
+    pod = Event(
+        **{f: getattr(boxed, f) for f in boxed.__struct_fields__}
+        | {"orchestrator": Orchestrator(namespace="ml", workload="chat")}
+    )
+    assert parsed(pod)[1]["jobs"][0]["namespace"] == "ml"
+
+
+def test_hostile_names_allow_nothing_else():
+    """A program called like a glob or like YAML stays one literal value."""
+    evil = "/tmp/*\n- name: x\u202e: [a]{}"
+    run = event(
+        "weights_copy",
+        1,
+        kind="enrichment",
+        process=process(5, evil),
+        user=User(id=0),
+        replguard=Context(actor=AGENT, model="m"),
+    )
+    _, made = parsed(run)
+    assert list(made) == ["jobs"]
+    assert len(made["jobs"]) == 1
+    assert made["jobs"][0]["executable"] == "/tmp/[*]\\n- name: x\\u202e: [[]a]{}"
+
+
+def test_nobody_cannot_be_allowed():
+    """Without a principal, or for acts that no entry covers, there is no hint."""
+    assert hint(tell(detection(copy_fact(1, actor=NOBODY)))) is None
+    run = Event(timestamp=at(0), event=copy_fact(1).event, process=process(), replguard=Context(actor=AGENT))
+    assert hint(tell(detection(run))) is None
+    assert hint(tell(detection(event("process_exec", 1, process=process(), replguard=Context(actor=AGENT))))) is None

@@ -1,0 +1,72 @@
+import pytest
+from support.making import GIB, event, process
+
+from replguard.alerts.clauses import address, clause, program, size
+from replguard.events.catalogue import KINDS
+from replguard.events.fact import Context
+from replguard.events.file import File
+from replguard.events.gpu import Gpu
+from replguard.events.network import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (None, None),
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1536, "1.5 KiB"),
+        (4402341478, "4.1 GiB"),
+        (3 << 40, "3.0 TiB"),
+    ],
+)
+def test_size(number, text):
+    """Bytes are told in binary units, unknown stays unknown."""
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (None, "an unknown address"),
+        (Endpoint(ip="10.0.0.1", port=22), "10.0.0.1:22"),
+        (Endpoint(ip="::1", port=22), "[::1]:22"),
+        (Endpoint(domain="evil\n.example", port=443), "evil\\n.example:443"),
+        (Endpoint(path="/run/x.sock"), "/run/x.sock"),
+        (Endpoint(ip="10.0.0.1"), "10.0.0.1"),
+    ],
+)
+def test_address(end, text):
+    """Addresses are written as people write them."""
+    assert address(end) == text
+
+
+@pytest.mark.parametrize("action", sorted(KINDS))
+def test_every_kind_has_words(action):
+    """No event of the catalogue is told by its bare name, with or without its sections."""
+    bare = clause(event(action, 1))
+    full = clause(
+        event(
+            action,
+            1,
+            process=process(),
+            target=process(7, "/usr/bin/vllm"),
+            file=File(path="/a", previous="/b"),
+            gpu=Gpu(memory_bytes=GIB),
+            destination=Endpoint(ip="10.0.0.1", port=22),
+            server=Endpoint(ip="0.0.0.0", port=8000),
+            replguard=Context(
+                model="m", bytes=GIB, status="confirmed", turns=3, endpoint="127.0.0.1:1", difference="+x"
+            ),
+        )
+    )
+    assert action not in bare
+    assert action not in full
+    assert bare.isprintable()
+    assert full.isprintable()
+
+
+def test_a_program_is_its_image():
+    """A process cannot rename itself in an alert."""
+    assert program(process(1, "/tmp/e\nvil", "sshd")) == "e\\nvil"
+    assert program(None) == "an unknown program"

@@ -1,0 +1,63 @@
+from datetime import timedelta
+
+import pytest
+from support.making import T0, at
+
+from replguard.alerts import incidents
+from replguard.alerts.incidents import Incidents
+
+
+def test_joined_by_any_key():
+    """What shares an actor or something made is one incident; what shares nothing is another."""
+    all_ = Incidents()
+    first = all_.join(("actor:a", "artefact:1"), "b-1", at(0))
+    assert all_.join(("actor:b", "artefact:1"), "b-2", at(1)) is first
+    assert all_.join(("actor:b",), "b-3", at(2)) is first
+    assert all_.join(("actor:c",), "b-4", at(3)) is not first
+
+
+def test_ids_derive_from_the_first_evidence():
+    """The same beginnings give the same id, in any process."""
+    one, two = Incidents().join(("actor:a",), "b-1", at(0)), Incidents().join(("actor:a",), "b-1", at(9))
+    assert one.id == two.id
+    assert Incidents().join(("actor:a",), "b-2", at(0)).id != one.id
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "due"),
+    [
+        (timedelta(0), timedelta(minutes=119), False),
+        (timedelta(0), timedelta(hours=2), True),
+        (timedelta(hours=23), timedelta(hours=23, minutes=59), False),
+        (timedelta(hours=23), timedelta(hours=24), True),
+        (timedelta(hours=30), timedelta(0), True),
+    ],
+)
+def test_when_it_is_over(last, now, due):
+    """Two quiet hours end it, a day at the most, and a clock that was set back does not keep it open."""
+    all_ = Incidents()
+    all_.join(("k",), "b-1", T0)
+    all_.join(("k",), "b-2", T0 + last)
+    assert bool(all_.due(T0 + now)) is due
+
+
+def test_bounded(monkeypatch):
+    """Beyond the limit the oldest is forgotten, counted, and nothing joins it."""
+    monkeypatch.setattr(incidents, "MAX_OPEN", 2)
+    all_ = Incidents()
+    first, second, _ = (all_.join((f"k{n}",), f"b-{n}", at(n)) for n in range(3))
+    assert all_.evicted == 1
+    assert all_.join(("k1",), "b-9", at(9)) is second
+    assert all_.join(("k0",), "b-9", at(9)) is not first
+    assert len(list(all_)) == 2
+
+
+def test_keys_are_bounded(monkeypatch):
+    """An actor that makes things without end does not make the incident grow without end."""
+    monkeypatch.setattr(incidents, "MAX_KEYS", 10)
+    all_ = Incidents()
+    for n in range(100):
+        incident = all_.join(("actor:a", f"artefact:{n}"), f"b-{n}", at(n))
+    assert len(incident.keys) == 10
+    all_.forget(incident)
+    assert not all_._by_key

@@ -1,0 +1,102 @@
+"""Events, facts and detections as tests of what comes after the rules need them."""
+
+from datetime import UTC, datetime, timedelta
+
+from replguard.events.alert import AlertRule, Detection
+from replguard.events.event import Event, Meta
+from replguard.events.fact import Actor, Context, FileRef, Instance
+from replguard.events.file import File
+from replguard.events.process import Process, User
+
+T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+GIB = 2**30
+AGENT = Actor(
+    kind="agent",
+    id="1000:/usr/bin/python3#aa",
+    principal="1000:/usr/bin/python3",
+    name="python3",
+    pid=4711,
+    agent=True,
+    standing="agent",
+)
+SERVICE = Actor(
+    kind="service",
+    id="unit:backup.service#bb",
+    principal="unit:backup.service",
+    name="restic",
+    pid=900,
+    standing="service",
+)
+NOBODY = Actor(kind="unknown", id="unknown", principal="unknown")
+
+
+def at(seconds):
+    """Return the time some seconds after the first moment."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def event(action, number, seconds=0, *, kind="event", **sections):
+    """Return an event with the id b-number."""
+    return Event(
+        timestamp=at(seconds), event=Meta(action=action, kind=kind, id=f"b-{number}", sequence=number), **sections
+    )
+
+
+def copy_fact(number, seconds=0, *, target="/tmp/.cache/y", actor=AGENT, model="chat-70b", **context):
+    """Return a finished copy by a program `cp` of the actor."""
+    given = {
+        "tier": "portable",
+        "attribution": "lineage",
+        "status": "done",
+        "technique": "hardlink",
+        "confidence": "link",
+        "share": 1.0,
+        "artefacts": (f"artefact-{target}",),
+        "origin": FileRef(path="/models/x.safetensors", size=4 * GIB),
+    } | context
+    who = {} if actor is NOBODY else {"process": process(), "user": User(id=1000, name="app")}
+    return event(
+        "weights_copy",
+        number,
+        seconds,
+        kind="enrichment",
+        file=File(path=target, size=4 * GIB),
+        replguard=Context(actor=actor, model=model, **given),
+        **who,
+    )
+
+
+def server_fact(number, seconds=0, *, actor=AGENT, status="live", instance="i1", **context):
+    """Return a serving instance of the second generation that began."""
+    given = {"tier": "portable", "attribution": "lineage", "generation": 2} | context
+    return event(
+        "server_live",
+        number,
+        seconds,
+        kind="enrichment",
+        process=process(5000, "/usr/bin/python3", "python3 -m server"),
+        user=User(id=1000),
+        replguard=Context(
+            actor=actor,
+            model="chat-70b",
+            status=status,
+            instance=Instance(id=instance, pids=(5000, 5001), listen=("127.0.0.1:8001",), count=1),
+            **given,
+        ),
+    )
+
+
+def process(pid=4720, executable="/usr/bin/cp", command_line="cp -l a b"):
+    """Return a process section."""
+    return Process(pid=pid, entity_id=f"e{pid}", executable=executable, command_line=command_line)
+
+
+def detection(*events, rule="r1", level="high", stages=(), key="k", **given):
+    """Return a detection over the events."""
+    return Detection(
+        rule=AlertRule(id=rule, name="Weights copied", level=level, tags=("attack.collection",)),
+        key=key,
+        events=events,
+        stages=stages,
+        **given,
+    )

@@ -1,0 +1,329 @@
+"""Examines content in a process of its own: the caller never blocks, and no file can bring the daemon down."""
+
+import os
+import select
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from replguard.config import Config
+from replguard.events import clock
+from replguard.weights.child import Child
+from replguard.weights.fingerprint import Target
+from replguard.weights.messages import (
+    Answer,
+    Broken,
+    Examination,
+    Examine,
+    Indexed,
+    Order,
+    Protect,
+    Request,
+    Retire,
+    Settings,
+)
+
+__all__ = ["Counts", "Examination", "Examiner", "Indexed", "Request", "settings_of"]
+
+QUEUE = 4096
+"""Requests that may wait; beyond that the newest is refused and counted."""
+DEADLINE = 20.0
+"""Seconds for one request, and for a sign of life while fingerprints are made; then the process is killed."""
+STRIKES = 2
+"""Times that a file may take the process down before it is left alone."""
+_SLOWEST = 30.0
+_HOPELESS = 5
+_BATCH = 256
+
+log = structlog.get_logger()
+Key = tuple[int, int]
+Got = TypeVar("Got")
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What the examiner has done and has to do. ``unindexed`` counts protected files without a fingerprint."""
+
+    pending: int
+    done: int
+    failed: int
+    dropped: int
+    merged: int
+    restarted: int
+    unindexed: int
+
+
+def settings_of(config: Config) -> Settings:
+    """Return the examiner's part of the configuration."""
+    weights = config.weights
+    return Settings(config.state_dir, weights.index, int(weights.scan_rate), weights.scan_network)
+
+
+class Examiner:
+    """Queue of requests, the child that answers them, and a thread that keeps both going."""
+
+    def __init__(self, settings: Settings, *, deadline: float = DEADLINE, queue: int = QUEUE) -> None:
+        self._settings = settings
+        self._deadline = deadline
+        self._most = queue
+        self._lock = threading.Lock()
+        self._queue: dict[object, Request] = {}
+        self._orders: deque[Order] = deque()
+        self._results: deque[Examination] = deque()
+        self._indexed: deque[Indexed] = deque()
+        self._targets: dict[Key, Target] = {}
+        self._open: set[Key] = set()
+        self._counts: Counter[str] = Counter()
+        self._strikes: Counter[str] = Counter()
+        self._banned: set[Target] = set()
+        self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        # Below: the thread's own.
+        self._child: Child | None = None
+        self._asked: tuple[Request, float] | None = None
+        self._at_work: str | None = None
+        self._heard = 0.0
+        self._fails = 0
+        self._not_before = 0.0
+        self.cache_error: str | None = None
+
+    # -- the caller's side ----------------------------------------------------------------------------------------
+
+    def start(self, files: Iterable[Target] = ()) -> None:
+        """Start the process, which begins with the fingerprints of these files."""
+        self.protect(files)
+        self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the process; requests that wait are dropped. Its cache is written first if it answers in time."""
+        self._stopping = True
+        self._rouse()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        for fd in (self._ready, self._wake):
+            if fd >= 0:
+                os.close(fd)
+        self._ready = self._wake = -1
+
+    def submit(self, request: Request) -> bool:
+        """Ask for an examination; False if the queue is full. One that waits for the same file is replaced."""
+        same: object = request.path if request.inode is None else (request.device, request.inode)
+        with self._lock:
+            if same in self._queue:
+                self._counts["merged"] += 1
+            elif len(self._queue) >= self._most:
+                self._counts["dropped"] += 1
+                return False
+            self._queue[same] = request
+        self._rouse()
+        return True
+
+    def protect(self, files: Iterable[Target]) -> None:
+        """Tell of protected files; those known unchanged cost nothing."""
+        with self._lock:
+            fresh = [file for file in files if self._targets.get(file.key) != file]
+            self._targets |= {file.key: file for file in fresh}
+            self._open |= {file.key for file in fresh}
+            self._orders += _batches(fresh)
+        self._rouse()
+
+    def retire(self, keys: Iterable[Key]) -> None:
+        """Tell that protected files are gone; their content stays known for 30 days."""
+        with self._lock:
+            gone = tuple(key for key in keys if self._targets.pop(key, None) is not None)
+            self._open.difference_update(gone)
+            if gone:
+                self._orders.append(Retire(gone))
+        self._rouse()
+
+    def results(self) -> list[Examination]:
+        """Return the examinations that are done, without waiting."""
+        try:
+            os.eventfd_read(self._ready)
+        except (BlockingIOError, OSError):
+            pass
+        return _drain(self._results)
+
+    def indexed(self) -> list[Indexed]:
+        """Return what became of protected files' fingerprints since the last call, without waiting."""
+        return _drain(self._indexed)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when ``results`` or ``indexed`` has something."""
+        return self._ready
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child, None while there is none."""
+        child = self._child
+        return None if child is None else child.pid
+
+    @property
+    def counts(self) -> Counts:
+        """The counters as of now."""
+        with self._lock:
+            number = self._counts
+            pending = len(self._queue) + (self._asked is not None)
+            return Counts(
+                pending=pending,
+                done=number["done"],
+                failed=number["failed"],
+                dropped=number["dropped"],
+                merged=number["merged"],
+                restarted=number["restarted"],
+                unindexed=len(self._open),
+            )
+
+    def _rouse(self) -> None:
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
+    # -- the thread's side ----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                if self._child is None:
+                    self._begin()
+                self._wait()
+                if self._child is not None:
+                    self._talk(self._child)
+            except Broken:
+                self._lost(None)
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _begin(self) -> None:
+        """Start a child, unless the last one failed a moment ago."""
+        if clock.monotonic() < self._not_before:
+            return
+        try:
+            self._child = Child()
+        except OSError as error:
+            self._lost(f"could not be started: {error.strerror}")
+            return
+        self._heard = clock.monotonic()
+        self._at_work = None
+        with self._lock:
+            self._orders.clear()
+            self._orders += _batches([target for target in self._targets.values() if target not in self._banned])
+        self._child.send(self._settings)
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if self._child is not None:
+            poll.register(
+                self._child.channel.fileno(), select.POLLIN | (select.POLLOUT if self._child.channel.waiting else 0)
+            )
+        now = clock.monotonic()
+        until = now + 1.0 if self._child is not None else max(now, self._not_before)
+        poll.poll(max(0.0, until - now) * 1000 + 1)
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            pass
+
+    def _talk(self, child: Child) -> None:
+        for answer in child.receive():
+            self._heard = clock.monotonic()
+            self._take(answer)
+        child.channel.flush()
+        with self._lock:
+            orders = list(self._orders)
+            self._orders.clear()
+            if self._asked is None and self._queue:
+                request = self._queue.pop(next(iter(self._queue)))
+                self._asked = request, clock.monotonic()
+                orders.append(Examine(request))
+        for order in orders:
+            child.send(order)
+        self._judge()
+
+    def _take(self, answer: Answer) -> None:
+        if isinstance(answer, Examination):
+            self._fails = 0
+            self._answer(answer)
+        elif isinstance(answer, Indexed):
+            self._settle(answer)
+        else:
+            self._at_work, self.cache_error = answer.path, answer.cache_error
+
+    def _settle(self, indexed: Indexed) -> None:
+        with self._lock:
+            self._open.discard((indexed.device, indexed.inode))
+        self._indexed.append(indexed)
+        self._announce()
+
+    def _answer(self, examination: Examination) -> None:
+        with self._lock:
+            self._asked = None
+            self._counts["failed" if examination.error else "done"] += 1
+        self._results.append(examination)
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._ready >= 0:
+            os.eventfd_write(self._ready, 1)
+
+    def _judge(self) -> None:
+        """Kill a child that took too long over a request, or that makes fingerprints and gives no sign of life."""
+        now = clock.monotonic()
+        since = self._asked[1] if self._asked is not None else self._heard if self._at_work is not None else now
+        if now - since > self._deadline:
+            self._lost("timeout")
+
+    def _lost(self, why: str | None) -> None:
+        """Account for a child that died or is killed now, and plan its successor."""
+        child, self._child = self._child, None
+        reason = why or f"the examiner {child.ended() if child else 'is not running'}"
+        if child is not None:
+            child.close(kill=True)
+        log.warning("examiner_lost", reason=reason, at_work=self._at_work)
+        self._fails += 1
+        self._not_before = clock.monotonic() + min(_SLOWEST, 0.1 * 2**self._fails)
+        with self._lock:
+            self._counts["restarted"] += 1
+        if self._at_work is not None and self._asked is None:
+            self._strike(self._at_work, reason)
+        if self._asked is not None:
+            self._refuse(self._asked[0], reason)
+        if self._fails >= _HOPELESS:
+            with self._lock:
+                waiting, self._queue = list(self._queue.values()), {}
+            for request in waiting:
+                self._refuse(request, reason)
+
+    def _refuse(self, request: Request, reason: str) -> None:
+        self._answer(Examination(request, clock.now(), request.path, error=reason))
+
+    def _strike(self, path: str, reason: str) -> None:
+        """After two times, leave a file alone that takes the process down while its fingerprint is made."""
+        self._strikes[path] += 1
+        if self._strikes[path] < STRIKES:
+            return
+        with self._lock:
+            guilty = [target for target in self._targets.values() if target.path == path]
+            self._banned.update(guilty)
+        for target in guilty:
+            text = f"reading it ended the examiner {STRIKES} times: {reason}"
+            self._settle(Indexed(path, target.device, target.inode, target.size, "failed", text))
+
+
+def _batches(files: list[Target]) -> list[Order]:
+    return [Protect(tuple(files[at : at + _BATCH])) for at in range(0, len(files), _BATCH)]
+
+
+def _drain(queue: deque[Got]) -> list[Got]:
+    found = []
+    while queue:
+        found.append(queue.popleft())
+    return found

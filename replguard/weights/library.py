@@ -1,0 +1,225 @@
+"""All that the examiner knows: its index and imported ones, the files still to be read, and how to answer a request."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+
+from replguard.events import clock
+from replguard.weights import blocks, fingerprint, formats, store
+from replguard.weights.fingerprint import Fingerprint, Match, Target
+from replguard.weights.index import MOST_MATCHES, Index
+from replguard.weights.messages import Examination, Indexed, Request, Settings
+from replguard.weights.mounts import Mounts, remote_reason
+from replguard.weights.reading import Reader, Unreadable, open_regular
+
+SAVE_EVERY = 10.0
+"""Seconds between writes of the cache while fingerprints are made; what is lost in between is read again."""
+ADOPT = 0.99
+"""Share at which a file is taken for the one of the same size that an imported index names."""
+
+
+class Library:
+    """Fingerprints and what is still to be done. Every method answers; none raises for what a file holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cache_error: str | None = None
+        self.todo: dict[tuple[int, int], Target] = {}
+        self.at_work: Target | None = None
+        self._job: Generator[int, None, Fingerprint] | None = None
+        self._reader: Reader | None = None
+        self._dirty = False
+        self._saved = clock.monotonic()
+        self._mounts = Mounts()
+        self.index = self._cached()
+        self.imported = [index for path in settings.index if (index := self._import(path)) is not None]
+
+    def close(self) -> None:
+        """Write what is not yet written, and let go of every file."""
+        self._drop_job()
+        self.save(force=True)
+        self._mounts.close()
+
+    def _cached(self) -> Index:
+        if self.settings.state_dir is not None:
+            try:
+                return store.cached(Path(self.settings.state_dir), clock.now().timestamp())
+            except store.StoreError as error:
+                self.cache_error = str(error)
+        return Index(os.urandom(store.KEY_BYTES))
+
+    def _import(self, path: str) -> Index | None:
+        try:
+            return store.load(Path(path), foreign=True)
+        except store.StoreError as error:
+            self.cache_error = str(error)
+            return None
+
+    @property
+    def next(self) -> str | None:
+        """The path that is read, or will be read next; None if nothing is left."""
+        target = self.at_work or next(iter(self.todo.values()), None)
+        return None if target is None else target.path
+
+    @property
+    def ready(self) -> bool:
+        """Whether every protected file has been dealt with."""
+        return not self.todo
+
+    def save(self, *, force: bool = False) -> None:
+        """Write the cache if it changed and 10 s have passed."""
+        if not self._dirty or self.settings.state_dir is None:
+            return
+        if not force and clock.monotonic() - self._saved < SAVE_EVERY:
+            return
+        self._saved, self._dirty = clock.monotonic(), False
+        try:
+            store.save(self.index, Path(self.settings.state_dir) / store.CACHE)
+        except store.StoreError as error:
+            self.cache_error = str(error)
+
+    def protect(self, targets: tuple[Target, ...]) -> list[Indexed]:
+        """Take protected files in; returns those whose fingerprint is known already. The others are worked off."""
+        done = []
+        for target in targets:
+            known = self.index.get(target.key)
+            if known is not None and _same(known.target, target):
+                self._take(known, target)
+                done.append(_told(target, "fingerprinted"))
+            else:
+                self.todo[target.key] = target
+        self.todo = dict(sorted(self.todo.items(), key=lambda item: item[1].size))
+        return done
+
+    def retire(self, keys: tuple[tuple[int, int], ...]) -> None:
+        """Mark files as gone; what is known of them is kept."""
+        for key in keys:
+            self.todo.pop(key, None)
+            if self.at_work is not None and self.at_work.key == key:
+                self._drop_job()
+            known = self.index.get(key)
+            if known is not None:
+                known.current = False
+
+    def _take(self, known: Fingerprint, target: Target) -> None:
+        known.target, known.current, known.seen = target, True, clock.now().timestamp()
+        self._dirty = True
+
+    def work(self, seconds: float) -> tuple[int, list[Indexed]]:
+        """Make fingerprints for about this long or until one is done; returns the bytes read and what was done."""
+        until, read = clock.monotonic() + seconds, 0
+        done: list[Indexed] = []
+        while self.todo and not done and clock.monotonic() < until:
+            try:
+                if self._job is None:
+                    self._begin()
+                if self._job is not None:
+                    read += next(self._job)
+                    continue
+                done.append(self._end("fingerprinted"))
+            except StopIteration as stop:
+                self._take(stop.value, stop.value.target)
+                self.index.add(stop.value)
+                done.append(self._end("fingerprinted"))
+            except fingerprint.Changed:
+                done.append(self._end("failed", "written to while it was read; it is read again when it rests"))
+            except Unreadable as error:
+                done.append(self._end("failed", str(error)))
+            except OSError as error:
+                done.append(self._end("failed", f"cannot be read: {error.strerror}"))
+        self.save(force=not self.todo)
+        return read, done
+
+    def _begin(self) -> None:
+        """Open the next file and plan its reading; no job afterwards means that its fingerprint was known."""
+        target = self.at_work = next(iter(self.todo.values()))
+        self._reader = self._open(target.path, follow=True)
+        found = self._reader.stat
+        if (found.st_dev, found.st_ino, found.st_size) != (target.device, target.inode, target.size):
+            raise Unreadable("is another file now; it is read when it is listed again")
+        known = self.index.get(target.key)
+        if known is not None and self._only_touched(known, target, self._reader):
+            self._take(known, target)
+            return
+        if not self._adopted(target, self._reader):
+            self._job = fingerprint.build(self._reader, target, self.index.key)
+
+    def _only_touched(self, known: Fingerprint, target: Target, reader: Reader) -> bool:
+        """Whether nothing but links or mode changed: they move ctime as content does; a digest tells which it was."""
+        if known.identity is None or (known.target.mtime_ns, known.target.size) != (target.mtime_ns, target.size):
+            return False
+        return blocks.identity(reader, self.index.key) == known.identity
+
+    def _adopted(self, target: Target, reader: Reader) -> bool:
+        """Whether an imported index holds this very file already; then it is named by its place on this host."""
+        for index in self.imported:
+            for match in index.sample(reader):
+                same = next((f for f in index if f.target.path == match.path and f.target.size == target.size), None)
+                if same is not None and match.share >= ADOPT:
+                    index.remove(same.target.key)
+                    index.add(msgspec.structs.replace(same, target=target, current=True))
+                    return True
+        return False
+
+    def _end(self, state: str, reason: str | None = None) -> Indexed:
+        target = self.at_work
+        self._drop_job()
+        if target is None:
+            raise RuntimeError("no file is at work")
+        self.todo.pop(target.key, None)
+        return _told(target, state, reason)
+
+    def _drop_job(self) -> None:
+        self._job = self.at_work = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _open(self, path: str, *, follow: bool = False) -> Reader:
+        if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_path(path))):
+            raise Unreadable(reason)
+        reader = open_regular(path, follow=follow)
+        if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_file(reader.fd))):
+            reader.close()
+            raise Unreadable(reason)
+        return reader
+
+    def examine(self, request: Request) -> Examination:
+        """Say what a file holds."""
+        try:
+            with self._open(request.path) as reader:
+                return self._examine(request, reader)
+        except Unreadable as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        return Examination(request, clock.now(), request.path, error=reason, index_ready=self.ready)
+
+    def _examine(self, request: Request, reader: Reader) -> Examination:
+        matches: list[Match] = []
+        for index in (self.index, *self.imported):
+            matches += index.sample(reader)
+        matches.sort(key=lambda match: -match.share)
+        verdict = formats.recognise(reader)
+        return Examination(
+            request,
+            clock.now(),
+            request.path,
+            device=reader.stat.st_dev,
+            inode=reader.stat.st_ino,
+            size=reader.size,
+            format=verdict.name if isinstance(verdict, formats.Format) else None,
+            matches=tuple(matches[:MOST_MATCHES]),
+            changed=reader.changed(),
+            index_ready=self.ready,
+        )
+
+
+def _same(known: Target, target: Target) -> bool:
+    return (known.size, known.mtime_ns, known.ctime_ns) == (target.size, target.mtime_ns, target.ctime_ns)
+
+
+def _told(target: Target, state: str, reason: str | None = None) -> Indexed:
+    return Indexed(target.path, target.device, target.inode, target.size, state, reason)

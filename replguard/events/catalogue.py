@@ -25,6 +25,7 @@ class Kind:
 _ALL = (
     Kind("process_exec", "process", ("process", "user"), "A process began to run an image.", "process_creation"),
     Kind("process_fork", "process", ("process",), "A process was forked."),
+    Kind("process_children", "process", ("process",), "A watched process reaped children that were not seen."),
     Kind("process_exit", "process", ("process",), "A process ended."),
     Kind(
         "process_signal",

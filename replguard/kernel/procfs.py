@@ -26,6 +26,7 @@ class Stat(NamedTuple):
 
     ``start_ticks`` are clock ticks (10 ms) since boot; ``vsize`` bytes. ``image`` identifies the loaded image by the
     addresses of its stack and arguments: fork keeps them, exec draws new ones; None where we may not see them.
+    ``reaped_faults`` are the page faults of children that ended and were waited for.
     """
 
     comm: str
@@ -39,6 +40,7 @@ class Stat(NamedTuple):
     start_ticks: int
     vsize: int
     image: tuple[int, int, int] | None
+    reaped_faults: int = 0
 
 
 class Status(NamedTuple):
@@ -102,6 +104,7 @@ def parse_stat(data: bytes) -> Stat | None:
             start_ticks=int(fields[19]),
             vsize=int(fields[20]),
             image=image if image and all(image) else None,
+            reaped_faults=int(fields[8]),
         )
     except ValueError:
         return None

@@ -34,7 +34,8 @@ class Authority:
     ) -> tuple[Authorised, int] | None:
         """Return what allows an instance over the files at ``paths``, and how many at once; None when nothing does."""
         who = subject(proc, entry)
-        for item in (*self.manifest.deployments, *self.manifest.jobs):
+        items: list[Deployment | Job] = [*self.manifest.deployments, *self.manifest.jobs]
+        for item in items:
             if not _may_serve(item) or not allows(item, who, now) or not any(covers(item, path) for path in paths):
                 continue
             limit = item.max_instances if isinstance(item, Deployment) else 1

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -48,8 +48,8 @@ class Copies:
         ledger: Ledger,
         authority: Authority,
         agents: Agents,
-        files: Callable[[], Iterator[Protected]],
-        examine: Callable[[Request], None],
+        files: Callable[[], Iterable[Protected]],
+        examine: Callable[[Request], object],
     ) -> None:
         self._table = table
         self._ledger = ledger
@@ -88,12 +88,13 @@ class Copies:
     def _renamed(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         if file.type == "dir" and file.previous:
             prefix = file.previous.rstrip("/") + "/"
-            inside = [k for k in (*self._files(), *self._ledger.artefacts()) if k.path.startswith(prefix)]
+            known_files: list[Protected | Artefact] = [*self._files(), *self._ledger.artefacts()]
+            inside = [k for k in known_files if k.path.startswith(prefix)]
             return [
                 self._linked(event, self._moved(file, known, prefix), proc, known, "rename")
                 for known in inside
             ]  # fmt: skip
-        known = self._ledger.protected(file) or self._ledger.artefact(file)
+        known = self._ledger.protected(file) or self._ledger.artefact(file) or self._ledger.retired(file)
         if known is None:
             self._make(event, file, proc)
             return []
@@ -141,17 +142,21 @@ class Copies:
         """Whether a file is large enough to hold a reportable part of anything protected."""
         size = file.size or 0
         return size > 0 and any(
-            size >= SHARE * known.size or (known.scaffold and size == known.size) for known in self._files()
+            size >= SHARE * known.size or (known.scaffold and size == known.size)
+            for known in self._files()
+            if known.size is not None
         )
 
-    def examined(self, result: Examination) -> list[Event]:
+    def examined(self, result: Examination) -> list[Event]:  # noqa: PLR0911 - one way out a case
         """Return the facts that follow from an examination."""
+        if result.device is None or result.inode is None:
+            return []
         making = self._making.get((result.device, result.inode))
         if making is None:
             return []
         matches = [m for m in result.matches if (m.device, m.inode) != (result.device, result.inode)]
         if not matches:
-            if not result.ready and result.error is None:
+            if not result.index_ready and result.error is None:
                 self._again.append(result)
             return []
         best = max(matches, key=lambda m: (m.share, m.hits))
@@ -163,8 +168,8 @@ class Copies:
             return self._growing(making, file, best)
         maker, seen = self._maker(making, file)
         authored = maker is not None and self._touched(maker, best.model, event.timestamp)
-        origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=self._size(best))
-        unseen = self._ledger.opened_around((best.device, best.inode), making.began, event.timestamp)
+        origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
+        unseen = self._unseen(best, making.began, event.timestamp)
         arrived = not authored and not unseen
         made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
         if arrived:
@@ -178,11 +183,11 @@ class Copies:
             self._examine(Request(path=old.path, device=old.device, inode=old.inode, reason="index ready"))
 
     def _growing(self, making: _Making, file: File, best: Match) -> list[Event]:
-        if making.started_said or (file.size or 0) < min(STARTED_BYTES, SHARE * (self._size(best) or 0)):
+        if making.started_said or (file.size or 0) < min(STARTED_BYTES, SHARE * (best.size)):
             return []
         maker, seen = self._maker(making, file)
-        origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=self._size(best))
-        unseen = self._ledger.opened_around((best.device, best.inode), making.began, making.last.timestamp)
+        origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
+        unseen = self._unseen(best, making.began, making.last.timestamp)
         if not unseen and (maker is None or not self._touched(maker, best.model, making.last.timestamp)):
             return []
         making.started_said = True
@@ -231,8 +236,10 @@ class Copies:
     def _touched(self, maker: Proc, model: str, now: datetime) -> bool:
         return self._ledger.touched(maker, model, now, lambda proc: entry.find(proc).proc)
 
-    def _size(self, match: Match) -> int | None:
-        return next((f.size for f in self._files() if (f.device, f.inode) == (match.device, match.inode)), None)
+    def _unseen(self, best: Match, began: datetime, ended: datetime) -> bool:
+        if best.device is None or best.inode is None:
+            return False
+        return self._ledger.opened_around((best.device, best.inode), began, ended)
 
     # -- who -----------------------------------------------------------------------------------------------------
 

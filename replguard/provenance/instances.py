@@ -73,7 +73,7 @@ class Instances:
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""
         for kept in (self._holds, self._listens, self._gpu):
-            kept.pop(proc.entity, None)  # type: ignore[attr-defined]
+            kept.pop(proc.entity, None)
 
     def of(self, proc: Proc) -> Live | None:
         """Return the instance that a process is a member of."""

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,7 +43,20 @@ class Ledger:
         self._artefacts: OrderedDict[Inode, Artefact] = OrderedDict()
         self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
         self._opens: deque[tuple[datetime, Inode]] = deque(maxlen=4096)
+        self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
+
+    def retire(self, file: Protected) -> None:
+        """Remember a file that has just left the inventory: the event of its renaming may still be under way."""
+        if file.key is not None:
+            self._retired[file.key] = file
+            while len(self._retired) > self._limit:
+                self._retired.popitem(last=False)
+
+    def retired(self, file: File) -> Protected | None:
+        """Return what a renamed file was while it was protected, if its old name, inode and size say so."""
+        known = self._retired.get((file.device or 0, file.inode or 0))
+        return known if known is not None and (known.path, known.size) == (file.previous, file.size) else None
 
     def protected(self, file: File | None) -> Protected | None:
         """Return the protected file that has this inode."""
@@ -75,7 +88,7 @@ class Ledger:
             short_hash("artefact", *inode) if file.inode else short_hash("artefact", file.path),
             model, file.path, origin, inode, technique, maker, arrived,
         )  # fmt: skip
-        if file.inode is not None and self._protected(*inode) is None:
+        if file.inode is not None:
             self._artefacts[inode] = known
             self._artefacts.move_to_end(inode)
             while len(self._artefacts) > self._limit:
@@ -118,7 +131,7 @@ class Ledger:
         """Whether somebody unseen opened the inode while a file was being made."""
         return any(which == inode and began - OPEN_BEFORE <= when <= ended for when, which in self._opens)
 
-    def behind_symlink(self, file: File, files: Iterator[Protected]) -> tuple[Protected | Artefact, str] | None:
+    def behind_symlink(self, file: File, files: Iterable[Protected]) -> tuple[Protected | Artefact, str] | None:
         """Return what a symlink leads to, when that is protected or an artefact, by the text of its target.
 
         A link to a folder leads to the files in it. Links inside one Hugging Face cache folder are its own layout.
@@ -129,7 +142,8 @@ class Ledger:
         cache = _cache_folder(target)
         if cache is not None and cache == _cache_folder(file.path):
             return None
-        for known in (*files, *self._artefacts.values()):
+        found: list[Protected | Artefact] = [*files, *self._artefacts.values()]
+        for known in found:
             if known.path == target or known.path.startswith(target.rstrip("/") + "/"):
                 return known, target
         return None

@@ -26,6 +26,7 @@ class Proc:
     since: datetime
     ended: datetime | None = None
     adopted: bool = False
+    executed: bool = False
     confirmed_agent: bool = False
     generation: int = 1
     children: set[str] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """The heart: one raw event in, the same event with its actor and the facts that follow from it out."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -40,8 +40,8 @@ class Provenance:
         authority: Authority,
         endpoints: Endpoints,
         by_inode: Callable[[int, int], Protected | None],
-        files: Callable[[], Iterator[Protected]],
-        examine: Callable[[Request], None],
+        files: Callable[[], Iterable[Protected]],
+        examine: Callable[[Request], object],
         watch: Callable[[Hint], None],
         index_ready: Callable[[], bool],
     ) -> None:
@@ -59,7 +59,7 @@ class Provenance:
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
-            "process_fork": self._child_unseen,
+            "process_children": self._child_unseen,
             "process_exit": self._ended,
             "file_create": self.copies.named,
             "file_close_write": self.copies.named,
@@ -79,8 +79,8 @@ class Provenance:
 
     def feed(self, event: Event) -> list[Event]:
         """Return the event, enriched, then the facts that follow from it, in the order in which rules must see them."""
-        if event.action == "process_exec":
-            return self._exec(event)
+        if event.action in ("process_exec", "process_fork"):
+            return self._began(event)
         proc = self._proc(event)
         if proc is not None and self._ours(proc):
             return []
@@ -126,7 +126,7 @@ class Provenance:
 
     # -- processes and agents ------------------------------------------------------------------------------------
 
-    def _exec(self, event: Event) -> list[Event]:
+    def _began(self, event: Event) -> list[Event]:
         known = self.table.of(event.process)
         proc = self.table.exec(event)
         if proc is None:
@@ -135,7 +135,10 @@ class Provenance:
             return []
         if known is None and event.event.kind != "state":
             self._adopt(proc, event)
-        facts = [] if known is not None else self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
+        facts: list[Event] = []
+        if event.action == "process_exec" and not proc.executed:
+            proc.executed = True
+            facts = self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
         seen = [] if event.event.kind == "state" else [actors.enrich(event, proc)]
         return [*seen, *self._keep(facts)]
 

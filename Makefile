@@ -7,11 +7,11 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 /
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test lint docs lock clean check-python
+.PHONY: help run drill test lint docs reference lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 check-python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
@@ -46,6 +46,9 @@ lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shippe
 
 docs: $(VENV)/.dev ## build the documentation, warnings are errors
 	@$(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+reference: $(VENV)/.dev ## write the reference pages anew from the code
+	@$(PY) tools/reference.py
 
 lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock

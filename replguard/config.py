@@ -70,6 +70,11 @@ def _check_networks(entries: tuple[str, ...]) -> None:
             ipaddress.ip_network(entry, strict=False)
 
 
+def enc_hook(value: Any) -> Any:
+    """Encode our own scalar types as the plain numbers that they are."""
+    return int(value) if isinstance(value, Bytes) else float(value)
+
+
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is protected. ``min_size`` limits discovery only; ``scan_rate`` is bytes per second."""
 

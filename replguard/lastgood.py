@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from replguard.config import Config, dec_hook
+from replguard.config import Config, dec_hook, enc_hook
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ class LastGood:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._folder / "config.new"
-            temporary.write_bytes(msgspec.json.encode(config))
+            temporary.write_bytes(msgspec.json.encode(config, enc_hook=enc_hook))
             temporary.replace(self._folder / "config.json")
         except OSError as error:
             _log.warning("cannot keep the last good configuration", reason=str(error))

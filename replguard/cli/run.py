@@ -1,0 +1,64 @@
+"""`replguard run`: the daemon, in the foreground."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+from replguard.daemon import Daemon
+from replguard.events.catalogue import PORTABLE
+from replguard.policy import Policy
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Alerts on standard output as JSON Lines.")
+def command(config: Path | None, *, as_json: bool) -> None:
+    """Watch this host, in the foreground, until told to stop.
+
+    Prints the sensors and then `ready`. SIGHUP reads manifest and rules again; SIGTERM and Ctrl-C end it.
+    """
+    _diagnostics()
+    # A person at a terminal can mend a broken file at once. A service must go on watching with the last good one.
+    policy = Policy(config, PORTABLE, strict=sys.stderr.isatty())
+    for problem in policy.problems:
+        click.echo(f"replguard: the last good one stays in force: {problem}", err=True)
+    daemon = Daemon(policy, json=as_json)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+    daemon.run(lambda ready: _announce(ready, as_json=as_json))
+
+
+def _announce(daemon: Daemon, *, as_json: bool) -> None:
+    out = Console(stderr=as_json, highlight=False)
+    table = Table(title="replguard watches with", title_justify="left", box=None, pad_edge=False)
+    for heading in ("sensor", "area", "mode", "why not better, and what it cannot see"):
+        table.add_column(heading, overflow="fold")
+    for line in daemon.sensors():
+        table.add_row(line.name, line.area, line.mode, " ".join(filter(None, (line.why, line.blind))))
+    out.print(table)
+    out.print(f"protected: {daemon.protecting()}", markup=False)
+    out.print(f"rules: {daemon.judging()}", markup=False)
+    click.echo("ready", err=as_json)
+    sys.stdout.flush()
+
+
+def _diagnostics() -> None:
+    """Send diagnostics to standard error, apart from alerts and as JSON unless a person reads them."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,299 @@
+"""The daemon: opens every part, keeps it going through whatever happens, reloads on SIGHUP, and stops cleanly."""
+
+import os
+import platform
+import select
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from replguard import __version__
+from replguard.alerts.manager import Manager
+from replguard.config import Config
+from replguard.detector import Detector
+from replguard.events import clock
+from replguard.events.health import Health
+from replguard.events.hint import Hint
+from replguard.events.host import Host
+from replguard.kernel import machine, notify
+from replguard.log.segments import Writer
+from replguard.log.sequence import Sequencer
+from replguard.metrics.page import Page
+from replguard.pipeline import Pipeline, health
+from replguard.policy import Policy
+from replguard.provenance.authority import Authority
+from replguard.provenance.baseline import Baseline
+from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.provenance import Provenance
+from replguard.sensors import registry
+from replguard.sensors.runner import Runner
+from replguard.sinks import Sinks
+from replguard.weights.examiner import Examiner, settings_of
+from replguard.weights.inventory import Inventory
+
+READY_WITHIN = 10.0
+"""Seconds that `ready` waits for the sensors' first look; one that needs longer is told as not ready."""
+UPKEEP = 2.0
+"""Seconds between looks at what lies on disk: weights folders, manifest, rules."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SensorLine(msgspec.Struct, frozen=True):
+    """One line of the table that is shown at start and by `status`."""
+
+    name: str
+    area: str
+    mode: str
+    why: str | None
+    blind: str | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the running daemon says of itself, in ``state_dir/status.json``, written every few seconds."""
+
+    version: str
+    pid: int
+    started: datetime
+    written: datetime
+    sensors: list[SensorLine]
+    protecting: str
+    judging: str
+    problems: list[str]
+    metrics: str
+
+
+class Daemon:
+    """One run of the daemon. ``policy`` holds configuration, manifest and rules and knows how to read them again."""
+
+    def __init__(self, policy: Policy, *, json: bool = False) -> None:
+        self.policy = policy
+        self._json = json
+        self._started = clock.now()
+        config = policy.config
+        self._state = Path(config.state_dir)
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._missing: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        self.host = Host(
+            id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
+        )
+        self.inventory = Inventory(config.weights)
+        self.examiner = Examiner(settings_of(config))
+        found, self.absent = registry.open_all(config)
+        self.pipeline = self._pipeline(config)
+        self.runner = Runner(found, self.pipeline.put)
+        self.page = Page(config.metrics.listen, self.snapshot, self._report)
+
+    def _pipeline(self, config: Config) -> Pipeline:
+        folder, boot = Path(config.log.dir), self.host.boot_id or ""
+        self.authority = Authority(self.policy.manifest, Baseline(self._state / "baseline.json"))
+        self.endpoints = Endpoints(config.agents.endpoints)
+        provenance = Provenance(
+            own_pid=os.getpid(),
+            authority=self.authority,
+            endpoints=self.endpoints,
+            by_inode=self.inventory.by_inode,
+            files=self.inventory.files,
+            examine=self.examiner.submit,
+            watch=self._watch,
+            index_ready=lambda: self.examiner.counts.unindexed == 0,
+        )
+        return Pipeline(
+            provenance=provenance,
+            detector=Detector(self.policy.ruleset, Manager(config, self.host)),
+            sequencer=Sequencer(boot),
+            raw=Writer(folder, "raw", config.log.raw, boot_id=boot, buffered=True, report=self._report),
+            evidence=Writer(folder, "evidence", config.log.evidence, boot_id=boot, buffered=False, report=self._report),
+            sinks=Sinks(config.sinks, self._report),
+        )
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def run(self, announce: Callable[["Daemon"], None]) -> None:
+        """Run until told to stop. ``announce`` is called once, when the daemon is ready."""
+        now = self._started
+        first = not (self._state / "baseline.json").exists() and not any(
+            Path(self.policy.config.log.dir).glob("*.jsonl*")
+        )
+        self.authority.baseline.open(now, first_start=first)
+        self.pipeline.provenance.serving.started = now
+        self._start()
+        try:
+            self._settle(now)
+            announce(self)
+            notify.notify("READY=1", f"STATUS=watching, {len(self.runner.sensors)} sensors")
+            self._stop.wait()
+        finally:
+            notify.notify("STOPPING=1")
+            self._close()
+
+    def stop(self) -> None:
+        """Ask the daemon to end; safe from a signal handler."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Ask for configuration, manifest and rules to be read again; safe from a signal handler."""
+        self._reload.set()
+
+    def _start(self) -> None:
+        self.pipeline.sinks.start()
+        self.examiner.start()
+        self._list_weights()
+        self.page.start()
+        for name, step in (("pipeline", self._consume), ("examined", self._examined), ("upkeep", self._upkeep)):
+            thread = threading.Thread(target=step, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self.pipeline.put(health("daemon", "started", __version__))
+        self.runner.start()
+
+    def _settle(self, now: datetime) -> None:
+        """Wait for the first look of every sensor; say what did not get ready, and what was lost since last time."""
+        if not self.runner.ready(READY_WITHIN):
+            slow = [s.name for s in self.runner.sensors if not self.runner.up(s.name)]
+            self.pipeline.put(health("daemon", "degraded", f"not ready after {READY_WITHIN:.0f} s: {', '.join(slow)}"))
+        for absent in self.absent:
+            self.pipeline.put(health(absent.name, "degraded", absent.reason))
+        for problem in self.policy.problems:
+            self.pipeline.put(health("config", "degraded", str(problem)))
+        if self.authority.baseline.trouble is not None:
+            self._changed("baseline", self.authority.baseline.trouble, now)
+        self.pipeline.put(health("daemon", "ready"))
+        self._write_status(now)
+
+    def _close(self) -> None:
+        self._stop.set()
+        self.runner.stop()
+        self.pipeline.put(health("daemon", "stopped"))
+        for thread in self._threads:
+            thread.join(READY_WITHIN)
+        self.examiner.stop()
+        self.authority.baseline.save()
+        self.pipeline.sinks.stop(READY_WITHIN)
+        self.page.stop()
+        for writer in (self.pipeline.raw, self.pipeline.evidence):
+            writer.close(now=clock.now())
+        (self._state / "status.json").unlink(missing_ok=True)
+
+    # -- threads -------------------------------------------------------------------------------------------------
+
+    def _consume(self) -> None:
+        self.pipeline.run(self._stop)
+
+    def _examined(self) -> None:
+        """Carry what the examiner found into the pipeline."""
+        poller = select.poll()
+        poller.register(self.examiner.fileno(), select.POLLIN)
+        while not self._stop.is_set():
+            if poller.poll(500):
+                for result in self.examiner.results():
+                    self.pipeline.put(result)
+
+    def _upkeep(self) -> None:
+        """Look after what lies on disk and may change under us."""
+        while not self._stop.wait(UPKEEP):
+            try:
+                self._list_weights()
+                if self._reload.is_set() or self.policy.changed():
+                    self._reload.clear()
+                    self._read_again()
+                self._write_status(clock.now())
+            except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
+                _log.exception("upkeep failed, trying again")
+
+    def _list_weights(self) -> None:
+        """Note what came to and went from the protected files, and tell sensors and examiner."""
+        changes = self.inventory.refresh()
+        for file in (*changes.added, *changes.changed):
+            self._watch(
+                Hint(kind="inode", path=file.target or file.path, device=file.device, inode=file.inode, size=file.size)
+            )
+        for file in changes.gone:
+            self.pipeline.provenance.ledger.retire(file)
+        self.examiner.protect(changes.targets)
+        self.examiner.retire(key for file in changes.gone if (key := file.key) is not None)
+        for indexed in self.examiner.indexed():
+            self.inventory.mark(indexed)
+        missing = {file.path for file in self.inventory.files() if file.state == "missing"}
+        for path in sorted(missing - self._missing):
+            self.pipeline.put(
+                health("weights", "degraded", f"{path} is not there yet; looking again every few seconds")
+            )
+        for path in sorted(self._missing - missing):
+            self.pipeline.put(health("weights", "recovered", f"{path} is there now"))
+        self._missing = missing
+
+    def _read_again(self) -> None:
+        notify.notify("RELOADING=1")
+        difference = self.policy.reload()
+        for problem in self.policy.problems:
+            self.pipeline.put(health("config", "degraded", f"the last good one stays in force: {problem}"))
+        self.authority.manifest = self.policy.manifest
+        self.pipeline.detector.replace(self.policy.ruleset)
+        if difference:
+            self._changed("policy", difference, clock.now())
+        if not self.policy.problems:
+            self.pipeline.put(health("config", "reloaded", difference or "nothing changed"))
+        notify.notify("READY=1")
+
+    # -- what others ask -----------------------------------------------------------------------------------------
+
+    def _watch(self, hint: Hint) -> None:
+        self.runner.watch(hint)
+
+    def _report(self, trouble: Health) -> None:
+        self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
+
+    def _changed(self, what: str, difference: str, now: datetime) -> None:
+        self.pipeline.put(self.policy.change(what, difference, now))
+
+    def sensors(self) -> list[SensorLine]:
+        """Return a line for each sensor, those that cannot work here included."""
+        lines = [
+            SensorLine(s.name, s.area, s.mode if self.runner.up(s.name) else "failed", s.why, s.blind)
+            for s in self.runner.sensors
+        ]
+        return lines + [SensorLine(a.name, a.area, "off", a.reason, None) for a in self.absent]
+
+    def protecting(self) -> str:
+        """Return what is protected, in a sentence."""
+        files = [file for file in self.inventory.files() if file.state != "missing"]
+        if not files:
+            return "nothing yet; name your model folders in weights.paths"
+        models = sorted({file.model for file in files})
+        size = sum(file.size or 0 for file in files)
+        return f"{len(files)} files of {len(models)} models, {size / 2**30:.2f} GiB"
+
+    def judging(self) -> str:
+        """Return how many rules are in force, in a sentence."""
+        rules = self.policy.ruleset
+        return f"{len(rules.every())} in force, {len(rules.not_evaluable)} not evaluable here (`replguard rules list`)"
+
+    def status(self, now: datetime) -> Status:
+        """Return what `replguard status` shows."""
+        return Status(
+            version=__version__,
+            pid=os.getpid(),
+            started=self._started,
+            written=now,
+            sensors=self.sensors(),
+            protecting=self.protecting(),
+            judging=self.judging(),
+            problems=[str(problem) for problem in self.policy.problems],
+            metrics=self.policy.config.metrics.listen,
+        )
+
+    def _write_status(self, now: datetime) -> None:
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+            temporary = self._state / "status.new"
+            temporary.write_bytes(msgspec.json.encode(self.status(now)))
+            temporary.replace(self._state / "status.json")
+        except OSError as error:
+            _log.warning("status cannot be written", reason=str(error))

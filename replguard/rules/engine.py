@@ -1,0 +1,196 @@
+"""The engine: events in, detections out. No I/O and no clock, so that live, replay and tests use the same one."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import cast
+
+from replguard.events.alert import Detection, Level
+from replguard.events.event import Event
+from replguard.rules.correlator import Correlator
+from replguard.rules.history import TOLERANCE
+from replguard.rules.index import Index
+from replguard.rules.matches import Hit, Match
+from replguard.rules.model import AnyRule, Correlation, RuleSet
+from replguard.rules.score import Score
+from replguard.rules.sequence import Sequence
+from replguard.rules.together import Together
+from replguard.rules.window import AT_END, Window
+
+SWEEP = 60.0
+"""Seconds of event time between two rounds of forgetting."""
+LOSSES = 4096
+"""Reports of lost events that are remembered."""
+_KINDS: dict[str, type[Correlator]] = {"temporal_ordered": Sequence, "temporal": Together}
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the engine did. ``late`` events came too late for correlations, ``failed`` counts rules that broke."""
+
+    events: int = 0
+    late: int = 0
+    evicted: int = 0
+    failed: int = 0
+    partials: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """What an engine remembers: what it takes to go on where it stopped. Times are seconds since the epoch."""
+
+    correlators: list[Correlator]
+    events: int = 0
+    late: int = 0
+    now: float = float("-inf")
+    ticked: bool = False
+    swept: float = float("-inf")
+    losses: deque[float] = field(default_factory=lambda: deque(maxlen=LOSSES))
+
+
+class Engine:
+    """Rules and correlations with their state. ``matches`` counts the matches of each rule by name, from 0."""
+
+    def __init__(self, ruleset: RuleSet) -> None:
+        self.ruleset = ruleset
+        self.matches: dict[str, int] = {rule.name: 0 for rule in ruleset.every()}
+        self._index = Index(ruleset.rules)
+        self.state = State([_correlator(rule) for rule in ruleset.correlations])
+        self._heard = frozenset().union(*(rule.inputs() for rule in ruleset.correlations))
+        self._timed = [number for number, rule in enumerate(ruleset.correlations) if rule.op in AT_END]
+        self._every = any(rule.every_rule for rule in ruleset.correlations)
+
+    @property
+    def counters(self) -> Counters:
+        """What the engine has done so far."""
+        return Counters(
+            events=self.state.events,
+            late=self.state.late,
+            evicted=sum(one.evicted for one in self.state.correlators),
+            failed=self._index.failed,
+            partials=sum(map(len, self.state.correlators)),
+        )
+
+    def feed(self, event: Event) -> list[Detection]:
+        """Hold an event against every rule; return what is detected, single-event rules first.
+
+        What was found existing at start (``event.kind: state``) is no act, and is passed over.
+        """
+        if event.event.kind == "state":
+            return []
+        self.state.events += 1
+        time = _seconds(event.timestamp)
+        found = self._pass_time(event, time)
+        rules = self._index.matches(event)
+        if not rules:
+            return found
+        for rule in rules:
+            self.matches[rule.name] += 1
+            if rule.alerts:
+                found.append(_single(rule, event))
+        if time < self.state.now - TOLERANCE:
+            self.state.late += 1
+            return found
+        order = (time, self.state.events)
+        found += self._correlate([Match(rule.name, order, (event,), rule.score) for rule in rules])
+        return found
+
+    def expire(self, now: datetime) -> list[Detection]:
+        """Let time pass without an event; return what that completes."""
+        return self._advance(_seconds(now))
+
+    def adopt(self, old: "Engine") -> None:
+        """Take over the state of correlations that are the same in an older engine: a reload forgets no sequence."""
+        kept = [
+            next((one for one in old.state.correlators if one.rule == new.rule), new) for new in self.state.correlators
+        ]
+        self.state = replace(old.state, correlators=kept)
+        self.matches.update({name: count for name, count in old.matches.items() if name in self.matches})
+
+    def _pass_time(self, event: Event, time: float) -> list[Detection]:
+        """Follow the time of events. Ticks set it; once they come, an event from a far future does not."""
+        health = event.health
+        if health is not None and event.event.action == "sensor_health":
+            if health.state == "loss":
+                self.state.losses.append(time)
+            if health.state == "tick":
+                self.state.ticked = True
+                self.state.now = time
+        if time > self.state.now and not (self.state.ticked and time > self.state.now + TOLERANCE):
+            self.state.now = time
+        return self._advance(self.state.now)
+
+    def _advance(self, now: float) -> list[Detection]:
+        found: list[Detection] = []
+        for number in self._timed:
+            for hit in self.state.correlators[number].due(now):
+                found += self._raise(number, hit)
+        if not now - SWEEP < self.state.swept <= now:
+            self.state.swept = now
+            for correlator in self.state.correlators:
+                correlator.sweep(now)
+        return found
+
+    def _raise(self, number: int, hit: Hit) -> list[Detection]:
+        """Return what a hit raises: its own detection, and those of the correlations that name it."""
+        rule = self.state.correlators[number].rule
+        self.matches[rule.name] += 1
+        found = [self._detection(rule, hit)] if rule.alerts else []
+        return found + self._correlate([_match(rule, hit)])
+
+    def _correlate(self, matches: list[Match]) -> list[Detection]:
+        """Hand matches to the correlations that name their rules, in an order in which each comes after its inputs."""
+        if not self._every and not any(match.name in self._heard for match in matches):
+            return []
+        found: list[Detection] = []
+        waiting = list(matches)
+        for correlator in self.state.correlators:
+            rule = correlator.rule
+            heard = sorted((match for match in waiting if _hears(rule, match)), key=correlator.rank)
+            for hit in [hit for match in heard for hit in correlator.feed(match)]:
+                self.matches[rule.name] += 1
+                if rule.alerts:
+                    found.append(self._detection(rule, hit))
+                waiting.append(_match(rule, hit))
+        return found
+
+    def _detection(self, rule: Correlation, hit: Hit) -> Detection:
+        last = hit.matches[-1].time
+        evidence = hit.evidence()
+        lost = any(last - rule.timespan <= loss <= last for loss in self.state.losses)
+        return Detection(
+            rule=rule.as_alert(cast("Level | None", hit.level)),
+            key=hit.key,
+            events=evidence,
+            stages=hit.stages,
+            degraded=lost or any(_degraded(event) for event in evidence),
+            runbook=rule.runbook,
+        )
+
+
+def _hears(rule: Correlation, match: Match) -> bool:
+    return match.name in rule.rules or match.name == rule.until or (rule.every_rule and match.score > 0)
+
+
+def _correlator(rule: Correlation) -> Correlator:
+    if rule.sum_score:
+        return Score(rule)
+    return _KINDS.get(rule.type, Window)(rule)
+
+
+def _match(rule: Correlation, hit: Hit) -> Match:
+    return Match(rule.name, hit.matches[-1].order, hit.evidence(), rule.score)
+
+
+def _single(rule: AnyRule, event: Event) -> Detection:
+    context = event.replguard
+    key = context.actor.id if context and context.actor else (event.process and event.process.entity_id) or ""
+    return Detection(rule=rule.as_alert(), key=key, events=(event,), degraded=_degraded(event), runbook=rule.runbook)
+
+
+def _degraded(event: Event) -> bool:
+    return event.replguard is not None and event.replguard.degraded
+
+
+def _seconds(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

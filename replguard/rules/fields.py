@@ -1,0 +1,106 @@
+"""What rules read of an event: each field once, as text, in a row that every rule of that kind of event shares."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from replguard.events import names
+from replguard.events.event import Event
+
+Text = str | tuple[str, ...] | None
+"""A field's value: one text, several (any may match), or none."""
+Reader = Callable[[Any], Any]
+Resolver = Callable[[str], Reader | None]
+"""Field name → reader; None when no event can hold the field."""
+Row = list[Text]
+
+KEYWORDS = "*"
+"""The name under which a layout holds every text of the event, for values that no field binds."""
+MAX_DEPTH = 8
+"""Levels of an event that a keyword search descends; ours have five."""
+
+
+def text(value: Any) -> Text:
+    """Return a value as rules compare it: numbers and booleans by their text, empty lists as nothing."""
+    if value.__class__ is str or value is None:
+        return value
+    if isinstance(value, (tuple, list, set, frozenset)):
+        several = tuple(t for item in value if isinstance(t := text(item), str))
+        return several or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    return str(value)
+
+
+def fold(value: Text) -> Text:
+    """Return a text without its case. Folding is per character, so that a part of a text folds to a part."""
+    if value.__class__ is str:
+        return value.casefold()
+    return tuple(part.casefold() for part in value) if value else None
+
+
+def event_field(name: str) -> Reader | None:
+    """Return the reader of a field of our events by its ECS or Sysmon name.
+
+    A name that stands for several fields reads the distinct values of all.
+    """
+    getters = [names.getter(path) for path in names.resolve(name)]
+    if len(getters) <= 1:
+        return getters[0] if getters else None
+
+    def read(event: Event) -> Any:
+        found = {value: None for get in getters if (value := get(event)) is not None}
+        return tuple(found) if len(found) > 1 else next(iter(found), None)
+
+    return read
+
+
+def mapping_field(name: str) -> Reader:
+    """Return the reader of a key of a plain mapping, for events that are not ours."""
+    return lambda event: event.get(name)
+
+
+def every_text(event: Any) -> tuple[str, ...]:
+    """Return every text in an event, for keyword search."""
+    return tuple(_texts(event if isinstance(event, dict) else msgspec.to_builtins(event), MAX_DEPTH))
+
+
+def _texts(value: Any, depth: int) -> Iterable[str]:
+    if isinstance(value, dict):
+        parts: Iterable[Any] = value.values()
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    else:
+        single = text(value)
+        return (single,) if isinstance(single, str) else ()
+    return (found for part in parts for found in _texts(part, depth - 1)) if depth else ()
+
+
+class Layout:
+    """The fields that a set of rules reads, and their places in a row."""
+
+    def __init__(self, resolve: Resolver = event_field) -> None:
+        self._resolve = resolve
+        self._slots: dict[str, int] = {}
+        self._readers: list[Reader] = []
+
+    def slot(self, name: str) -> int:
+        """Return the place of a field in a row. Raises KeyError for a field that no event has."""
+        if name not in self._slots:
+            reader = every_text if name == KEYWORDS else self._resolve(name)
+            if reader is None:
+                raise KeyError(name)
+            self._slots[name] = len(self._readers)
+            self._readers.append(reader)
+        return self._slots[name]
+
+    def rows(self, event: Any) -> tuple[Row, Row]:
+        """Return the texts of an event, as they are and folded."""
+        plain = [text(read(event)) for read in self._readers]
+        return plain, [fold(value) for value in plain]

@@ -57,13 +57,13 @@ def mode(fd: Fd) -> tuple[bool, bool]:
     return bool(bits & 0o400), bool(bits & 0o200)
 
 
-def same_file(path: bytes, device: int, inode: int) -> bool:
-    """Return whether a path leads to this inode."""
+def key(path: bytes) -> tuple[int, int] | None:
+    """Return device and inode of what a path leads to."""
     try:
         found = os.stat(path)
     except OSError:
-        return False
-    return found.st_ino == inode and found.st_dev == device
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_holders(
@@ -79,7 +79,7 @@ def open_holders(
         for fd in fds(pid, root):
             if not fd.target.startswith(b"/") or (name is not None and not _named(fd.target, name)):
                 continue
-            if same_file(fd.path, device, inode):
+            if key(fd.path) == (device, inode):
                 may_read, may_write = mode(fd)
                 readable, writable = readable or may_read, writable or may_write
         if readable or writable:

@@ -18,6 +18,7 @@ from replguard.kernel.procfs import PROC, Stat
 _DRIFT = timedelta(seconds=0.5)
 """The wall clock was set when the computed time of boot moves by more."""
 _INVOKED_CACHE = 2048
+_TRIES = 3
 _FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -51,17 +52,29 @@ class Describer:
     def describe(self, pid: int, stat: Stat | None = None, parent: Parent | None = None) -> Process | None:
         """Return all that can be known of a process, None if it is gone.
 
-        The stat line is read again at the end: what was read in between belongs to this process and no later one.
+        The stat line is read again at the end: what was read in between belongs to this process and no later one,
+        and to one image. A process in the middle of exec has no arguments for a moment.
         """
         stat = stat or procfs.stat(pid, self.root)
-        if stat is None:
-            return None
+        for _ in range(_TRIES):
+            if stat is None:
+                return None
+            described = self._describe(pid, stat, parent)
+            again = procfs.stat(pid, self.root)
+            if again is None or again.start_ticks != stat.start_ticks:
+                return None
+            if (again.image, again.comm) == (stat.image, stat.comm):
+                return described
+            stat = again
+        return described
+
+    def _describe(self, pid: int, stat: Stat, parent: Parent | None) -> Process:
         root = self.root
         args, cut = procfs.cmdline(pid, root) or ((), False)
         image = procfs.exe(pid, root)
         folder = procfs.cwd(pid, root)
         path = image[0] if image else None
-        described = Process(
+        return Process(
             pid=pid,
             entity_id=self.entity(pid, stat.start_ticks),
             start=self.started(stat.start_ticks),
@@ -81,8 +94,6 @@ class Describer:
             invocation_id=procfs.invocation_id(pid, root),
             parent=parent or self.parent(stat),
         )
-        again = procfs.stat(pid, root)
-        return described if again is not None and again.start_ticks == stat.start_ticks else None
 
     def parent(self, child: Stat) -> Parent | None:
         """Return the parent of a process; one younger than its child took over the pid of the real one."""

@@ -221,6 +221,8 @@ class FileSensor(Readable):
                 if is_dir:
                     for wd in self._tree.under(path):
                         self._tree.remove(wd)
+                    for below in self._marks.below(path):
+                        yield self._deleted(below)
                 yield self._deleted(path)
 
     # Folders.

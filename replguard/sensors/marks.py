@@ -51,6 +51,10 @@ class Marks:
         """Return which hinted file has this path."""
         return next((key for key, at in self.paths.items() if at == path), None)
 
+    def below(self, folder: bytes) -> list[bytes]:
+        """Return the paths of hinted files in and below a folder."""
+        return [path for path in self.paths.values() if path.startswith(folder + b"/")]
+
     def renamed(self, old: bytes, new: bytes) -> None:
         """Follow hinted files to a new name, or below a renamed folder."""
         for key, path in self.paths.items():

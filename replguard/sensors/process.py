@@ -128,7 +128,7 @@ class ProcessSensor(Timed):
         yield from self._reaped()
 
     def _reaped(self) -> Iterator[Event]:
-        """Tell of children that only their parent's accounting saw. One that was met explains what its parent reaped."""
+        """Tell of children that only their parent's accounting saw; one that was met explains what it reaped."""
         met, self._parents = self._parents, set()
         for pid, (entity, faults) in list(self._drivers.items()):
             known, stat = self._known.get(pid), procfs.stat(pid, self._root)

@@ -51,6 +51,21 @@ class Who:
         known = (self.process(pid) for pid in found if not self.ours(pid))
         return [process for process in known if process is not None]
 
+    def sockets(self, inodes: set[int], *, all_holders: bool = False) -> dict[int, list[int]]:
+        """Return the processes that hold each of these sockets, or the first found; all are searched in one pass."""
+        began, missing = clock.monotonic(), set(inodes)
+        found: dict[int, list[int]] = {}
+        if not missing or not self._affordable(began, urgent=True):
+            return found
+        for inode, pid in handles.socket_owners(missing, _until(self.order(), began + LONGEST * 4), self._root):
+            if pid not in found.setdefault(inode, []):
+                found[inode].append(pid)
+                self._remember(pid)
+            if not all_holders and len(found) == len(missing):
+                break
+        self._budget -= clock.monotonic() - began
+        return found
+
     def process(self, pid: int) -> Process | None:
         """Return all that is known of a process, from memory where it was described in the last while."""
         stat = procfs.stat(pid, self._root)

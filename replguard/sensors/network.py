@@ -1,0 +1,147 @@
+"""Listeners and connections, by looking once a second.
+
+What it cannot see: connections and listeners that live shorter than a second (short ones to inference endpoints are
+the endpoint sensor's matter); attempts that are refused; who owns a socket, without root, when another user does;
+other network namespaces, without root. UDP in other namespaces, and UDP ports from the range given to clients.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from replguard.config import Config
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.fact import Context
+from replguard.events.network import Endpoint, Network
+from replguard.events.process import Process
+from replguard.kernel.procfs import text
+from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, SYN_SENT, Socket
+from replguard.sensors.base import Timed
+from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint, ephemeral
+from replguard.sensors.who import Who
+
+AREA = "network"
+SPACES_EVERY = 5
+"""Looks between searches for network namespaces."""
+MOST_HOLDERS = 16
+"""Processes that are told for one listener which many share."""
+AT_READ = Context(tier="portable", read_time=True)
+HELD = Context(tier="portable", read_time=True, attribution="lineage")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    inode: int
+    server: Endpoint
+    transport: str
+
+
+class NetworkSensor(Timed):
+    """Makes socket_listen, socket_close and network_connection."""
+
+    name = "network"
+    area = AREA
+    period = 1.0
+    blind = "connections and listeners that live shorter than 1 s are missed, and connections that are refused."
+    _why = "the kernel tier (eBPF) is not part of this version."
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        super().__init__()
+        self.why = self._why
+        self._ledger = SHARED if ledger is None else ledger
+        self._sources = Sources()
+        self._looks = 0
+        self._listening: dict[int, tuple[_Listener, Process | None]] = {}
+        self._connected: set[int] = set()
+
+    def start(self) -> None:
+        self._who = Who()
+        self._ephemeral = ephemeral()
+        self._sources.start()
+        self.why = f"{self._why} {self._sources.why}" if self._sources.why else self._why
+
+    def stop(self) -> None:
+        self._sources.close()
+
+    def poll(self) -> Iterable[Event]:
+        first = self._looks == 0
+        if self._looks % SPACES_EVERY == 0:
+            self._sources.refresh()
+        self._looks += 1
+        self._sources.owners.clear()
+        kind = "state" if first else "event"
+        listeners = {listener.inode: listener for listener in self._listeners()}
+        yield from self._listeners_changed(listeners, kind)
+        yield from self._connections(kind)
+
+    def _listeners(self) -> Iterator[_Listener]:
+        for found in self._sources.tcp([LISTEN]):
+            yield _Listener(found.inode, endpoint(found.source), "tcp")
+        for found in self._sources.udp_bound():
+            if found.source[1] not in self._ephemeral:
+                yield _Listener(found.inode, endpoint(found.source), "udp")
+        for inode, path in self._sources.unix():
+            yield _Listener(inode, Endpoint(path=text(path)), "unix")
+
+    def _listeners_changed(self, now: dict[int, _Listener], kind: str) -> Iterator[Event]:
+        for inode in self._listening.keys() - now.keys():
+            listener, process = self._listening.pop(inode)
+            yield self._told("socket_close", listener, process, kind)
+        fresh = now.keys() - self._listening.keys()
+        owners = self._owners(set(fresh), all_holders=True)
+        for inode in sorted(fresh):
+            holders = [p for p in map(self._who.process, owners.get(inode, [])[:MOST_HOLDERS]) if p is not None]
+            self._listening[inode] = (now[inode], holders[0] if holders else None)
+            for process in (*holders,) or (None,):
+                yield self._told("socket_listen", now[inode], process, kind)
+
+    def _connections(self, kind: str) -> Iterator[Event]:
+        found = {row.inode: row for row in self._sources.tcp([ESTABLISHED, SYN_SENT]) if row.inode}
+        ports = {listener.server.port for listener, _ in self._listening.values() if listener.transport == "tcp"}
+        fresh = [row for inode, row in found.items() if inode not in self._connected]
+        self._connected = set(found)
+        outbound = [row for row in fresh if row.source[1] not in ports]
+        self.counters.skip(len(fresh) - len(outbound))
+        claimed = [row for row in outbound if self._ledger.claim(row.inode)]
+        owners = self._owners({row.inode for row in claimed})
+        for row in claimed:
+            pid = next(iter(owners.get(row.inode, [])), None)
+            yield self._connection(row, None if pid is None else self._who.process(pid), kind)
+
+    def _owners(self, inodes: set[int], *, all_holders: bool = False) -> dict[int, list[int]]:
+        known = {inode: [self._sources.owners[inode]] for inode in inodes & self._sources.owners.keys()}
+        return known | self._who.sockets(
+            {inode for inode in inodes - known.keys() if inode > 0}, all_holders=all_holders
+        )
+
+    def _told(self, action: str, listener: _Listener, process: Process | None, kind: str) -> Event:
+        return self.event(
+            action,
+            clock.now(),
+            kind=kind,
+            process=process,
+            server=listener.server,
+            network=Network(transport=listener.transport, inode=_real(listener.inode)),
+            replguard=AT_READ if process is None else HELD,
+        )
+
+    def _connection(self, row: Socket, process: Process | None, kind: str) -> Event:
+        return self.event(
+            "network_connection",
+            clock.now(),
+            kind=kind,
+            process=process,
+            source=endpoint(row.source),
+            destination=endpoint(row.destination),
+            network=Network(transport="tcp", initiated=True, inode=_real(row.inode)),
+            replguard=AT_READ if process is None else HELD,
+        )
+
+
+def _real(inode: int) -> int | None:
+    return inode if inode > 0 else None
+
+
+def open(config: Config) -> NetworkSensor:  # noqa: A001, ARG001 - the registry calls every sensor module alike
+    """Return the sensor."""
+    return NetworkSensor()

@@ -1,0 +1,149 @@
+"""What the network sensors share: where sockets are read from, and which of them were told already."""
+
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import psutil
+
+from replguard.events.network import Endpoint
+from replguard.kernel import machine, netns, procfs
+from replguard.kernel.sockdiag import CLOSE, ESTABLISHED, LISTEN, SYN_SENT, SockDiag, Socket, unix_listeners
+
+_REMEMBERED = 65_536
+MOST_SPACES = 16
+"""Network namespaces that are looked into: each costs a look of its own."""
+_PSUTIL = {psutil.CONN_ESTABLISHED: ESTABLISHED, psutil.CONN_LISTEN: LISTEN, psutil.CONN_SYN_SENT: SYN_SENT}
+_PSUTIL |= {psutil.CONN_NONE: CLOSE}
+
+
+class Ledger:
+    """Sockets, by inode, whose connection was told: two sensors look at them, one tells."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[int, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def claim(self, inode: int) -> bool:
+        """Return whether the caller is the first to tell of this socket."""
+        with self._lock:
+            if inode in self._told:
+                return False
+            self._told[inode] = None
+            if len(self._told) > _REMEMBERED:
+                self._told.popitem(last=False)
+            return True
+
+
+SHARED = Ledger()
+"""For the sensors of one daemon."""
+
+
+class Sources:
+    """Sockets of our network namespace and, where we may, of every other on the host.
+
+    sock_diag first; where the kernel or a sandbox refuses it, psutil, which then also gives the owners.
+    """
+
+    def __init__(self) -> None:
+        self.owners: dict[int, int] = {}
+        self.why: str | None = None
+        self._here: SockDiag | None = None
+        self._there: dict[int, tuple[int, SockDiag]] = {}
+
+    def start(self) -> None:
+        """Open what can be opened."""
+        try:
+            self._here = SockDiag()
+            self._here.dump([LISTEN])
+        except OSError as error:
+            self.close()
+            self.why = f"sock_diag is refused here ({error.strerror}), so psutil reads every socket of every process."
+
+    def close(self) -> None:
+        """Give everything back."""
+        for diag in (self._here, *(diag for _, diag in self._there.values())):
+            if diag is not None:
+                diag.close()
+        self._here = None
+        self._there.clear()
+
+    def refresh(self) -> None:
+        """Look for network namespaces that came or went."""
+        if self._here is None:
+            return
+        present = netns.others(machine.pids())
+        for space in self._there.keys() - present.keys():
+            self._there.pop(space)[1].close()
+        for space, pid in present.items():
+            if space in self._there:
+                self._there[space] = (pid, self._there[space][1])
+            elif len(self._there) < MOST_SPACES:
+                try:
+                    with netns.inside(pid):
+                        self._there[space] = (pid, SockDiag())
+                except OSError:
+                    continue
+
+    def tcp(self, states: Iterable[int], ports: Iterable[int] = ()) -> list[Socket]:
+        """Return TCP sockets in these states, with ``ports`` only those with one of them at either end."""
+        if self._here is None:
+            return self._by_psutil("tcp", set(states), set(ports))
+        wanted, states = list(ports), list(states)
+        found = self._here.dump(states, ports=wanted)
+        for space, (_, diag) in list(self._there.items()):
+            try:
+                found += diag.dump(states, ports=wanted)
+            except OSError:
+                self._there.pop(space)[1].close()
+        return found
+
+    def udp_bound(self) -> list[Socket]:
+        """Return UDP sockets that are bound and not connected, of our namespace."""
+        if self._here is None:
+            return self._by_psutil("udp", {CLOSE}, set())
+        return self._here.dump([CLOSE], protocol=socket.IPPROTO_UDP)
+
+    def unix(self) -> list[tuple[int, bytes]]:
+        """Return (inode, path) of listening Unix sockets; psutil does not say which of them listen."""
+        found: list[tuple[int, bytes]] = []
+        for pid in ("self", *(pid for pid, _ in self._there.values())):
+            found += unix_listeners(procfs.read(f"{procfs.PROC}/{pid}/net/unix", 1 << 24) or b"")
+        return found
+
+    def _by_psutil(self, kind: str, states: set[int], ports: set[int]) -> list[Socket]:
+        found = []
+        for row in psutil.net_connections(kind):
+            state = _PSUTIL.get(row.status)
+            local, remote = _pair(row.laddr), _pair(row.raddr)
+            if state in states and (not ports or {local[1], remote[1]} & ports):
+                # psutil gives no inode: a number of our own, negative so that it can never be one.
+                stand_in = -1 - (hash((row.family, local, remote, row.pid)) & 0x7FFFFFFF)
+                found.append(Socket(int(row.family), state or 0, local, remote, stand_in, 0))
+                if row.pid is not None:
+                    self.owners[stand_in] = row.pid
+        return found
+
+
+def _pair(place: tuple[str, int] | tuple[()] | str) -> tuple[str, int]:
+    return (place[0], place[1]) if isinstance(place, tuple) and place else ("", 0)
+
+
+def endpoint(pair: tuple[str, int]) -> Endpoint:
+    """Return the ``source``, ``destination`` or ``server`` section of an address and port."""
+    return Endpoint(ip=pair[0], port=pair[1])
+
+
+def addresses() -> frozenset[str]:
+    """Return the addresses of our network interfaces."""
+    return frozenset(entry.address.partition("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries)
+
+
+def ephemeral() -> range:
+    """Return the ports that the kernel hands to clients."""
+    fields = (procfs.read(f"{procfs.PROC}/sys/net/ipv4/ip_local_port_range", 64) or b"32768 60999").split()
+    try:
+        return range(int(fields[0]), int(fields[1]) + 1)
+    except (IndexError, ValueError):
+        return range(32768, 61000)

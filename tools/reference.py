@@ -4,6 +4,7 @@
 """
 
 import ast
+import importlib
 import inspect
 import sys
 import textwrap
@@ -12,17 +13,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import click
 import msgspec
+import yaml
 
-from replguard import config
+from replguard import cli, config, sinks
 from replguard.events import names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "% Made from the code by tools/reference.py (make reference). Do not edit.\n\n"
-_UNITS = [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")]
-_SPANS = [(86400, "d"), (3600, "h"), (60, "m")]
+_UNITS = [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")]
+_SPANS = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")]
 
 
 def configuration() -> str:
@@ -42,7 +45,7 @@ A *size* is a number of bytes: `32MiB`, `2GiB`, `500MB`; a rate adds `/s`. A *ti
 ```
 
 """
-    return MADE + head + "\n".join(_section(config.Config, "", config.Config()))
+    return MADE + head + "\n".join((*_section(config.Config, "", config.Config()), *_sinks()))
 
 
 def _section(struct: type[msgspec.Struct], prefix: str, defaults: Any) -> Iterator[str]:
@@ -61,6 +64,27 @@ def _section(struct: type[msgspec.Struct], prefix: str, defaults: Any) -> Iterat
     for key, value, text in below:
         yield f"({_anchor(key)})=\n{'##' + '#' * key.count('.')} `{key}`\n\n{text}\n"
         yield from _section(type(value), key + ".", value)
+
+
+def _sinks() -> Iterator[str]:
+    """Yield a section for each sink: what it does and loses, and its options."""
+    yield "## `sinks`\n\nEach sink has its own queue and thread: one that hangs or fails delays no other.\n"
+    for name in sinks.names():
+        module = importlib.import_module(f"replguard.sinks.{name}")
+        yield f"(config-sinks-{name})=\n### `sinks.{name}`\n\n{_prose(module)}\n\n{_prose(module.Settings)}\n"
+        fields = msgspec.structs.fields(module.Settings)
+        if fields:
+            yield "| key | type | default |\n|---|---|---|"
+            yield "\n".join(
+                f"| `sinks.{name}.{field.encode_name}` | {_type(field.type)} | {_default(field)} |" for field in fields
+            )
+            yield ""
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return "none" if field.default is None else _value(field.type, field.default)
+    return "required" if field.default_factory is msgspec.NODEFAULT else "`{}`"
 
 
 def attribute_docs(struct: type) -> dict[str, str]:
@@ -85,7 +109,7 @@ def _type(kind: Any) -> str:
     if hasattr(kind, "__metadata__"):
         return f"{_type(arguments[0])} ≥ {kind.__metadata__[0].ge}"
     words = {config.Bytes: "size", config.Seconds: "time span", str: "text", bool: "`true` \\| `false`", int: "number"}
-    return words[kind]
+    return words.get(kind, "any")
 
 
 def _value(kind: Any, value: Any) -> str:
@@ -142,11 +166,90 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _prose(struct: type) -> str:
+def _prose(struct: Any) -> str:
     return (inspect.getdoc(struct) or "").replace("``", "`")
 
 
-PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration, "events.md": events}
+def command_line() -> str:
+    """Return the page of every verb with its arguments and options."""
+    head = """# Command line
+
+Exit codes: 0 fine, 1 something was found or failed, 2 wrong usage or configuration. In a checkout `replguard` is
+`.venv/bin/python -m replguard`.
+
+"""
+    context = click.Context(cli.group, info_name="replguard")
+    verbs = [cli.group.get_command(context, name) for name in cli.group.list_commands(context)]
+    return MADE + head + "\n".join(part for verb in verbs if verb for part in _verb(verb, context, 2))
+
+
+def _verb(verb: click.Command, parent: click.Context, depth: int) -> Iterator[str]:
+    context = click.Context(verb, info_name=verb.name, parent=parent)
+    pieces = " ".join(piece for parameter in verb.params for piece in parameter.get_usage_pieces(context))
+    yield f"{'#' * depth} `{context.command_path}`\n"
+    if not isinstance(verb, click.Group):
+        options = " [OPTIONS]" if any(isinstance(p, click.Option) for p in verb.params) else ""
+        yield f"```text\n{context.command_path}{options} {pieces}".rstrip() + "\n```\n"
+    yield textwrap.dedent(inspect.cleandoc(verb.help or "")).replace("\b\n", "").replace("``", "`") + "\n"
+    options = [parameter for parameter in verb.params if isinstance(parameter, click.Option)]
+    if options:
+        yield "| option | meaning |\n|---|---|"
+        yield "\n".join(f"| {_option(option)} | {option.help or ''} |" for option in options) + "\n"
+    if isinstance(verb, click.Group):
+        for name in verb.list_commands(context):
+            below = verb.get_command(context, name)
+            if below is not None:
+                yield from _verb(below, context, depth + 1)
+
+
+def _option(option: click.Option) -> str:
+    value = "" if option.is_flag or option.count else f" {option.make_metavar(click.Context(click.Command('')))}"
+    return ", ".join(
+        f"`{name}{value if name.startswith('--') or len(option.opts) == 1 else ''}`" for name in option.opts
+    )
+
+
+def rules() -> str:
+    """Return the page of every shipped rule: what it says, what to do, what it takes for one, what it cannot see."""
+    head = """# The shipped rules
+
+An alert names its rule by `rule.name` and `rule.id`. Rules of `stages/` raise nothing by themselves: correlations name
+them. `replguard rules list` says which can be evaluated on this host.
+
+"""
+    folder = FOLDER.parents[1] / "rules"
+    parts = []
+    for family in sorted(path for path in folder.iterdir() if path.is_dir()):
+        parts.append(f"## {family.name}\n")
+        for file in sorted(family.rglob("*.yml")):
+            parts += [_rule(rule) for rule in yaml.safe_load_all(file.read_text("utf-8")) if rule]
+    return MADE + head + "\n".join(parts)
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    ours = rule.get("replguard", {})
+    lists = [
+        ("First", [ours["triage"]] if "triage" in ours else []),
+        ("False positives", rule.get("falsepositives", [])),
+        ("Blind spots", ours.get("blind_spots", [])),
+    ]
+    told = [f"{name}: " + " ".join(" ".join(str(text).split()) for text in texts) for name, texts in lists if texts]
+    tags = ", ".join(f"`{tag}`" for tag in rule.get("tags", []))
+    text = [
+        f"({rule['name']})=\n### {rule['title']}\n",
+        f"`{rule['name']}`, {rule.get('level', 'medium')}. {' '.join(str(rule.get('description', '')).split())}\n",
+        *(f"- {line}" for line in told),
+        *([f"- Tags: {tags}"] if tags else []),
+    ]
+    return "\n".join(text) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "events.md": events,
+    "cli.md": command_line,
+    "rules.md": rules,
+}
 
 
 def stale() -> list[str]:

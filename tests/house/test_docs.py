@@ -53,7 +53,7 @@ def commands():
             yield pytest.param(words[1:], id=f"{where} {' '.join(words)}")
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", list(commands()))
 def test_verbs_and_options_exist(words):
     """A command that a page names is one that the program has, with the options that the page gives."""
     command, context = cli.group, click.Context(cli.group)

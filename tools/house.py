@@ -132,14 +132,22 @@ def judges(trees: dict[str, ast.Module]) -> Iterator[str]:
 
 
 def _asserts(function: ast.AST) -> bool:
-    return any(isinstance(node, ast.Assert) for node in ast.walk(function)) or any(
-        ASSERTING.match(name) for name in _called(function)
-    )
+    """Tell whether the function itself can fail on purpose; a command run with ``check=True`` is judged too."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.Raise) and "AssertionError" in ast.unparse(node)):
+            return True
+        if isinstance(node, ast.keyword) and node.arg == "check" and getattr(node.value, "value", False) is True:
+            return True
+    return any(ASSERTING.match(name) for name in _called(function))
 
 
 def _called(function: ast.AST) -> set[str]:
-    called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-    return {f.attr if isinstance(f, ast.Attribute) else f.id for f in called if isinstance(f, ast.Attribute | ast.Name)}
+    """Return the names that a function calls, and those of its arguments: a fixture may judge after the test."""
+    called = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    named = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    return named | {
+        f.attr if isinstance(f, ast.Attribute) else f.id for f in called if isinstance(f, ast.Attribute | ast.Name)
+    }
 
 
 def clocks(trees: dict[str, ast.Module]) -> Iterator[str]:

@@ -74,7 +74,7 @@ def test_a_rule_without_fixtures_is_named(tmp_path):
 
 
 def test_tests_that_assert_nothing_are_named(tmp_path):
-    """A test judges by assert, by pytest.raises, by a mock, or through a helper of the tests, however deep."""
+    """A test judges by assert, by pytest.raises, a mock, a checked command, or through helpers and fixtures."""
     tree(
         tmp_path,
         tests__helper_dot_py="def deep():\n    assert 1\n\ndef helper():\n    deep()\n",
@@ -82,7 +82,10 @@ def test_tests_that_assert_nothing_are_named(tmp_path):
             "def test_none():\n    print(1)\n\n"
             "def test_raises():\n    with pytest.raises(ValueError):\n        int('x')\n\n"
             "def test_helper():\n    helper()\n\n"
-            "def test_mock():\n    m.assert_called_once()\n"
+            "def test_mock():\n    m.assert_called_once()\n\n"
+            "def test_command():\n    run(['true'], check=True)\n\n"
+            "def quiet():\n    yield\n    assert 1\n\n"
+            "def test_fixture(quiet):\n    print(1)\n"
         ),
     )
     assert list(house.check(tmp_path)) == ["tests/test_x.py:1: test_none asserts nothing"]

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -32,7 +33,7 @@ class Child:
         # Kept in memory and not on our own stderr: a traceback may quote a hostile file's name.
         self._last_words = os.memfd_create("examiner", os.MFD_CLOEXEC)
         try:
-            places = json.dumps([place for place in sys.path if place])
+            places = json.dumps([str(Path(place).absolute()) for place in sys.path if place])
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, str(its.fileno()), places],
                 pass_fds=[its.fileno()],

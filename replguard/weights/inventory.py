@@ -1,8 +1,9 @@
 """The protected files: what the configuration names, what well-known caches hold, and what was discovered."""
 
-# ruff: noqa: PTH110, PTH111, PTH113, PTH114, PTH119, PTH120 - paths stay text: pathlib would drop a trailing dot and cost more than the listing
+# ruff: noqa: PTH111, PTH113, PTH114, PTH116, PTH119, PTH120 - paths stay text: pathlib would drop a trailing dot and cost more than the listing
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -37,8 +38,8 @@ class Protected(msgspec.Struct, frozen=True):
     reason: str | None = None
     scaffold: bool = False
     target: str | None = None
-    mtime_ns: int = 0
-    ctime_ns: int = 0
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None
 
     @property
     def key(self) -> Key | None:
@@ -47,12 +48,12 @@ class Protected(msgspec.Struct, frozen=True):
 
     def as_target(self) -> Target | None:
         """Return what the examiner needs to know of it."""
-        if self.device is None or self.inode is None or self.size is None:
+        known = self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns
+        if any(value is None for value in known):
             return None
-        return Target(
-            self.target or self.path, self.model, self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns,
-            self.format, self.scaffold,
-        )  # fmt: skip
+        device, inode, size, mtime_ns, ctime_ns = (value or 0 for value in known)
+        place = self.target or self.path
+        return Target(place, self.model, device, inode, size, mtime_ns, ctime_ns, self.format, self.scaffold)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -154,15 +155,17 @@ class Inventory:
 
     def _configured(self, listed: dict[Key, Protected], path: str, *, scaffold: bool) -> None:
         path = os.path.normpath(os.path.expanduser(path))
-        if not os.path.exists(path):
-            reason = "is not there yet" if not os.path.islink(path) else "is a link to something that is not there"
-            self._missing[path] = Protected(
-                path, naming.model_of(path, None, alone=True), state="missing", reason=reason, scaffold=scaffold
-            )
-            return
-        alone = os.path.isfile(path)
-        skip = walk.THIRD_PARTY if scaffold else frozenset()
-        self._consider(listed, walk.files(path, skip=skip), alone=alone, scaffold=scaffold, root=path)
+        found = list(walk.files(path, skip=walk.THIRD_PARTY if scaffold else frozenset()))
+        before = len(listed)
+        self._consider(listed, found, alone=os.path.isfile(path), scaffold=scaffold, root=path)
+        reason = None
+        if len(found) >= walk.MOST_FILES:
+            reason = f"holds more than {walk.MOST_FILES} files; those behind them are not protected: name its folders"
+        elif len(listed) == before and not any(one.key in listed for one in found):
+            reason = _why_nothing(path)
+        if reason is not None:
+            name = naming.model_of(path, None, alone=True)
+            self._missing[path] = Protected(path, name, state="missing", reason=reason, scaffold=scaffold)
 
     def _consider(
         self,
@@ -242,6 +245,18 @@ def _protected(found: walk.Found, model: str, form: str | None, fault: str | Non
         mtime_ns=found.stat.st_mtime_ns,
         ctime_ns=found.stat.st_ctime_ns,
     )
+
+
+def _why_nothing(path: str) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "is a link to something that is not there" if os.path.islink(path) else "is not there yet"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISDIR(mode):
+        return "holds no model file that we can read" if os.access(path, os.R_OK | os.X_OK) else "cannot be read"
+    return "is empty" if stat.S_ISREG(mode) else "is neither a file nor a folder"
 
 
 def _recognise(path: str) -> tuple[str | None, str | None]:

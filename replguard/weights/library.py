@@ -1,7 +1,7 @@
 """All that the examiner knows: its index and imported ones, the files still to be read, and how to answer a request."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,9 @@ ADOPT = 0.99
 class Library:
     """Fingerprints and what is still to be done. Every method answers; none raises for what a file holds."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, keep: bool = True) -> None:
+        """Load what the state folder and the imported indexes hold; without ``keep`` nothing is written there."""
+        self._keep = keep
         self.settings = settings
         self.cache_error: str | None = None
         self.todo: dict[tuple[int, int], Target] = {}
@@ -45,7 +47,7 @@ class Library:
     def _cached(self) -> Index:
         if self.settings.state_dir is not None:
             try:
-                return store.cached(Path(self.settings.state_dir), clock.now().timestamp())
+                return store.cached(Path(self.settings.state_dir), clock.now().timestamp(), make=self._keep)
             except store.StoreError as error:
                 self.cache_error = str(error)
         return Index(os.urandom(store.KEY_BYTES))
@@ -70,17 +72,20 @@ class Library:
 
     def save(self, *, force: bool = False) -> None:
         """Write the cache if it changed and 10 s have passed."""
-        if not self._dirty or self.settings.state_dir is None:
+        if not self._dirty or not self._keep or self.settings.state_dir is None:
             return
         if not force and clock.monotonic() - self._saved < SAVE_EVERY:
             return
         self._saved, self._dirty = clock.monotonic(), False
+        for file in self.index:
+            if file.current:
+                file.seen = clock.now().timestamp()
         try:
             store.save(self.index, Path(self.settings.state_dir) / store.CACHE)
         except store.StoreError as error:
             self.cache_error = str(error)
 
-    def protect(self, targets: tuple[Target, ...]) -> list[Indexed]:
+    def protect(self, targets: Iterable[Target]) -> list[Indexed]:
         """Take protected files in; returns those whose fingerprint is known already. The others are worked off."""
         done = []
         for target in targets:

@@ -23,8 +23,9 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Examination(msgspec.Struct, frozen=True, tag="examination"):
-    """What a file holds. ``device``, ``inode`` and ``size`` are those found, None if it could not be opened.
+    """What a file holds; a protected file holds itself.
 
+    ``device``, ``inode`` and ``size`` (bytes) are those found, None if the file could not be opened.
     ``error`` is the reason why there is no answer (then ``matches`` is empty); ``changed`` tells that the file was
     written to meanwhile, ``index_ready`` False that some protected files had no fingerprint yet: ask again later.
     """

@@ -1,93 +1,61 @@
 """Which filesystem a path or an open file lies on, without asking that filesystem, which may hang."""
 
-# ruff: noqa: PTH123 - the tables of /proc are no paths that a user chose
-
 import os
 import select
-from dataclasses import dataclass
 
-NETWORK = frozenset(
-    "9p afs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 orangefs smb3 smbfs".split()
-)
-"""Filesystem types whose bytes come over a network; FUSE is told by its prefix (fuseblk is a local disk)."""
+from replguard.kernel.mounts import Mount, mounts
+from replguard.kernel.procfs import PROC, read
 
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo, proc(5): its id, where it is mounted and its type."""
-
-    id: int
-    point: str
-    type: str
-
-    @property
-    def remote(self) -> bool:
-        """Whether reading it in bulk may hang, cost money, or be answered by a user's program."""
-        return self.type in NETWORK or self.type == "fuse" or self.type.startswith("fuse.")
-
-
-def parse(text: str) -> list[Mount]:
-    """Return the mounts of a mountinfo file; lines that are none are left out."""
-    mounts = []
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        if len(fields) > 4 and fields[0].isdigit() and right:
-            mounts.append(Mount(int(fields[0]), _unescape(fields[4]), right.split(" ")[0]))
-    return mounts
-
-
-def _unescape(text: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
-    return text
+_VM_LOCAL = "virtiofs"
+"""A share of the hypervisor: served from memory or a local disk, and often the root of a small guest."""
 
 
 class Mounts:
-    """The mount table, read again only when the kernel says that it changed."""
+    """The mount table, read again only when the kernel says that it changed, proc_pid_mountinfo(5)."""
 
-    def __init__(self, table: str = "/proc/self/mountinfo") -> None:
-        self._file = open(table, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - held to be told of changes
-        self._poll = select.poll()
-        self._pollable = table.startswith("/proc/")
-        if self._pollable:
-            self._poll.register(self._file.fileno(), select.POLLPRI | select.POLLERR)
+    def __init__(self, root: str = PROC) -> None:
+        self._root = root
         self._mounts: list[Mount] | None = None
+        self._poll = select.poll()
+        self._table = -1
+        if root == PROC:
+            try:
+                self._table = os.open(f"{root}/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+            self._poll.register(self._table, select.POLLPRI)
 
     def close(self) -> None:
-        """Let go of the table."""
-        self._file.close()
+        """Let go of the table; twice is once."""
+        if self._table >= 0:
+            os.close(self._table)
+            self._table = -1
 
     def all(self) -> list[Mount]:
-        """Return every mount, in the kernel's order."""
-        if self._mounts is None or (self._pollable and self._poll.poll(0)):
-            self._file.seek(0)
-            self._mounts = parse(self._file.read())
+        """Return every mount, in the kernel's order; none if it does not tell."""
+        if self._mounts is None or (self._table >= 0 and self._poll.poll(0)):
+            self._mounts = mounts(root=self._root) or []
         return self._mounts
 
     def of_path(self, path: str) -> Mount | None:
         """Return the mount that the path's text falls under; nothing is looked up, so links are not followed."""
-        best = None
-        for mount in self.all():
-            point = mount.point.rstrip("/") + "/"
-            # The later of two mounts on one point lies on top.
-            if (path + "/").startswith(point) and (best is None or len(mount.point) >= len(best.point)):
-                best = mount
-        return best
+        below = os.fsencode(path) + b"/"
+        fitting = [mount for mount in self.all() if below.startswith(mount.path.rstrip(b"/") + b"/")]
+        # Of two mounts on one point the later lies on top.
+        return max(reversed(fitting), key=lambda mount: len(mount.path), default=None)
 
     def of_file(self, fd: int) -> Mount | None:
         """Return the mount that an open file was opened on, by the kernel's own word."""
-        try:
-            with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-                ids = [line.split()[1] for line in file if line.startswith("mnt_id:")]
-        except OSError:
+        fields = (read(f"{PROC}/self/fdinfo/{fd}", 4096) or b"").split()
+        if b"mnt_id:" not in fields:
             return None
-        return next((m for m in self.all() if ids and m.id == int(ids[0])), None)
+        number = int(fields[fields.index(b"mnt_id:") + 1])
+        return next((mount for mount in self.all() if mount.id == number), None)
 
 
-def remote_reason(mount: Mount | None, path: str = "") -> str | None:
+def remote_reason(mount: Mount | None) -> str | None:
     """Return why a file there is not read, a sentence, or None if it may be."""
-    if mount is None or not mount.remote:
+    if mount is None or not mount.remote or mount.kind == _VM_LOCAL:
         return None
-    where = os.fsencode(mount.point or path).decode(errors="backslashreplace")
-    return f"on a network or FUSE mount ({mount.type} at {where}), which is read only with weights.scan_network: true"
+    where = mount.path.decode(errors="backslashreplace")
+    return f"on a network or FUSE mount ({mount.kind} at {where}), read only with weights.scan_network: true"

@@ -36,15 +36,16 @@ class _Stored(msgspec.Struct):
 _decoder = msgspec.msgpack.Decoder(_Stored)
 
 
-def key(folder: Path) -> bytes:
-    """Return the key of this install, made on first use (mode 0600). Raises StoreError."""
+def key(folder: Path, *, make: bool = True) -> bytes:
+    """Return the key of this install, made on first use (mode 0600) if it may be. Raises StoreError."""
     path = folder / KEY
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         found = path.read_bytes() if path.exists() else b""
         if len(found) != KEY_BYTES:
             found = os.urandom(KEY_BYTES)
-            write(path, found)
+            if make:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+                write(path, found)
         return found
     except OSError as error:
         raise StoreError(
@@ -66,9 +67,10 @@ def write(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def save(index: Index, path: Path) -> None:
-    """Write an index with its key. Raises StoreError."""
-    stored = _Stored(_VERSION, sys.byteorder, index.key, list(index))
+def save(index: Index, path: Path, *, only: set[tuple[int, int]] | None = None) -> None:
+    """Write an index with its key, or only some of its files by (device, inode). Raises StoreError."""
+    files = [file for file in index if only is None or file.target.key in only]
+    stored = _Stored(_VERSION, sys.byteorder, index.key, files)
     try:
         write(path, msgspec.msgpack.encode(stored))
     except OSError as error:
@@ -104,13 +106,13 @@ def load(path: Path, *, foreign: bool = False) -> Index:
     return index
 
 
-def cached(folder: Path, now: float) -> Index:
+def cached(folder: Path, now: float, *, make: bool = True) -> Index:
     """Return the index that this install left here, without what it has not seen for 30 days; else a new one.
 
     A cache that cannot be read is made again, which costs time and nothing else. Raises StoreError if there is no
-    place for a key. ``now`` is in seconds since the epoch.
+    place for a key that is to be made. ``now`` is in seconds since the epoch.
     """
-    mine = key(folder)
+    mine = key(folder, make=make)
     path = folder / CACHE
     fresh = Index(mine)
     if not path.exists():

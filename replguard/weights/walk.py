@@ -23,6 +23,11 @@ class Found:
     path: str
     stat: os.stat_result
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its identity on this host: (device, inode)."""
+        return self.stat.st_dev, self.stat.st_ino
+
 
 def files(root: str, *, follow: bool = True, skip: frozenset[str] = frozenset()) -> Iterator[Found]:
     """Return the regular files at or under a path, sorted within their folder; what cannot be read is left out.

@@ -1,0 +1,224 @@
+"""``replguard weights``: what is protected, its fingerprints, and whether a file holds some of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from replguard import config as configuration
+from replguard.config import Config
+from replguard.events import clock
+from replguard.events.text import printable
+from replguard.weights import store
+from replguard.weights.blocks import index_step
+from replguard.weights.examiner import settings_of
+from replguard.weights.fingerprint import Target
+from replguard.weights.inventory import Inventory, Protected
+from replguard.weights.library import Library
+from replguard.weights.messages import Examination, Request
+from replguard.weights.reading import BLOCK
+from replguard.weights.worker import Pace
+
+FAILED, WRONG = 1, 2
+_SLICE = 0.1
+_MUCH = 0.05  # from here on a copy is called one, `weights_copy`
+_STYLES = {"fingerprinted": "green", "listed": "yellow", "failed": "red", "missing": "red"}
+
+_config = click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+_json = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+
+
+@click.group("weights")
+def command() -> None:
+    """Protected model weights: list them, make their fingerprints, find them in other files."""
+
+
+@command.command("list")
+@_config
+@_json
+def list_(config: Path | None, *, as_json: bool) -> None:
+    """List the protected files, and whether their fingerprints are made.
+
+    Exit code 1 if a configured path is not there or a file cannot be read.
+    """
+    settings = configuration.load(config)
+    inventory = Inventory(settings.weights)
+    inventory.refresh()
+    with _library(settings, keep=False) as library:
+        for done in library.protect(_targets(inventory)):
+            inventory.mark(done)
+    _print(inventory, as_json=as_json)
+    if any(file.state in {"missing", "failed"} for file in inventory.files()):
+        raise SystemExit(FAILED)
+
+
+@command.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--export", type=click.Path(path_type=Path, dir_okay=False), help="Write the index to this file too.")
+@_config
+@_json
+def scan(paths: tuple[Path, ...], export: Path | None, config: Path | None, *, as_json: bool) -> None:
+    """Make the fingerprints of the protected files, and keep them in the state folder.
+
+    With PATHS those are read instead, as if they were configured, and kept only in what is exported. An exported
+    index holds the key that it was made with: keep it as secret as the weights. Other hosts load it with
+    `weights.index`. Exit code 1 if a file could not be read or a path is not there.
+    """
+    settings = configuration.load(config)
+    if paths:
+        chosen = msgspec.structs.replace(
+            settings.weights, paths=tuple(str(path.absolute()) for path in paths), scaffolds=(), discover=False
+        )
+        settings = msgspec.structs.replace(settings, weights=chosen)
+    inventory = Inventory(settings.weights)
+    inventory.refresh()
+    with _library(settings, keep=not paths) as library:
+        _fingerprint(library, inventory)
+        if export is not None:
+            keys = {target.key for target in _targets(inventory)}
+            store.save(library.index, export, only=keys)
+    _print(inventory, as_json=as_json)
+    if not inventory.files():
+        click.echo("replguard: nothing to scan: weights.paths is empty and no cache holds a model", err=True)
+    if any(file.state != "fingerprinted" for file in inventory.files()):
+        raise SystemExit(FAILED)
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_config
+@_json
+def match(files: tuple[Path, ...], config: Path | None, *, as_json: bool) -> None:
+    """Tell of each FILE whether it holds protected content: of which model, and how much of it.
+
+    Exit code 0 if every file does, 1 if one does not, 2 if one cannot be read. Fingerprints that are not made yet are
+    made first.
+    """
+    settings = configuration.load(config)
+    inventory = Inventory(settings.weights)
+    inventory.refresh()
+    with _library(settings) as library:
+        _fingerprint(library, inventory)
+        if not len(library.index) and not library.imported:
+            click.echo("replguard: no weights are protected: set weights.paths, so that there is an origin", err=True)
+        answers = [library.examine(Request(str(path.absolute()))) for path in files]
+    for answer in answers:
+        if answer.error:
+            click.echo(f"replguard: {printable(answer.path)}: {printable(answer.error)}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode([_row(answer) for answer in answers]).decode())
+    else:
+        _show_matches(answers)
+    if any(answer.error for answer in answers):
+        raise SystemExit(WRONG)
+    if not all(answer.matches for answer in answers):
+        raise SystemExit(FAILED)
+
+
+@contextmanager
+def _library(settings: Config, *, keep: bool = True) -> Iterator[Library]:
+    """Open the fingerprints of this install, and say at the end what of them could not be read or kept."""
+    library = Library(settings_of(settings), keep=keep)
+    try:
+        yield library
+    finally:
+        library.close()
+        if library.cache_error:
+            click.echo(f"replguard: {printable(library.cache_error)}", err=True)
+
+
+def _targets(inventory: Inventory) -> list[Target]:
+    return [target for file in inventory.files() if (target := file.as_target())]
+
+
+def _fingerprint(library: Library, inventory: Inventory) -> None:
+    """Make what fingerprints are missing, with a progress bar if a person watches."""
+    for done in library.protect(_targets(inventory)):
+        inventory.mark(done)
+    console = Console(stderr=True)
+    pace = Pace(library.settings.rate)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("Reading weights", total=sum(target.size for target in library.todo.values()))
+        finished = 0
+        while library.todo:
+            size = next(iter(library.todo.values())).size
+            started = clock.monotonic()
+            read, ended = library.work(_SLICE)
+            for done in ended:
+                inventory.mark(done)
+                finished += done.size
+                progress.update(task, completed=finished)
+            if not ended:
+                progress.advance(task, read * index_step(size) // BLOCK)
+            pace.spent(read, clock.monotonic() - started)
+            time.sleep(pace.wait())
+
+
+def _print(inventory: Inventory, *, as_json: bool) -> None:
+    files = sorted(inventory.files(), key=lambda file: (file.model, file.path))
+    if as_json:
+        click.echo(msgspec.json.encode(files).decode())
+        return
+    if not files:
+        return
+    table = Table(title="Protected weights", title_justify="left", box=None, pad_edge=False)
+    for heading in ("model", "file", "format", "size", "state", "why"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
+    for file in files:
+        table.add_row(*_cells(file))
+    Console(highlight=False).print(table)
+
+
+def _cells(file: Protected) -> tuple[Text, ...]:
+    kind = "scaffold" if file.scaffold else file.format or "–"
+    size = "–" if file.size is None else decimal(file.size)
+    state = Text(file.state, _STYLES[file.state])
+    return (
+        Text(printable(file.model)),
+        Text(printable(file.path)),
+        Text(kind),
+        Text(size),
+        state,
+        Text(file.reason or ""),
+    )
+
+
+def _row(answer: Examination) -> dict[str, object]:
+    return {
+        "path": answer.path,
+        "size": answer.size,
+        "format": answer.format,
+        "matches": answer.matches,
+        "changed": answer.changed,
+        "error": answer.error,
+    }
+
+
+def _show_matches(answers: list[Examination]) -> None:
+    table = Table(title="Protected content", title_justify="left", box=None, pad_edge=False)
+    for heading in ("file", "format", "model", "share", "origin", "blocks"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "share" else "left")
+    for answer in answers:
+        if answer.error:
+            continue
+        name, form = Text(printable(answer.path)), Text(answer.format or "–")
+        if not answer.matches:
+            table.add_row(name, form, Text("none", "green"))
+        for match_ in answer.matches:
+            share = Text(f"{match_.share:.1%}", "bold red" if match_.share >= _MUCH else "yellow")
+            origin = Text(printable(match_.path) + ("" if match_.current else " (gone or replaced)"))
+            table.add_row(
+                name, form, Text(printable(match_.model)), share, origin, f"{match_.hits} of {match_.samples}"
+            )
+            name = form = Text("")
+    if table.row_count:
+        Console(highlight=False).print(table)

@@ -1,5 +1,6 @@
 """What every sensor is: a name, how well it works here and why not better, what it cannot see, and its counts."""
 
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
@@ -12,8 +13,16 @@ from replguard.events.event import Event, Meta
 from replguard.events.fact import Context, Tier
 from replguard.events.health import Health, State
 from replguard.events.hint import Hint
+from replguard.kernel import procfs
 
 PORTABLE = Context(tier="portable")
+
+
+def rights(root: str = procfs.PROC) -> str | None:
+    """Return what we may not see for lack of rights, as a sentence; None if we may see everyone's descriptors."""
+    if os.access(f"{root}/1/fd", os.R_OK | os.X_OK):
+        return None
+    return "without root, what other users' processes hold is hidden."
 
 
 @dataclass(slots=True)
@@ -61,6 +70,11 @@ class Sensor(ABC):
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.because(None)
+
+    def because(self, sentence: str | None) -> None:
+        """Add a reason of this host to those of the tier; None for only what our rights add."""
+        self.why = " ".join(part for part in (type(self).why, rights(), sentence) if part) or None
 
     def start(self) -> None:  # noqa: B027 - most sensors need nothing
         """Take what is needed. Raises Unavailable or OSError; the runner tries again later."""

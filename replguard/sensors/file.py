@@ -60,11 +60,10 @@ class FileSensor(Readable):
     name = "file"
     area = AREA
     blind = "who overwrote a file that existed already, and folders outside those watched, are not seen."
-    _why = "the kernel tier (fanotify) is not part of this version."
+    why = "the kernel tier (fanotify) is not part of this version."
 
     def __init__(self, roots: Iterable[Root], own: frozenset[bytes] = frozenset(), limit: int | None = None) -> None:
         super().__init__()
-        self.why = self._why
         self._roots = list(roots)
         self._own, self._limit = own, limit
         self._hints: deque[Hint] = deque()
@@ -137,6 +136,7 @@ class FileSensor(Readable):
         folder = self._tree.folders.get(record.wd)
         if record.mask & GONE or folder is None:
             self._tree.forget(record.wd)
+            self._marks.forget(record.wd)
             return
         if folder.file:
             yield from self._was_opened(record.wd)
@@ -337,7 +337,7 @@ class FileSensor(Readable):
             f"{count} folders are not watched, for example {examples}: our quarter of "
             f"fs.inotify.max_user_watches is {self._tree.limit} folders."
         )
-        self.why = f"{self._why} {reason}"
+        self.because(reason)
         yield self.health("degraded", reason)
 
     def _lost(self, stage: str, reason: str, count: int | None) -> Iterator[Event]:

@@ -48,7 +48,7 @@ class GpuSensor(Timed):
 
     def __init__(self, nvml: Callable[[], Nvml] | None, *, drm: bool, root: str = PROC, why: str | None = None) -> None:
         super().__init__()
-        self.why = why
+        self.because(why)
         self._open, self._drm, self._root = nvml, drm, root
         self._nvml: Nvml | None = None
         self._holding: dict[tuple[str, str | None], _Holding] = {}

@@ -47,6 +47,11 @@ class Marks:
         for key in self.paths:
             self._mark(key, tree)
 
+    def forget(self, wd: int) -> None:
+        """Take note that the kernel ended a watch: the file is gone, or its filesystem."""
+        for key in [key for key, mark in self._wds.items() if mark == wd]:
+            del self._wds[key]
+
     def key_at(self, path: bytes) -> Key | None:
         """Return which hinted file has this path."""
         return next((key for key, at in self.paths.items() if at == path), None)

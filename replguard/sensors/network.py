@@ -43,11 +43,10 @@ class NetworkSensor(Timed):
     area = AREA
     period = 1.0
     blind = "connections and listeners that live shorter than 1 s are missed, and connections that are refused."
-    _why = "the kernel tier (eBPF) is not part of this version."
+    why = "the kernel tier (eBPF) is not part of this version."
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         super().__init__()
-        self.why = self._why
         self._ledger = SHARED if ledger is None else ledger
         self._sources = Sources()
         self._looks = 0
@@ -58,7 +57,7 @@ class NetworkSensor(Timed):
         self._who = Who()
         self._ephemeral = ephemeral()
         self._sources.start()
-        self.why = f"{self._why} {self._sources.why}" if self._sources.why else self._why
+        self.because(self._sources.why)
 
     def stop(self) -> None:
         self._sources.close()

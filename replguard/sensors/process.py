@@ -61,6 +61,8 @@ class ProcessSensor(Timed):
 
     def __init__(self, root: str = PROC) -> None:
         super().__init__()
+        if not procfs.read(f"{root}/1/stat", 16):
+            self.because("processes of other users are hidden from us (hidepid).")
         self._root = root
         self._known: dict[int, _Known] = {}
         self._kernel: set[int] = set()
@@ -84,8 +86,6 @@ class ProcessSensor(Timed):
     def start(self) -> None:
         self._describer = Describer(self._root)
         self._pid_max = machine.pid_max(self._root)
-        hidden = not procfs.read(f"{self._root}/1/stat", 16)
-        self.why = f"{type(self).why} {_HIDDEN}" if hidden else type(self).why
 
     def poll(self) -> Iterable[Event]:
         now = clock.monotonic()
@@ -246,9 +246,6 @@ class ProcessSensor(Timed):
         known = self._known.pop(pid)
         self._fresh.discard(pid)
         yield self.event("process_exit", clock.now(), process=known.process, user=known.user, replguard=AT_READ)
-
-
-_HIDDEN = "Processes of other users are hidden from us (hidepid)."
 
 
 def open(config: Config) -> ProcessSensor:  # noqa: A001, ARG001 - the registry calls every sensor module alike

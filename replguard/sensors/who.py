@@ -83,16 +83,14 @@ class Who:
         return known
 
     def ours(self, pid: int) -> bool:
-        """Tell whether a process is this daemon or a child of it, such as the examiner."""
-        if pid == self._ours:
-            return True
-        stat = procfs.stat(pid, self._root)
-        return stat is not None and stat.ppid == self._ours
+        """Tell whether a process is this daemon. Its children, such as the examiner, are provenance's to leave out."""
+        return pid == self._ours
 
     def order(self) -> list[int]:
         """Return all pids, likely ones first: those that were found before, then the newest."""
         pids = machine.newest_first(machine.pids(self._root), machine.last_pid(self._root))
-        warm = [pid for pid in self._warm if pid in set(pids)]
+        present = set(pids)
+        warm = [pid for pid in self._warm if pid in present]
         return warm + [pid for pid in pids if pid not in warm]
 
     def _look(self, device: int, inode: int, name: bytes | None, *, urgent: bool) -> Iterator[tuple[int, bool, bool]]:

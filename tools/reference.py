@@ -21,6 +21,7 @@ from replguard import cli, config, sinks
 from replguard.events import names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.sensors import registry
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "% Made from the code by tools/reference.py (make reference). Do not edit.\n\n"
@@ -209,6 +210,28 @@ def _option(option: click.Option) -> str:
     )
 
 
+def sensors() -> str:
+    """Return the page of every sensor in its own words."""
+    head = """# Sensors
+
+What each sensor says of itself. `replguard doctor` says which of them work on a host, and why not in a better mode.
+
+"""
+    folder = Path(str(registry.__file__)).parent
+    modules = {file.stem: ast.parse(file.read_text("utf-8")) for file in sorted(folder.glob("*.py"))}
+    parts = [
+        f"## `{name}`\n\n{(ast.get_docstring(tree) or '').replace('``', '`')}\n"
+        for name, tree in modules.items()
+        if {"open", "AREA"} <= _top_level(tree)
+    ]
+    return MADE + head + "\n".join(parts)
+
+
+def _top_level(tree: ast.Module) -> set[str]:
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return functions | {ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign)}
+
+
 def rules() -> str:
     """Return the page of every shipped rule: what it says, what to do, what it takes for one, what it cannot see."""
     head = """# The shipped rules
@@ -248,6 +271,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "events.md": events,
     "cli.md": command_line,
+    "sensors.md": sensors,
     "rules.md": rules,
 }
 

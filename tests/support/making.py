@@ -2,10 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
+from replguard.alerts import build
+from replguard.alerts.story import tell
 from replguard.events.alert import AlertRule, Detection
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Context, FileRef, Instance
 from replguard.events.file import File
+from replguard.events.host import Host
 from replguard.events.process import Process, User
 
 T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
@@ -100,3 +105,11 @@ def detection(*events, rule="r1", level="high", stages=(), key="k", **given):
         stages=stages,
         **given,
     )
+
+
+def alert(number=1, level="high", *, state="firing", count=1, rule="r1", name="Weights copied", **copy):
+    """Return an alert about a copy."""
+    found = detection(copy_fact(number, **copy), level=level, rule=rule)
+    made = build.alert(found, tell(found), f"incident-{number}", level, Host(name="gpu1"))
+    made = replace(made, rule=replace(made.rule, name=name))
+    return replace(made, replguard=replace(made.replguard, state=state, count=count))

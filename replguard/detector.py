@@ -1,0 +1,37 @@
+"""Rules and alerts in a row: the core that live and replay share, so that both decide alike."""
+
+from datetime import datetime
+
+from replguard.alerts import build
+from replguard.alerts.manager import Manager
+from replguard.events.alert import Alert
+from replguard.events.event import Event
+from replguard.rules.engine import Engine
+from replguard.rules.model import RuleSet
+
+
+class Detector:
+    """Fed with events and ticks in the order of the log, it gives alerts. It has no clock and does no I/O."""
+
+    def __init__(self, ruleset: RuleSet, alerts: Manager) -> None:
+        self.engine = Engine(ruleset)
+        self.alerts = alerts
+
+    def feed(self, event: Event) -> list[Alert]:
+        """Return the alerts that an event raises, updates or ends. A tick lets time pass."""
+        raised: list[Alert] = []
+        if event.health is not None and event.health.state == "tick":
+            self.engine.expire(event.timestamp)
+            raised += self.alerts.tick(event.timestamp)
+        for detection in self.engine.feed(event):
+            raised += self.alerts.feed(detection)
+        return raised + self.alerts.observe(event)
+
+    def replace(self, ruleset: RuleSet) -> None:
+        """Go on with other rules; what is open in alerts stays, what correlations had gathered is forgotten."""
+        self.engine = Engine(ruleset)
+
+    @staticmethod
+    def with_latency(alert: Alert, now: datetime) -> Alert:
+        """Return the alert with the time from the act to ``now``."""
+        return build.with_latency(alert, now)

@@ -1,0 +1,123 @@
+"""The ways out. A sink is one module here, named as its configuration key, with ``Settings`` and ``open``."""
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from replguard import yamlfile
+from replguard.config import dec_hook
+from replguard.errors import Problem
+from replguard.events import clock
+from replguard.events.alert import Alert
+from replguard.events.health import Health
+from replguard.sinks.base import Sink
+from replguard.sinks.outlet import Outlet
+
+_PARTS = frozenset({"base", "http", "outlet", "template"})
+"""Modules here that are no sinks."""
+
+
+class _Module(Protocol):
+    Settings: type[msgspec.Struct]
+
+    def open(self, settings: msgspec.Struct) -> Sequence[Sink]: ...
+
+
+def names() -> list[str]:
+    """Return the names of all sinks that there are."""
+    return sorted(each.name for each in pkgutil.iter_modules(__path__) if each.name not in _PARTS)
+
+
+def validate(configured: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for every fault in the ``sinks`` section of the configuration."""
+    faults: list[str] = []
+    for name, given in configured.items():
+        made, wrong = _make(name, given)
+        faults += wrong
+        for sink in made:
+            sink.close()
+    return faults
+
+
+class Sinks:
+    """All configured sinks. One that cannot be made is told to ``report`` at the start, the others go on."""
+
+    def __init__(self, configured: Mapping[str, Any], report: Callable[[Health], None]) -> None:
+        self._report = report
+        self._faults: dict[str, list[str]] = {}
+        self._outlets: list[Outlet] = []
+        for name, given in configured.items():
+            made, faults = _make(name, given)
+            self._outlets += [Outlet(name, sink, report) for sink in made]
+            if faults:
+                self._faults[name] = faults
+
+    def start(self) -> None:
+        """Start a thread for each sink."""
+        for name, faults in self._faults.items():
+            self._report(Health(component=f"sink.{name}", state="failed", reason="; ".join(faults)))
+        for outlet in self._outlets:
+            outlet.start()
+
+    def deliver(self, alert: Alert) -> None:
+        """Hand an alert to every sink; never blocks. Alerts are immutable: what one sink gets no other can change."""
+        for outlet in self._outlets:
+            outlet.deliver(alert)
+
+    def stop(self, timeout: float) -> None:
+        """Send what is waiting, for at most ``timeout`` seconds over all sinks; the rest is counted as dropped."""
+        deadline = clock.monotonic() + timeout
+        for outlet in self._outlets:
+            outlet.ask_to_stop()
+        for outlet in self._outlets:
+            outlet.join(deadline)
+
+    def health(self) -> dict[str, str | None]:
+        """Return for each sink why it does not work at the moment, None when it does."""
+        told: dict[str, str | None] = {name: "; ".join(faults) for name, faults in self._faults.items()}
+        for outlet in self._outlets:
+            told[outlet.name] = told.get(outlet.name) or outlet.trouble
+        return told
+
+    def delivered(self) -> dict[str, int]:
+        """Return how many alerts each sink has sent."""
+        counts: Counter[str] = Counter()
+        for outlet in self._outlets:
+            counts[outlet.name] += outlet.delivered
+        return dict(counts)
+
+    def dropped(self) -> dict[tuple[str, str], int]:
+        """Return how many alerts each sink has lost, by reason; known reasons are present at 0."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for outlet in self._outlets:
+            for reason in ("full", "rejected", "error", "stopped"):
+                counts[outlet.name, reason] += outlet.dropped[reason]
+        return dict(counts)
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many alerts wait for each sink."""
+        counts: Counter[str] = Counter()
+        for outlet in self._outlets:
+            counts[outlet.name] += outlet.waiting()
+        return dict(counts)
+
+
+def _make(name: str, given: Any) -> tuple[Sequence[Sink], list[str]]:
+    """Return the sinks of one entry, or what is wrong with it."""
+    known = names()
+    if name not in known:
+        return (), [f"sinks: {yamlfile.unknown_key(name, known)}"]
+    module = cast("_Module", importlib.import_module(f"{__name__}.{name}"))
+    problems: list[Problem] = []
+    document = yamlfile.Document("", {} if given is None else given)
+    settings = yamlfile.convert(document, module.Settings, problems, dec_hook=dec_hook)
+    if settings is None:
+        return (), [f"sinks.{name}: {problem.text}" for problem in problems]
+    try:
+        return module.open(settings), []
+    except ValueError as error:
+        return (), [f"sinks.{name}: {error}"]

@@ -1,0 +1,33 @@
+"""What every way out has in common: one alert at a time, and the two ways in which sending can fail."""
+
+from abc import ABC, abstractmethod
+
+from replguard.errors import ReplguardError
+from replguard.events.alert import Alert
+
+
+class Rejected(ReplguardError):  # noqa: N818 - the far end's verdict, not a fault of ours
+    """The far end will never take this alert: sending it again is of no use."""
+
+
+class Sink(ABC):
+    """One way out. Called from one thread of its own; may block, up to its own timeout.
+
+    ``longest`` is the longest pause in seconds between two attempts after failures.
+    """
+
+    longest = 60.0
+
+    @abstractmethod
+    def send(self, alert: Alert) -> None:
+        """Send one alert. Raises OSError to be called again with it, Rejected to have it dropped."""
+
+    def pause(self) -> float | None:
+        """Return the seconds after which ``idle`` wants to be called; None for never."""
+        return None
+
+    def idle(self) -> None:  # noqa: B027 - most sinks have nothing to do
+        """Do what is due without a new alert. Raises OSError when it failed; it is called again."""
+
+    def close(self) -> None:  # noqa: B027 - most sinks hold nothing
+        """Give back what is held."""

@@ -1,0 +1,54 @@
+"""Alerts as HTTP POST requests: the alert's JSON, or a template for whatever program takes them.
+
+What it can lose: an alert that the far end refuses (a client error, a redirect), and the least important ones when
+more than the queue holds wait for a far end that is away.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from replguard import __version__
+from replguard.config import Seconds
+from replguard.events import wire
+from replguard.events.alert import Alert
+from replguard.sinks.base import Sink
+from replguard.sinks.http import Poster
+from replguard.sinks.template import Template
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """``template`` holds ``${field}`` places with the dotted names of the alert; without it the whole alert is sent.
+
+    ``escape: markdown`` makes what fills a place harmless for chat programs. ``timeout`` is for each step.
+    """
+
+    url: str
+    headers: dict[str, str] = {}
+    template: Any = None
+    content_type: str = "application/json"
+    escape: Literal["none", "markdown"] = "none"
+    timeout: Seconds = Seconds(10)
+
+
+def open(settings: Settings) -> Sequence[Sink]:  # noqa: A001 - the name that the registry asks for
+    """Return the sink. Raises ValueError for a URL or template that cannot work."""
+    return (Webhook(settings),)
+
+
+class Webhook(Sink):
+    """One URL."""
+
+    def __init__(self, settings: Settings) -> None:
+        headers = {
+            "User-Agent": f"replguard/{__version__}",
+            "Content-Type": settings.content_type,
+            **settings.headers,
+        }
+        self._poster = Poster(settings.url, headers, settings.timeout)
+        given = settings.template
+        self._template = None if given is None else Template(given, settings.content_type, settings.escape)
+
+    def send(self, alert: Alert) -> None:
+        self._poster.post(wire.encode(alert) if self._template is None else self._template.fill(alert))

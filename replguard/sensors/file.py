@@ -76,7 +76,7 @@ class FileSensor(Readable):
         self._rescan = Rescan()
         self._moving: dict[int, tuple[bytes, float, bool]] = {}
         self._found: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
-        self._planned: set[bytes] = set()
+        self._planned: set[Root] = set()
         self._mounted: set[bytes] = {mount.path for mount in mounts() or ()}
         self._next_roots = self._next_tell = 0.0
         self._told = 0
@@ -277,13 +277,13 @@ class FileSensor(Readable):
 
     def _plan_roots(self) -> None:
         for root in self._roots:
-            if root.path not in self._planned and os.path.isdir(root.path):
-                self._planned.add(root.path)
+            if root not in self._planned and os.path.isdir(root.path):
+                self._planned.add(root)
                 self._tree.plan([Folder(root.path, root.recursive, root.important)])
 
     def _plan_mounts(self) -> Iterator[Event]:
         """Watch filesystems that were mounted over watched folders, and forget roots that went away."""
-        self._planned = {path for path in self._planned if os.path.isdir(path)}
+        self._planned = {root for root in self._planned if os.path.isdir(root.path)}
         listed = [mount for mount in mounts() or () if mount.kind not in PSEUDO]
         fresh = [mount for mount in listed if mount.path not in self._mounted]
         self._mounted = {mount.path for mount in listed}

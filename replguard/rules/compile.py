@@ -15,6 +15,7 @@ from sigma.rule import SigmaRule
 from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, SigmaString, SigmaType, SpecialChars
 
 from replguard.rules.fields import KEYWORDS, Layout
+from replguard.rules.literals import Literals, best, either, of_regex, of_string
 from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test
 
 MANY = SpecialChars.WILDCARD_MULTI
@@ -22,14 +23,19 @@ MANY = SpecialChars.WILDCARD_MULTI
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A compiled part of a condition and its rough cost, by which the parts of an ``and`` or ``or`` are ordered."""
+    """A compiled part of a condition.
+
+    ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` holds places in a row
+    and folded texts of which one is there whenever the part matches; None when none can be told.
+    """
 
     test: Test
     cost: int = 1
+    needs: frozenset[tuple[int, str]] | None = None
 
 
-def compile_rule(rule: SigmaRule, layout: Layout) -> Test:
-    """Return the test of a rule over the rows of a layout.
+def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
+    """Return the test of a rule over the rows of a layout, and what it needs.
 
     Raises Unsupported for what cannot be matched, KeyError for a field that no event has, re.error for a bad regular
     expression and sigma's errors for a bad condition.
@@ -37,7 +43,7 @@ def compile_rule(rule: SigmaRule, layout: Layout) -> Test:
     nodes = [_node(parsed, layout) for condition in rule.detection.parsed_condition if (parsed := condition.parsed)]
     if not nodes:
         raise Unsupported("its condition is empty")
-    return _any(nodes).test
+    return _any(nodes)
 
 
 def fields_of(rule: SigmaRule) -> tuple[str, ...]:
@@ -95,18 +101,23 @@ def _flat(item: ConditionAND | ConditionOR) -> list[Any]:
 
 
 def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
-    strings: list[SigmaString] = []
+    slot = layout.slot(field)
+    expanded = _expand(values)
+    strings = [string for value in expanded if (string := as_string(value)) is not None]
     nodes: list[Node] = []
-    for value in _expand(values):
-        string = as_string(value)
-        if string is not None:
-            strings.append(string)
-        else:
-            nodes.append(Node(value_test(layout, field, value), 20))
     if strings:
-        tests = string_tests(layout.slot(field), strings)
-        nodes += [Node(test, 1 + len(strings) // 4) for test in tests]
+        needs = _at(slot, either(of_string(string) for string in strings))
+        cost = 1 + len(strings) // 4
+        nodes = [Node(test, cost, needs) for test in string_tests(slot, strings)]
+    for value in expanded:
+        if as_string(value) is None:
+            needs = _at(slot, of_regex(value)) if isinstance(value, SigmaRegularExpression) else None
+            nodes.append(Node(value_test(layout, field, value), 20, needs))
     return _any(nodes)
+
+
+def _at(slot: int, literals: Literals) -> frozenset[tuple[int, str]] | None:
+    return frozenset((slot, text) for text in literals) if literals else None
 
 
 def _expand(values: Sequence[SigmaType]) -> list[SigmaType]:
@@ -133,11 +144,12 @@ def _all(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
+    needs = best(node.needs for node in nodes)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
         first, second = tests
-        return Node(lambda plain, low: first(plain, low) and second(plain, low), cost)
+        return Node(lambda plain, low: first(plain, low) and second(plain, low), cost, needs)
 
     def test(plain: Any, low: Any) -> bool:
         for one in tests:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
@@ -145,18 +157,19 @@ def _all(nodes: list[Node]) -> Node:
                 return False
         return True
 
-    return Node(test, cost)
+    return Node(test, cost, needs)
 
 
 def _any(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
+    needs = either(node.needs for node in nodes)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
         first, second = tests
-        return Node(lambda plain, low: first(plain, low) or second(plain, low), cost)
+        return Node(lambda plain, low: first(plain, low) or second(plain, low), cost, needs)
 
     def test(plain: Any, low: Any) -> bool:
         for one in tests:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
@@ -164,4 +177,4 @@ def _any(nodes: list[Node]) -> Node:
                 return True
         return False
 
-    return Node(test, cost)
+    return Node(test, cost, needs)

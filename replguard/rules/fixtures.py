@@ -8,7 +8,7 @@ from pathlib import Path
 from replguard.events.alert import LEVELS, Detection
 from replguard.rules.cases import START, Case
 from replguard.rules.engine import Engine
-from replguard.rules.model import AnyRule, Correlation, RuleSet
+from replguard.rules.model import AnyRule, RuleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,10 @@ def run(rule: AnyRule, ruleset: RuleSet, cases: Iterable[Case]) -> list[Outcome]
 
 def only(rule: AnyRule, ruleset: RuleSet) -> RuleSet:
     """Return a rule set of one rule, which raises its own alerts, and what it refers to."""
-    if isinstance(rule, Correlation) and rule.every_rule:
-        wanted = {one.name for one in ruleset.every()}
-    else:
-        wanted = {rule.name}
-        for one in reversed(ruleset.correlations):
-            if one.name in wanted:
-                wanted |= one.inputs()
+    wanted = {rule.name}
+    for one in reversed(ruleset.correlations):
+        if one.name in wanted:
+            wanted |= {other.name for other in ruleset.every()} if one.every_rule else one.inputs()
     return RuleSet(
         rules=[replace(one, alerts=one.name == rule.name) for one in ruleset.rules if one.name in wanted],
         correlations=[replace(one, alerts=one.name == rule.name) for one in ruleset.correlations if one.name in wanted],

@@ -1,50 +1,92 @@
-"""Which rules an event has to be held against: those of its kind of event."""
+"""Which rules an event has to be held against: those of its kind of event, of whose texts one is in it."""
 
 import re
+from dataclasses import dataclass, field
 
 from sigma.exceptions import SigmaError
 
 from replguard.events.event import Event
 from replguard.rules.compile import compile_rule
-from replguard.rules.fields import Layout
+from replguard.rules.fields import Layout, Row
 from replguard.rules.model import Rule
 from replguard.rules.values import Test, Unsupported
+
+
+@dataclass(slots=True)
+class Table:
+    """The rules of one kind of event. ``wanted`` maps a place in the row to texts and the rules that need one of them.
+
+    ``always`` are the rules of which no text can be told: they run on every event.
+    """
+
+    layout: Layout = field(default_factory=Layout)
+    rules: list[Rule] = field(default_factory=list)
+    tests: list[Test] = field(default_factory=list)
+    always: set[int] = field(default_factory=set)
+    wanted: dict[int, dict[str, set[int]]] = field(default_factory=dict)
+
+    def add(self, rule: Rule) -> None:
+        """Compile a rule into the table."""
+        node = compile_rule(rule.sigma, self.layout)
+        number = len(self.rules)
+        self.rules.append(rule)
+        self.tests.append(node.test)
+        if node.needs is None:
+            self.always.add(number)
+        for slot, text in node.needs or ():
+            self.wanted.setdefault(slot, {}).setdefault(text, set()).add(number)
+
+    def candidates(self, low: Row) -> list[int]:
+        """Return the numbers of the rules that a row may match, in the order in which they were added."""
+        found = set(self.always)
+        for slot, texts in self.wanted.items():
+            value = low[slot]
+            if value is None:
+                continue
+            # A text found across the border of two values costs a look at a rule, no more.
+            whole = value if isinstance(value, str) else "\x00".join(value)
+            for text, numbers in texts.items():
+                if text in whole:
+                    found |= numbers
+        return sorted(found)
 
 
 class Index:
     """The compiled rules by action. ``failed`` counts the times that a rule could not be held against an event."""
 
     def __init__(self, rules: list[Rule]) -> None:
-        self._layouts: dict[str, Layout] = {}
-        self._tests: dict[str, list[tuple[Rule, Test]]] = {}
+        self._tables: dict[str, Table] = {}
         self.failed = 0
         for rule in rules:
             for action in sorted(rule.actions):
-                self._add(rule, action)
+                try:
+                    self._tables.setdefault(action, Table()).add(rule)
+                except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
+                    continue  # loading has listed it as not evaluable
 
-    def _add(self, rule: Rule, action: str) -> None:
-        layout = self._layouts.setdefault(action, Layout())
-        try:
-            test = compile_rule(rule.sigma, layout)
-        except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
-            return  # loading has listed it as not evaluable
-        self._tests.setdefault(action, []).append((rule, test))
+    def unindexed(self) -> list[Rule]:
+        """Return the rules that run on every event of their kind, because no text that they need can be told."""
+        found = {
+            table.rules[number].name: table.rules[number] for table in self._tables.values() for number in table.always
+        }
+        return list(found.values())
 
     def matches(self, event: Event) -> list[Rule]:
         """Return the rules that an event matches, in the order in which they were loaded."""
-        tests = self._tests.get(event.event.action)
-        if tests is None:
+        table = self._tables.get(event.event.action)
+        if table is None:
             return []
         try:
-            plain, low = self._layouts[event.event.action].rows(event)
+            plain, low = table.layout.rows(event)
+            numbers = table.candidates(low)
         except (ValueError, TypeError, RecursionError):
             self.failed += 1
             return []
         found = []
-        for rule, test in tests:
+        for number in numbers:
             try:
-                if test(plain, low):
-                    found.append(rule)
+                if table.tests[number](plain, low):
+                    found.append(table.rules[number])
             except (ValueError, TypeError, RecursionError, OverflowError, MemoryError):
                 self.failed += 1
         return found

@@ -1,0 +1,72 @@
+"""``replguard check``: every fault of configuration, manifest and rules at once, with file and line."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from replguard import config as configuration
+from replguard import sinks, yamlfile
+from replguard.config import Config
+from replguard.errors import ConfigError, Problem
+from replguard.events.catalogue import PORTABLE
+from replguard.events.text import printable
+from replguard.provenance import manifest as manifests
+from replguard.rules.load import load as load_rules
+
+WRONG = 2
+
+
+@click.command("check")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def command(config: Path | None, paths: tuple[Path, ...]) -> None:
+    """Validate configuration, manifest and rules; PATHs are rule files or folders besides those configured.
+
+    Prints every fault as file:line and exits with 2 if there is any. Changes nothing.
+    """
+    settings, problems = _config(config)
+    manifest, wrong = manifests.load(Path(settings.manifest))
+    problems += wrong
+    given = dict.fromkeys([*map(Path, settings.rules.paths), *paths])
+    found = load_rules(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=PORTABLE)
+    problems += [_in_config(problem, config) for problem in found.problems]
+    for problem in sorted(set(problems)):
+        click.echo(printable(str(problem)), err=True)
+    for warning in manifests.warnings(manifest):
+        click.echo(printable(f"warning: {warning}"), err=True)
+    if problems:
+        count = len(set(problems))
+        click.echo(f"{count} {'fault' if count == 1 else 'faults'}", err=True)
+        raise SystemExit(WRONG)
+    entries = len(manifest.deployments) + len(manifest.jobs)
+    click.echo(f"configuration: {config or _default()}")
+    click.echo(f"manifest: {settings.manifest}, {entries} entries" if entries else "manifest: none, nothing is allowed")
+    lacking = len(found.not_evaluable)
+    click.echo(f"rules: {len(found.every())}" + (f", and {lacking} not evaluable on this tier" if lacking else ""))
+
+
+def _default() -> str:
+    return str(configuration.DEFAULT_PATH) if configuration.DEFAULT_PATH.exists() else "none, every key has its default"
+
+
+def _config(path: Path | None) -> tuple[Config, list[Problem]]:
+    """Return the configuration, or the default one and its faults: manifest and rules are looked at all the same."""
+    try:
+        settings = configuration.load(path)
+    except ConfigError as error:
+        return Config(), list(error.problems)
+    return settings, [_in_config(Problem("sinks", 0, text), path) for text in sinks.validate(settings.sinks)]
+
+
+def _in_config(problem: Problem, path: Path | None) -> Problem:
+    """Return a fault in a key of the configuration with the file and line of that key."""
+    file = path or configuration.DEFAULT_PATH
+    if problem.path not in {"sinks", "rules.disable", "rules.levels"} or not file.exists():
+        return problem
+    place = tuple(problem.path.split("."))
+    try:
+        documents = yamlfile.read(file)
+    except ConfigError:
+        return problem
+    document = next((one for one in documents if place in one.lines), None)
+    return document.problem(place, problem.text) if document else problem

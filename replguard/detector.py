@@ -21,15 +21,16 @@ class Detector:
         """Return the alerts that an event raises, updates or ends. A tick lets time pass."""
         raised: list[Alert] = []
         if event.health is not None and event.health.state == "tick":
-            self.engine.expire(event.timestamp)
             raised += self.alerts.tick(event.timestamp)
         for detection in self.engine.feed(event):
             raised += self.alerts.feed(detection)
         return raised + self.alerts.observe(event)
 
     def replace(self, ruleset: RuleSet) -> None:
-        """Go on with other rules; what is open in alerts stays, what correlations had gathered is forgotten."""
-        self.engine = Engine(ruleset)
+        """Go on with other rules; what is open stays, and so does what the rules that are the same had gathered."""
+        engine = Engine(ruleset)
+        engine.adopt(self.engine)
+        self.engine = engine
 
     @staticmethod
     def with_latency(alert: Alert, now: datetime) -> Alert:

@@ -178,6 +178,7 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "process_exec": _exec,
     "process_fork": lambda *_: "started a child process",
     "socket_close": lambda event, _: f"stopped listening on {address(event.server)}",
+    "process_children": lambda *_: "ended child processes that were too short to be seen",
     "process_exit": lambda *_: "ended",
     "file_create": lambda event, _: f"created {_path(event)}",
     "file_close_write": lambda event, _: f"wrote {_path(event)}",

@@ -47,8 +47,8 @@ class _Fold:
 class Manager:
     """Fold, incidents, levels, rate. Time comes from ticks and events only, so that a replay decides alike.
 
-    ``raised`` counts raised alerts by rule and level, ``suppressed`` those that were not raised by reason, ``evicted``
-    what was forgotten because too much was open.
+    ``raised`` counts raised alerts by the rule's name and level, ``suppressed`` those that were not raised by reason,
+    ``evicted`` what was forgotten because too much was open.
     """
 
     def __init__(self, config: Config, host: Host | None = None) -> None:
@@ -174,7 +174,7 @@ class Manager:
             self.suppressed["rate"] += 1
             return first + self._rate.fold(alert, now)
         self._incidents.raised(incident, alert, detection.rule.level)
-        self.raised[detection.rule.id, level] += 1
+        self.raised[detection.rule.name, level] += 1
         return [*first, alert]
 
     def _shown(self, level: Level) -> Level:

@@ -35,7 +35,7 @@ def test_repeats_fold_and_are_told_at_the_end():
     assert update.replguard.evidence == ("b-1", "b-2", "b-3", "b-4", "b-5")
     assert (update.replguard.first_seen, update.replguard.last_seen) == (at(0), at(5))
     assert alerts.tick(at(1300)) == []
-    assert alerts.raised == {("r1", "high"): 1}
+    assert alerts.raised == {("Weights copied", "high"): 1}
 
 
 def test_a_repeat_after_the_window_is_a_new_alert_of_the_same_incident():
@@ -149,7 +149,7 @@ def test_min_level_and_observe():
     watching = manager(mode="observe")
     (shown,) = watching.feed(same(1, level="critical"))
     assert (shown.rule.level, shown.replguard.real_level, shown.event.severity) == ("low", "critical", 21)
-    assert watching.raised == {("r1", "low"): 1}
+    assert watching.raised == {("Weights copied", "low"): 1}
     assert watching.incidents() == {"critical": 1}
     assert watching.feed(same(2, 1, level="critical")) == []
 

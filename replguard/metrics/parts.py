@@ -1,0 +1,122 @@
+"""Fills a sheet from the parts of the daemon, known only by what they count: no part is imported here."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from replguard.events.alert import LEVELS
+from replguard.metrics.table import Sheet
+
+
+class SensorCounters(Protocol):
+    """What a sensor counts."""
+
+    received: int
+    evaluated: int
+    filtered: int
+    dropped: Any
+    cpu_seconds: float
+
+
+class Sensor(Protocol):
+    """A sensor, as far as its numbers go."""
+
+    name: str
+    mode: Any
+    counters: Any
+
+
+class Rule(Protocol):
+    """A rule, as far as its numbers go."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> str: ...
+
+
+class Alerts(Protocol):
+    """The alerts' manager, as far as its numbers go."""
+
+    raised: Any
+    suppressed: Any
+    evicted: Any
+
+    def firing(self) -> Mapping[Any, int]: ...
+    def incidents(self) -> Mapping[Any, int]: ...
+
+
+class Sinks(Protocol):
+    """The sinks, as far as their numbers go."""
+
+    def delivered(self) -> Mapping[str, int]: ...
+    def dropped(self) -> Mapping[tuple[str, str], int]: ...
+    def waiting(self) -> Mapping[str, int]: ...
+
+
+class Stream(Protocol):
+    """A stream of the log, as far as its numbers go."""
+
+    written: int
+    dropped: Any
+
+    @property
+    def trouble(self) -> str | None: ...
+
+
+def sensors(sheet: Sheet, found: Iterable[Sensor], is_up: Callable[[str], bool]) -> None:
+    """Tell of every sensor whether it is up and what became of what reached it."""
+    for sensor in found:
+        counters: SensorCounters = sensor.counters
+        sheet.set("sensor_up", is_up(sensor.name), sensor.name, sensor.mode)
+        lost = dict(counters.dropped)
+        for outcome, count in (
+            ("evaluated", counters.evaluated),
+            ("filtered", counters.filtered),
+            ("dropped", sum(lost.values())),
+        ):
+            sheet.set("events_total", count, sensor.name, outcome)
+        for (stage, reason), count in lost.items():
+            sheet.set("events_dropped_total", count, sensor.name, stage, reason)
+        sheet.set("sensor_cpu_seconds_total", counters.cpu_seconds, sensor.name)
+
+
+def rules(sheet: Sheet, found: Iterable[Rule], matches: Mapping[str, int], sha256: str, not_evaluable: int) -> None:
+    """Tell of every rule how often it matched, from 0; also how many alerts, so that a rate is known from load."""
+    for rule in found:
+        sheet.set("rule_matches_total", matches.get(rule.name, 0), rule.name)
+        sheet.set("alerts_total", 0, rule.name, rule.level)
+    sheet.set("rules_info", 1, sha256)
+    sheet.set("rules_not_evaluable", not_evaluable)
+
+
+def alerts(sheet: Sheet, manager: Alerts) -> None:
+    """Tell what was raised and what is firing; after ``rules``, whose zeros it fills."""
+    for (rule, level), count in dict(manager.raised).items():
+        sheet.set("alerts_total", count, rule, level)
+    firing, incidents = manager.firing(), manager.incidents()
+    for each in LEVELS:
+        sheet.set("alerts_firing", firing.get(each, 0), each)
+        sheet.set("incidents_open", incidents.get(each, 0), each)
+    for reason in ("level", "rate"):
+        sheet.set("alerts_suppressed_total", manager.suppressed[reason], reason)
+    for part, count in dict(manager.evicted).items():
+        sheet.set("evictions_total", count, part)
+
+
+def sinks(sheet: Sheet, found: Sinks) -> None:
+    """Tell of every sink what it sent and lost."""
+    for name, count in found.delivered().items():
+        sheet.set("sink_delivered_total", count, name)
+    for (name, reason), count in found.dropped().items():
+        sheet.set("sink_dropped_total", count, name, reason)
+    for name, count in found.waiting().items():
+        sheet.set("sink_queue_length", count, name)
+
+
+def log(sheet: Sheet, streams: Mapping[str, Stream]) -> None:
+    """Tell of every stream of the log what it wrote and lost."""
+    for name, stream in streams.items():
+        sheet.set("log_up", stream.trouble is None, name)
+        sheet.set("log_records_total", stream.written, name)
+        for reason in ("backlog", "encoding"):
+            sheet.set("log_dropped_total", stream.dropped[reason], name, reason)

@@ -186,7 +186,8 @@ class Metrics(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
-        if self.listen and not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
+        bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+        if self.listen and (bare or not (host and port.isascii() and port.isdigit() and int(port) < 2**16)):
             raise ValueError(f"'listen': '{self.listen}' is not address:port, for example 127.0.0.1:10947")
 
 

@@ -228,7 +228,8 @@ def test_any_value_is_a_quantity_or_a_sentence(value):
 
 
 @pytest.mark.parametrize(
-    ("listen", "right"), [("", True), ("[::1]:0", True), (":80", False), ("h:99999", False), ("h", False)]
+    ("listen", "right"),
+    [("", True), ("[::1]:0", True), ("::1:80", False), (":80", False), ("h:99999", False), ("h", False)],
 )
 def test_the_address_of_the_metrics_page(listen, right):
     """An address and a port, or nothing."""

@@ -21,9 +21,11 @@ from replguard import cli, config, sinks
 from replguard.events import names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.metrics import table
 from replguard.sensors import registry
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "reference"
 MADE = "% Made from the code by tools/reference.py (make reference). Do not edit.\n\n"
 _UNITS = [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")]
 _SPANS = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")]
@@ -180,12 +182,17 @@ Exit codes: 0 fine, 1 something was found or failed, 2 wrong usage or configurat
 
 """
     context = click.Context(cli.group, info_name="replguard")
-    verbs = [cli.group.get_command(context, name) for name in cli.group.list_commands(context)]
-    return MADE + head + "\n".join(part for verb in verbs if verb for part in _verb(verb, context, 2))
+    return MADE + head + "\n".join(_verbs(cli.group, context, 2))
 
 
-def _verb(verb: click.Command, parent: click.Context, depth: int) -> Iterator[str]:
-    context = click.Context(verb, info_name=verb.name, parent=parent)
+def _verbs(group: click.Group, context: click.Context, depth: int) -> Iterator[str]:
+    for name in group.list_commands(context):
+        verb = group.get_command(context, name)
+        if verb is not None:
+            yield from _verb(verb, click.Context(verb, info_name=name, parent=context), depth)
+
+
+def _verb(verb: click.Command, context: click.Context, depth: int) -> Iterator[str]:
     pieces = " ".join(piece for parameter in verb.params for piece in parameter.get_usage_pieces(context))
     yield f"{'#' * depth} `{context.command_path}`\n"
     if not isinstance(verb, click.Group):
@@ -197,10 +204,7 @@ def _verb(verb: click.Command, parent: click.Context, depth: int) -> Iterator[st
         yield "| option | meaning |\n|---|---|"
         yield "\n".join(f"| {_option(option)} | {option.help or ''} |" for option in options) + "\n"
     if isinstance(verb, click.Group):
-        for name in verb.list_commands(context):
-            below = verb.get_command(context, name)
-            if below is not None:
-                yield from _verb(below, context, depth + 1)
+        yield from _verbs(verb, context, depth + 1)
 
 
 def _option(option: click.Option) -> str:
@@ -208,6 +212,26 @@ def _option(option: click.Option) -> str:
     return ", ".join(
         f"`{name}{value if name.startswith('--') or len(option.opts) == 1 else ''}`" for name in option.opts
     )
+
+
+def metrics() -> str:
+    """Return the page of every metric."""
+    head = f"""# Metrics
+
+A Prometheus page at `/metrics` of the address in `metrics.listen`, by default
+`http://{config.Metrics().listen}/metrics`. Names and labels are a stable interface. No label holds a pid, a path, a
+user, or anything that they chose. Every rule's counter is there at 0 as soon as the rules are loaded.
+{{doc}}`../operating` has the rules to page on.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+    rows = [
+        f"| `{table.PREFIX}{metric.name}` | {metric.kind} "
+        f"| {', '.join(f'`{label}`' for label in metric.labels) or '–'} | {metric.help} |"
+        for metric in table.METRICS.values()
+    ]
+    return MADE + head + "\n".join(rows) + "\n"
 
 
 def sensors() -> str:
@@ -240,7 +264,7 @@ An alert names its rule by `rule.name` and `rule.id`. Rules of `stages/` raise n
 them. `replguard rules list` says which can be evaluated on this host.
 
 """
-    folder = FOLDER.parents[1] / "rules"
+    folder = ROOT / "rules"
     parts = []
     for family in sorted(path for path in folder.iterdir() if path.is_dir()):
         parts.append(f"## {family.name}\n")
@@ -271,6 +295,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "events.md": events,
     "cli.md": command_line,
+    "metrics.md": metrics,
     "sensors.md": sensors,
     "rules.md": rules,
 }

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from replguard import cli, config, yamlfile
+from replguard.metrics.table import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -48,7 +49,7 @@ def commands():
         for code in re.finditer(
             r"`(?:python -m )?(replguard [^`\n]+)`|^[$#] (?:\S+ -m )?(replguard [^\n]+)", text, re.MULTILINE
         ):
-            words = (code[1] or code[2]).split()
+            words = (code[1] or code[2]).split(" && ")[0].split()
             where = f"{page.relative_to(ROOT)}:{text.count(chr(10), 0, code.start()) + 1}"
             yield pytest.param(words[1:], id=f"{where} {' '.join(words)}")
 
@@ -64,6 +65,12 @@ def test_verbs_and_options_exist(words):
         elif word.startswith("-"):
             known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
             assert word.split("=")[0] in known
+
+
+@pytest.mark.parametrize(("page", "name"), each(r"\breplguard_([a-z_]+)\b"))
+def test_metrics_exist(page, name):
+    """A metric that a page names is one that the daemon has."""
+    assert name[1] in METRICS
 
 
 def fences(language):

@@ -97,10 +97,10 @@ class SockDiag:
             offset += max((length + 3) & ~3, _HEADER.size)
             if sequence != self._sequence:
                 continue  # the rest of an answer that we gave up on
-            if kind == _ERROR:
-                code = -int(struct.unpack_from("=i", body)[0])
-                raise OSError(code, os.strerror(code))
-            if kind == _DONE:
+            if kind in (_ERROR, _DONE):  # a dump that failed ends with "done" and the error
+                code = -int(struct.unpack_from("=i", body)[0]) if len(body) > 3 else 0
+                if code > 0:
+                    raise OSError(code, os.strerror(code))
                 return found, True
             if len(body) >= _MESSAGE:
                 found.append(parse(body))

@@ -190,7 +190,7 @@ class ProcessSensor(Timed):
         if child.stat.image is not None and parent.stat.image is not None:
             return child.stat.image == parent.stat.image
         mine, its = child.process, parent.process
-        if not mine.args:  # a zombie already: only its command name is left
+        if mine.name != its.name or not mine.args:  # without arguments it is a zombie: only its name is left
             return mine.name == its.name
         return (mine.executable, mine.args) == (its.executable, its.args)
 

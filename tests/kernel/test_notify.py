@@ -26,7 +26,7 @@ def test_states_arrive_in_one_datagram(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_an_abstract_socket_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """systemd may name an abstract socket with a leading @."""
+    """Systemd may name an abstract socket with a leading @."""
     name = f"replguard-test-{tmp_path.name}-{id(tmp_path)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name)

@@ -1,0 +1,30 @@
+"""The mount table, with names that need escapes."""
+
+from pathlib import Path
+
+from support.host import FakeHost
+
+from replguard.kernel.mounts import mounts
+
+
+def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
+    """Blanks and newlines in mount points come back; broken lines are left out."""
+    host = FakeHost(tmp_path)
+    host.write(
+        "self/mountinfo",
+        b"30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        b"31 30 0:50 /weights /mnt/a\\040b\\012c rw - fuse.sshfs me@host:/x rw\n"
+        b"broken\n32 x\n",
+    )
+    found = mounts(root=host.root)
+    assert found is not None
+    assert [(m.id, m.path, m.root, m.kind, m.remote) for m in found] == [
+        (30, b"/", "/", "ext4", False),
+        (31, b"/mnt/a b\nc", "/weights", "fuse.sshfs", True),
+    ]
+    assert mounts(root=str(tmp_path / "none")) is None
+
+
+def test_this_host_has_a_root() -> None:
+    """The real table names what is mounted at the root."""
+    assert any(mount.path == b"/" for mount in mounts() or ())

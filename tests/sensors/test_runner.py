@@ -1,0 +1,185 @@
+"""Each sensor has its thread, its trouble stays its own, and what the queue refuses is counted and told."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+
+import pytest
+from support.host import until
+
+from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.sensors import runner as module
+from replguard.sensors.base import Readable, Timed
+from replguard.sensors.runner import Runner
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_BACKOFF", 0.01)
+
+
+class Ticker(Timed):
+    name = "ticker"
+    area = "host"
+    period = 0.01
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fail: Exception | None = None
+        self.hang = threading.Event()
+        self.hang.set()
+        self.hints: list[Hint] = []
+        self.starts = self.stops = 0
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def watch(self, hint: Hint) -> None:
+        self.hints.append(hint)
+
+    def poll(self) -> Iterable[Event]:
+        self.hang.wait(5)
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+        yield self.event("host_shutdown", clock.now())
+
+
+class Early(Ticker):
+    name = "early"
+    early = True
+
+
+class Pipe(Readable):
+    name = "pipe"
+    area = "host"
+    period = 0.02
+
+    def start(self) -> None:
+        self.ends = os.pipe()
+        os.set_blocking(self.ends[0], False)
+
+    def stop(self) -> None:
+        for end in self.ends:
+            os.close(end)
+
+    def fileno(self) -> int:
+        return self.ends[0]
+
+    def read(self) -> Iterator[Event]:
+        for _ in os.read(self.ends[0], 100):
+            yield self.event("file_create", clock.now())
+
+    def tick(self) -> Iterator[Event]:
+        yield self.event("file_delete", clock.now())
+
+
+def states(events: list[Event], name: str) -> list[str]:
+    return [e.health.state for e in list(events) if e.health is not None and e.health.component == name]
+
+
+def test_a_slow_sensor_delays_no_other() -> None:
+    """While one hangs, the other goes on; readiness waits for the slow one."""
+    slow, quick_one = Ticker(), Pipe()
+    slow.hang.clear()
+    events: list[Event] = []
+    runner = Runner([slow, quick_one], events.append)
+    runner.start()
+    try:
+        assert until(lambda: quick_one.counters.evaluated > 2)
+        assert slow.counters.evaluated == 0
+        assert not runner.ready(0.01)
+        os.write(quick_one.ends[1], b"abc")
+        assert until(lambda: [e.action for e in list(events)].count("file_create") == 3)
+        slow.hang.set()
+        assert runner.ready(5)
+        assert runner.up("ticker")
+    finally:
+        slow.hang.set()
+        runner.stop()
+    assert states(events, "pipe") == ["started"]
+    assert slow.stops == 1
+
+
+@pytest.mark.parametrize(("error", "reason"), [(ValueError("odd"), "ValueError: odd"), (Unavailable("gone."), "gone.")])
+def test_a_failing_sensor_is_reported_and_started_again(error: Exception, reason: str) -> None:
+    """Failed with the reason, then recovered; the others never notice."""
+    sensor, other = Ticker(), Pipe()
+    sensor.fail = error
+    events: list[Event] = []
+    runner = Runner([sensor, other], events.append)
+    runner.start()
+    try:
+        assert until(lambda: sensor.counters.evaluated > 1)
+    finally:
+        runner.stop()
+    assert states(events, "ticker")[:3] == ["started", "failed", "recovered"]
+    assert states(events, "pipe") == ["started"]
+    failed = next(e.health for e in events if e.health is not None and e.health.state == "failed")
+    assert failed.reason == reason
+    assert sensor.starts == sensor.stops == 2
+
+
+def test_what_the_queue_refuses_is_counted_and_told_once() -> None:
+    """Each refused event is dropped{queue, full}; one loss event says how many when there is room again."""
+    sensor = Ticker()
+    events: list[Event] = []
+    room = threading.Event()
+
+    def put(event: Event) -> bool:
+        if room.is_set():
+            events.append(event)
+        return room.is_set()
+
+    runner = Runner([sensor], put)
+    runner.start()
+    try:
+        assert until(lambda: sensor.counters.dropped["queue", "full"] >= 3)
+        room.set()
+        assert until(lambda: "loss" in states(events, "ticker"))
+    finally:
+        runner.stop()
+    counters = sensor.counters
+    loss = next(e.health for e in events if e.health is not None and e.health.state == "loss")
+    assert loss.stage == "queue"
+    assert loss.lost is not None
+    assert loss.lost >= counters.dropped["queue", "full"] >= 3
+    assert counters.received == counters.evaluated + counters.filtered + counters.dropped.total()
+
+
+def test_hints_reach_every_sensor_even_after_one_refuses() -> None:
+    """A sensor that chokes on a hint keeps it from no other."""
+
+    class Choking(Early):
+        def watch(self, hint: Hint) -> None:
+            raise ValueError(hint)
+
+    taking = Ticker()
+    hint = Hint(kind="endpoint", port=8000)
+    Runner([Choking(), taking], lambda _: None).watch(hint)
+    assert taking.hints == [hint]
+
+
+def test_early_sensors_look_first() -> None:
+    """The others wait until those that know the processes have had their first look."""
+    early, later = Early(), Ticker()
+    early.hang.clear()
+    events: list[Event] = []
+    runner = Runner([early, later], events.append)
+    runner.start()
+    try:
+        assert until(lambda: early.starts == 1)
+        assert later.starts == 0
+        early.hang.set()
+        assert until(lambda: later.counters.evaluated > 0)
+    finally:
+        early.hang.set()
+        runner.stop()
+    order = [e.event.provider for e in events if e.health is None]
+    assert order[0] == "early"

@@ -1,4 +1,4 @@
-"""A folder of fake files that is a host to the parsers of /proc, and real processes and sensors that end with a test."""
+"""A folder of fake files that is a host to the parsers of /proc, and real processes and sensors that end in time."""
 
 import contextlib
 import os

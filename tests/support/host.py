@@ -78,10 +78,10 @@ def until(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 
 @contextlib.contextmanager
-def running(sensor: Sensor) -> Iterator[list[Event]]:
-    """Run a sensor on the real host and collect its events; what the block does comes after its first look."""
+def running(*sensors: Sensor) -> Iterator[list[Event]]:
+    """Run sensors on the real host and collect their events; what the block does comes after their first look."""
     events: list[Event] = []
-    runner = Runner([sensor], events.append)
+    runner = Runner(sensors, events.append)
     runner.start()
     try:
         assert runner.ready(PATIENCE)
@@ -90,8 +90,14 @@ def running(sensor: Sensor) -> Iterator[list[Event]]:
         runner.stop()
 
 
-def one(events: list[Event], action: str, fits: Callable[[Any], object] = lambda _: True) -> Any:
+def one(
+    events: list[Event], action: str, fits: Callable[[Any], object] = lambda _: True, seconds: float = PATIENCE
+) -> Any:
     """Wait for an event of a kind that fits, and return it."""
-    found = until(lambda: next((event for event in list(events) if event.action == action and fits(event)), None))
-    assert found is not None, f"no such {action} among {[event.action for event in events][-20:]}"
-    return found
+
+    def found() -> Event | None:
+        return next((event for event in list(events) if event.action == action and fits(event)), None)
+
+    event = until(found, seconds)
+    assert event is not None, f"no such {action}; there were {[e for e in events if e.action == action][-5:]}"
+    return event

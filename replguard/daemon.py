@@ -19,10 +19,12 @@ from replguard.events import clock
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
-from replguard.kernel import machine, notify
+from replguard.kernel import machine, notify, resolve
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
+from replguard.metrics.table import Sheet
+from replguard.numbers import gather
 from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance.authority import Authority
@@ -39,6 +41,9 @@ READY_WITHIN = 10.0
 """Seconds that `ready` waits for the sensors' first look; one that needs longer is told as not ready."""
 UPKEEP = 2.0
 """Seconds between looks at what lies on disk: weights folders, manifest, rules."""
+RESOLVE = 300.0
+"""Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
+HTTPS = 443
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +93,7 @@ class Daemon:
         found, self.absent = registry.open_all(config)
         self.pipeline = self._pipeline(config)
         self.runner = Runner(found, self.pipeline.put)
-        self.page = Page(config.metrics.listen, self.snapshot, self._report)
+        self.page = Page(config.metrics.listen, self._numbers, self._report)
 
     def _pipeline(self, config: Config) -> Pipeline:
         folder, boot = Path(config.log.dir), self.host.boot_id or ""
@@ -122,7 +127,6 @@ class Daemon:
             Path(self.policy.config.log.dir).glob("*.jsonl*")
         )
         self.authority.baseline.open(now, first_start=first)
-        self.pipeline.provenance.serving.started = now
         self._start()
         try:
             self._settle(now)
@@ -146,7 +150,12 @@ class Daemon:
         self.examiner.start()
         self._list_weights()
         self.page.start()
-        for name, step in (("pipeline", self._consume), ("examined", self._examined), ("upkeep", self._upkeep)):
+        for name, step in (
+            ("pipeline", self._consume),
+            ("examined", self._examined),
+            ("upkeep", self._upkeep),
+            ("resolver", self._resolve),
+        ):
             thread = threading.Thread(target=step, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -207,6 +216,17 @@ class Daemon:
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
 
+    def _resolve(self) -> None:
+        """Learn what addresses the names of model APIs stand for now."""
+        known: set[str] = set()
+        while self.endpoints.names and not self._stop.is_set():
+            found = resolve.addresses(self.endpoints.names)
+            self.endpoints.resolved(found)
+            for ip in found ^ known:
+                self._watch(Hint(kind="endpoint", ip=ip, port=HTTPS, drop=ip in known))
+            known = found
+            self._stop.wait(RESOLVE)
+
     def _list_weights(self) -> None:
         """Note what came to and went from the protected files, and tell sensors and examiner."""
         changes = self.inventory.refresh()
@@ -243,6 +263,9 @@ class Daemon:
         notify.notify("READY=1")
 
     # -- what others ask -----------------------------------------------------------------------------------------
+
+    def _numbers(self) -> Sheet:
+        return gather(self.policy, self.pipeline, self.runner, self.examiner, self.inventory)
 
     def _watch(self, hint: Hint) -> None:
         self.runner.watch(hint)

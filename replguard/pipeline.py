@@ -7,9 +7,12 @@ examiner ───────────────┘                  └�
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import structlog
 
 from replguard.detector import Detector
 from replguard.events import clock
@@ -18,6 +21,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
+from replguard.metrics.latency import Latency
 from replguard.provenance.provenance import Provenance
 from replguard.sinks import Sinks
 from replguard.weights.examiner import Examination
@@ -27,14 +31,17 @@ QUEUE = 65_536
 TICK = 1.0
 CANARY_EVERY = 30.0
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(slots=True)
 class Flow:
     """What passed, for metrics: read by the page's thread, written by the consumer's alone."""
 
     fed: int = 0
-    latency: list[float] = field(default_factory=list)
+    latency: Latency = field(default_factory=Latency)
     canary: float = 0.0
+    failed: Counter[str] = field(default_factory=Counter)
 
 
 class Pipeline:
@@ -77,7 +84,7 @@ class Pipeline:
         tick, canary = clock.monotonic(), clock.monotonic()
         while not stop.is_set() or not self._queue.empty():
             try:
-                self.observe(self._queue.get(timeout=max(0.0, tick - clock.monotonic())))
+                self._carry(self._queue.get(timeout=max(0.0, tick - clock.monotonic())))
             except queue.Empty:
                 pass
             if clock.monotonic() >= tick:
@@ -86,6 +93,17 @@ class Pipeline:
             if clock.monotonic() >= canary:
                 canary = clock.monotonic() + CANARY_EVERY
                 self.put(health("canary", "canary"))
+
+    def _carry(self, item: Event | Examination) -> None:
+        """Carry one through; whatever is in it, the next one is carried too."""
+        try:
+            self.observe(item)
+        except Exception as error:  # noqa: BLE001 - one hostile event must not end the watch
+            kind = item.action if isinstance(item, Event) else "examination"
+            if not self.flow.failed[kind]:
+                _log.exception("an event could not be carried through", kind=kind)
+                self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
+            self.flow.failed[kind] += 1
 
     def observe(self, item: Event | Examination) -> None:
         """Sensors and examiner → provenance."""
@@ -114,7 +132,7 @@ class Pipeline:
         for alert in alerts:
             timed = self.detector.with_latency(alert, now)
             if timed.replguard.latency_ms is not None:
-                self.flow.latency.append(timed.replguard.latency_ms / 1000)
+                self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
 
@@ -126,10 +144,10 @@ class Pipeline:
         self.evidence.tick(clock.now())
 
 
-def health(component: str, state: State, reason: str | None = None, **given: str) -> Event:
+def health(component: str, state: State, reason: str | None = None, *, lost: int | None = None) -> Event:
     """Return an event about ourselves."""
     return Event(
         timestamp=clock.now(),
         event=Meta(action="sensor_health", provider="replguard"),
-        health=Health(component=component, state=state, reason=reason, **given),
+        health=Health(component=component, state=state, reason=reason, lost=lost),
     )

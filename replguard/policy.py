@@ -27,7 +27,7 @@ class Policy:
     service goes on with the last good one, because a broken file must not end the watch.
     """
 
-    def __init__(self, path: Path | None, makes: frozenset[str] | None, *, strict: bool) -> None:
+    def __init__(self, path: Path | None, makes: frozenset[str], *, strict: bool) -> None:
         self.path = path
         self.makes = makes
         self.problems: list[Problem] = []

@@ -1,0 +1,58 @@
+"""The daemon in numbers: gathers what every part counts into one sheet for the metrics page."""
+
+from replguard import __version__
+from replguard.metrics import parts
+from replguard.metrics.table import Sheet
+from replguard.pipeline import Pipeline
+from replguard.policy import Policy
+from replguard.sensors.runner import Runner
+from replguard.weights.examiner import Examiner
+from replguard.weights.inventory import Inventory
+
+
+def gather(policy: Policy, pipeline: Pipeline, runner: Runner, examiner: Examiner, inventory: Inventory) -> Sheet:
+    """Return the values of this moment. Called by the page's thread: it reads, and never waits for the pipeline."""
+    sheet = Sheet()
+    sheet.set("build_info", 1, __version__)
+    sheet.set("config_last_reload_successful", not policy.problems)
+    parts.sensors(sheet, runner.sensors, runner.up)
+    _detection(sheet, policy, pipeline)
+    _knowledge(sheet, pipeline, examiner, inventory)
+    parts.sinks(sheet, pipeline.sinks)
+    parts.log(sheet, {"raw": pipeline.raw, "evidence": pipeline.evidence})
+    return sheet
+
+
+def _detection(sheet: Sheet, policy: Policy, pipeline: Pipeline) -> None:
+    detector = pipeline.detector
+    engine, counters = detector.engine, detector.engine.counters
+    parts.rules(sheet, policy.ruleset.every(), engine.matches, policy.ruleset.sha256, len(policy.ruleset.not_evaluable))
+    parts.alerts(sheet, detector.alerts)
+    sheet.set("rule_failures_total", counters.failed)
+    sheet.set("correlation_partials", counters.partials)
+    sheet.set("events_late_total", counters.late)
+    sheet.set("evictions_total", counters.evicted, "correlations")
+    sheet.set("events_fed_total", pipeline.flow.fed)
+    sheet.set("pipeline_queue_length", pipeline.waiting)
+    sheet.latency(pipeline.flow.latency)
+    if pipeline.flow.canary:
+        sheet.set("canary_last_success_timestamp_seconds", pipeline.flow.canary)
+
+
+def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: Inventory) -> None:
+    provenance = pipeline.provenance
+    for (deployment, authorised), count in provenance.serving.counts().items():
+        sheet.set("instances", count, deployment, str(authorised).lower())
+    for (gpu, authorised), memory in provenance.serving.gpu_memory().items():
+        sheet.set("gpu_memory_bytes", memory, gpu, str(authorised).lower())
+    for state, size in inventory.bytes_by_state().items():
+        sheet.set("weights_bytes", size, state)
+    counts = examiner.counts
+    sheet.set("examiner_pending", counts.pending + counts.unindexed)
+    evicted = {
+        "processes": provenance.table.evicted,
+        "content": provenance.ledger.evicted,
+        "files": provenance.copies.evicted,
+    }
+    for part, count in evicted.items():
+        sheet.set("evictions_total", count, part)

@@ -1,0 +1,146 @@
+"""The daemon opens everything, goes on through trouble, reloads, and leaves nothing behind."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from replguard.daemon import Daemon
+from replguard.drill import dummy
+from replguard.events.catalogue import PORTABLE
+from replguard.log import reader
+from replguard.policy import Policy
+
+PATIENCE = 15.0
+
+
+def configure(folder: Path, **given: Any) -> Path:
+    """Write a configuration that touches nothing outside the folder; returns its path."""
+    settings: dict[str, Any] = {
+        "state_dir": f"{folder}/state",
+        "weights": {"paths": [f"{folder}/models"], "discover": False},
+        "watch": {"paths": [f"{folder}/watched"]},
+        "agents": {"endpoints": []},
+        "manifest": f"{folder}/manifest.yaml",
+        "log": {"dir": f"{folder}/log"},
+        "sinks": {"jsonl": {"path": f"{folder}/alerts/alerts.jsonl"}},
+        "metrics": {"listen": ""},
+    }
+    (folder / "watched").mkdir()
+    path = folder / "replguard.yaml"
+    path.write_bytes(msgspec.yaml.encode(settings | given))
+    return path
+
+
+@contextlib.contextmanager
+def running(path: Path) -> Iterator[Daemon]:
+    """Run a daemon in a thread of this process until the block ends."""
+    daemon = Daemon(Policy(path, PORTABLE, strict=False))
+    ready = threading.Event()
+    thread = threading.Thread(target=daemon.run, args=(lambda _: ready.set(),))
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        yield daemon
+    finally:
+        daemon.stop()
+        thread.join(PATIENCE)
+
+
+def wait(true: Callable[[], object]) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def health(folder: Path) -> list[tuple[str, str, str]]:
+    """Return component, state and reason of every health event in the log so far."""
+    found = []
+    for record in reader.records([folder / "log"]):
+        if isinstance(record, reader.Record):
+            section = msgspec.json.decode(record.data).get("health")
+            if section is not None:
+                found.append((section["component"], section["state"], section.get("reason", "")))
+    return found
+
+
+def says(folder: Path, component: str, state: str, reason: str = "") -> Callable[[], bool]:
+    """Return a check for a health event."""
+    return lambda: any(c == component and s == state and reason in r for c, s, r in health(folder))
+
+
+def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
+    """While it runs the status file tells of it; afterwards the file is gone and the log says that it stopped."""
+    dummy.write_model(tmp_path / "models" / "m", shards=1)
+    with running(configure(tmp_path)) as daemon:
+        status = msgspec.json.decode((tmp_path / "state" / "status.json").read_bytes())
+        assert status["pid"] > 0
+        assert {"process", "file", "network"} <= {line["name"] for line in status["sensors"]}
+        assert "1 files of 1 models" in daemon.protecting()
+    assert not (tmp_path / "state" / "status.json").exists()
+    told = [(component, state) for component, state, _ in health(tmp_path)]
+    assert ("daemon", "ready") in told
+    assert ("daemon", "stopped") in told
+
+
+def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """It is told once, and found as soon as it appears."""
+    with running(configure(tmp_path)) as daemon:
+        wait(says(tmp_path, "weights", "degraded", "not there yet"))
+        dummy.write_model(tmp_path / "models" / "m", shards=1)
+        wait(says(tmp_path, "weights", "recovered"))
+        wait(lambda: "1 files" in daemon.protecting())
+
+
+def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:
+    """Whoever took the port has not blinded the daemon; once it is free the page is there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with running(configure(tmp_path, metrics={"listen": f"127.0.0.1:{port}"})):
+            wait(says(tmp_path, "metrics", "failed", str(port)))
+            taken.close()
+            wait(says(tmp_path, "metrics", "recovered"))
+            with socket.create_connection(("127.0.0.1", port), 5) as client:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                assert b"200" in client.recv(64)
+
+
+def test_a_log_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """The daemon watches on; when the folder can be made, what was kept in memory is in it."""
+    (tmp_path / "log").write_text("in the way")
+    with running(configure(tmp_path)) as daemon:
+        wait(lambda: daemon.pipeline.raw.trouble)
+        (tmp_path / "log").unlink()
+        wait(says(tmp_path, "log.raw", "recovered"))
+        assert ("daemon", "started") in [(c, s) for c, s, _ in health(tmp_path)]
+
+
+def test_a_changed_manifest_is_read_by_itself_and_is_a_fact(tmp_path: Path) -> None:
+    """Nobody has to tell the daemon; a broken one is told and changes nothing."""
+    manifest = tmp_path / "manifest.yaml"
+    with running(configure(tmp_path)) as daemon:
+        manifest.write_text("deployments: [{name: chat, unit: vllm.service, weights: [/models]}]\n")
+        wait(lambda: daemon.authority.manifest.deployments)
+        wait(lambda: b"authority_change" in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("evidence*")))
+        manifest.write_text("deployments: [")
+        wait(says(tmp_path, "config", "degraded", "last good"))
+        assert daemon.authority.manifest.deployments[0].name == "chat"
+
+
+def test_a_first_start_begins_a_baseline_and_a_lost_one_is_told(tmp_path: Path) -> None:
+    """After the first start there is a baseline; when it is gone later none is made silently."""
+    path = configure(tmp_path)
+    with running(path) as daemon:
+        wait((tmp_path / "state" / "baseline.json").exists)
+        assert daemon.authority.baseline.trouble is None
+    (tmp_path / "state" / "baseline.json").unlink()
+    with running(path) as daemon:
+        assert "gone" in (daemon.authority.baseline.trouble or "")
+        wait(lambda: b"authority_change" in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("evidence*")))

@@ -1,0 +1,143 @@
+"""An event goes through every stage once, in order, with numbers that a replay will see again."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from replguard.alerts.manager import Manager
+from replguard.config import Config, Stream
+from replguard.detector import Detector
+from replguard.events.alert import Alert
+from replguard.events.event import Event, Meta
+from replguard.events.process import Process
+from replguard.log.segments import Writer
+from replguard.log.sequence import Sequencer
+from replguard.pipeline import QUEUE, Pipeline, health
+from replguard.provenance.authority import Authority
+from replguard.provenance.baseline import Baseline
+from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.manifest import Manifest
+from replguard.provenance.provenance import Provenance
+from replguard.rules import load
+from replguard.sinks import Sinks
+
+RULE = """
+title: A probe
+id: 6c2a2d0e-5a57-4f0b-9a1b-0d2b6ce8a001
+name: a-probe
+logsource: {product: linux, category: process_creation}
+detection:
+  selection: {Image|endswith: /probe}
+  condition: selection
+level: high
+"""
+
+
+class Outlet(Sinks):
+    """Keeps what it is handed."""
+
+    def __init__(self) -> None:
+        super().__init__({}, lambda _: None)
+        self.alerts: list[Alert] = []
+
+    def deliver(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline with one rule and a log under the test's folder."""
+    (tmp_path / "probe.yml").write_text(RULE)
+    rules = load.load([tmp_path / "probe.yml"], shipped=tmp_path / "none")
+    provenance = Provenance(
+        own_pid=1 << 30,
+        authority=Authority(Manifest(), Baseline(None)),
+        endpoints=Endpoints([]),
+        by_inode=lambda device, inode: None,
+        files=list,
+        examine=lambda request: None,
+        watch=lambda hint: None,
+        index_ready=lambda: True,
+    )
+    writers = [
+        Writer(tmp_path / "log", name, Stream(), boot_id="b" * 32, buffered=False, report=lambda _: None)
+        for name in ("raw", "evidence")
+    ]
+    made = Pipeline(
+        provenance=provenance,
+        detector=Detector(rules, Manager(Config())),
+        sequencer=Sequencer("b" * 32, 1),
+        raw=writers[0],
+        evidence=writers[1],
+        sinks=Outlet(),
+    )
+    yield made
+    for writer in writers:
+        writer.close()
+
+
+def probe(pid: int = 4711) -> Event:
+    """An exec that the rule fires on."""
+    return Event(
+        timestamp=datetime.now(UTC),
+        event=Meta(action="process_exec"),
+        process=Process(pid=pid, entity_id=f"e{pid}", executable="/opt/probe", args=("probe",), command_line="probe"),
+    )
+
+
+def test_an_event_becomes_an_alert_in_every_place(pipeline: Pipeline) -> None:
+    """Sink and evidence have the alert, the raw log has the event, and the alert names the event."""
+    pipeline.observe(probe())
+    assert isinstance(pipeline.sinks, Outlet)
+    (alert,) = pipeline.sinks.alerts
+    assert alert.rule.name == "a-probe"
+    assert alert.replguard.evidence == ("bbbbbbbb-1",)
+    assert alert.replguard.latency_ms is not None
+    assert '"bbbbbbbb-1"' in pipeline.raw.path.read_text()
+    assert alert.event.id in pipeline.evidence.path.read_text()
+
+
+def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> None:
+    """The snapshot at start is known to provenance and to nobody else."""
+    found = probe()
+    state = Event(timestamp=found.timestamp, event=Meta(action="process_exec", kind="state"), process=found.process)
+    pipeline.observe(state)
+    assert isinstance(pipeline.sinks, Outlet)
+    assert pipeline.sinks.alerts == []
+    assert pipeline.provenance.table.get("e4711") is not None
+    assert pipeline.flow.fed == 0
+
+
+def test_a_full_queue_refuses_and_never_waits(pipeline: Pipeline) -> None:
+    """A sensor learns at once that there is no room, and counts the loss."""
+    event = health("test", "started")
+    assert all(pipeline.put(event) for _ in range(QUEUE))
+    assert pipeline.put(event) is False
+    assert pipeline.waiting == QUEUE
+
+
+def test_what_waits_is_carried_through_before_the_end(pipeline: Pipeline) -> None:
+    """A stop loses nothing that was already taken, and time has passed for the rules meanwhile."""
+    for number in range(50):
+        pipeline.put(probe(1000 + number))
+    stop = threading.Event()
+    stop.set()
+    pipeline.run(stop)
+    assert pipeline.waiting == 0
+    text = pipeline.raw.path.read_text()
+    assert text.count('"action":"process_exec"') == 50
+    assert '"state":"tick"' in text
+
+
+def test_the_canary_is_noted_only_at_the_far_end(pipeline: Pipeline) -> None:
+    """Its time is set once it has passed log and rules."""
+    assert pipeline.flow.canary == 0
+    pipeline.put(health("canary", "canary"))
+    assert pipeline.flow.canary == 0
+    stop = threading.Event()
+    stop.set()
+    pipeline.run(stop)
+    assert pipeline.flow.canary > 0

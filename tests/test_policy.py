@@ -1,0 +1,114 @@
+"""What the operator said is read whole, and a broken file never ends the watch."""
+
+from pathlib import Path
+
+import pytest
+
+from replguard.errors import ConfigError
+from replguard.events import clock
+from replguard.events.catalogue import PORTABLE
+from replguard.policy import Policy
+
+RULE = """
+title: A probe
+id: 6c2a2d0e-5a57-4f0b-9a1b-0d2b6ce8a001
+name: a-probe
+logsource: {product: linux, category: process_creation}
+detection:
+  selection: {Image|endswith: /probe}
+  condition: selection
+level: low
+"""
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write a configuration, and a manifest and rule beside it; returns the configuration's path."""
+    given = {
+        "replguard.yaml": f"state_dir: {folder}/state\nmanifest: {folder}/manifest.yaml\nrules: {{paths: [{folder}/rules]}}\n",
+        "manifest.yaml": "deployments: [{name: chat, unit: vllm.service, weights: [/models]}]\n",
+        "rules/probe.yml": RULE,
+    } | {name.replace("__", "/"): text for name, text in files.items()}
+    for name, text in given.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder / "replguard.yaml"
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    """Configuration, manifest and rules of the operator are all in force."""
+    policy = Policy(write(tmp_path), PORTABLE, strict=True)
+    assert policy.problems == []
+    assert policy.manifest.deployments[0].name == "chat"
+    assert policy.ruleset.find("a-probe") is not None
+
+
+def test_a_person_at_a_terminal_is_told_of_every_fault_at_once(tmp_path: Path) -> None:
+    """Manifest and rule are both broken: both are named, with their lines."""
+    path = write(tmp_path)
+    (tmp_path / "manifest.yaml").write_text("deployments:\n  - {name: chat, unti: x}\n")
+    (tmp_path / "rules" / "probe.yml").write_text(RULE.replace("level: low", "level: loud"))
+    with pytest.raises(ConfigError) as caught:
+        Policy(path, PORTABLE, strict=True)
+    places = {(Path(p.path).name, p.line) for p in caught.value.problems}
+    assert ("manifest.yaml", 2) in places
+    assert any(name == "probe.yml" for name, _ in places)
+
+
+def test_a_restarted_service_goes_on_with_the_last_good_configuration(tmp_path: Path) -> None:
+    """The file broke while the service was down: it watches as before, and says what is wrong."""
+    path = write(tmp_path)
+    before = Policy(path, PORTABLE, strict=False)
+    path.write_text(path.read_text() + "weights: {pahts: [/models]}\n")
+    after = Policy(path, PORTABLE, strict=False)
+    assert after.config == before.config
+    assert any("pahts" in problem.text for problem in after.problems)
+    with pytest.raises(ConfigError):
+        Policy(path, PORTABLE, strict=True)
+
+
+def test_a_service_that_never_had_a_good_configuration_says_so(tmp_path: Path) -> None:
+    """There is nothing to fall back on, and a default is never taken for what was meant."""
+    path = write(tmp_path)
+    path.write_text(f"state_dir: {tmp_path}/state\nwaights: {{}}\n")
+    with pytest.raises(ConfigError):
+        Policy(path, PORTABLE, strict=False)
+
+
+@pytest.mark.parametrize("broken", ["manifest.yaml", "rules/probe.yml"])
+def test_a_restarted_service_keeps_manifest_and_rules(tmp_path: Path, broken: str) -> None:
+    """Neither a broken manifest nor a broken rule takes away what was in force."""
+    path = write(tmp_path)
+    Policy(path, PORTABLE, strict=False)
+    (tmp_path / broken).write_text("{")
+    policy = Policy(path, PORTABLE, strict=False)
+    assert policy.problems
+    assert policy.manifest.deployments[0].name == "chat"
+    assert policy.ruleset.find("a-probe") is not None
+
+
+def test_reload_is_all_or_nothing(tmp_path: Path) -> None:
+    """A good manifest beside a broken rule changes nothing; once the rule is mended both take effect."""
+    path = write(tmp_path)
+    policy = Policy(path, PORTABLE, strict=False)
+    assert not policy.changed()
+    (tmp_path / "manifest.yaml").write_text("deployments: []\n")
+    (tmp_path / "rules" / "probe.yml").write_text(RULE + "  : broken")
+    assert policy.changed()
+    assert policy.reload() == ""
+    assert policy.problems
+    assert len(policy.manifest.deployments) == 1
+    (tmp_path / "rules" / "probe.yml").write_text(RULE)
+    assert "manifest" in policy.reload()
+    assert policy.manifest.deployments == ()
+    assert not policy.changed()
+
+
+def test_a_change_of_authority_is_a_fact_that_names_nobody_it_did_not_see(tmp_path: Path) -> None:
+    """The portable tier does not know who wrote the file: the fact says `unknown`."""
+    policy = Policy(write(tmp_path), PORTABLE, strict=False)
+    fact = policy.change("policy", "manifest: 1 deployments", clock.now())
+    assert fact.action == "authority_change"
+    assert fact.replguard is not None
+    assert fact.replguard.attribution == "unknown"
+    assert fact.replguard.difference == "policy: manifest: 1 deployments"

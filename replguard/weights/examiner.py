@@ -145,10 +145,11 @@ class Examiner:
 
     def results(self) -> list[Examination]:
         """Return the examinations that are done, without waiting."""
-        try:
-            os.eventfd_read(self._ready)
-        except (BlockingIOError, OSError):
-            pass
+        if self._ready >= 0:
+            try:
+                os.eventfd_read(self._ready)
+            except BlockingIOError:
+                pass
         return _drain(self._results)
 
     def indexed(self) -> list[Indexed]:
@@ -225,7 +226,7 @@ class Examiner:
                 self._child.channel.fileno(), select.POLLIN | (select.POLLOUT if self._child.channel.waiting else 0)
             )
         now = clock.monotonic()
-        until = now + 1.0 if self._child is not None else max(now, self._not_before)
+        until = now + min(1.0, self._deadline / 4) if self._child is not None else max(now, self._not_before)
         poll.poll(max(0.0, until - now) * 1000 + 1)
         try:
             os.eventfd_read(self._wake)
@@ -275,9 +276,9 @@ class Examiner:
             os.eventfd_write(self._ready, 1)
 
     def _judge(self) -> None:
-        """Kill a child that took too long over a request, or that makes fingerprints and gives no sign of life."""
+        """Kill a child that took too long over a request, or that has files to read and gives no sign of life."""
         now = clock.monotonic()
-        since = self._asked[1] if self._asked is not None else self._heard if self._at_work is not None else now
+        since = self._asked[1] if self._asked is not None else self._heard if self._open else now
         if now - since > self._deadline:
             self._lost("timeout")
 
@@ -294,6 +295,7 @@ class Examiner:
             self._counts["restarted"] += 1
         if self._at_work is not None and self._asked is None:
             self._strike(self._at_work, reason)
+        self._at_work = None
         if self._asked is not None:
             self._refuse(self._asked[0], reason)
         if self._fails >= _HOPELESS:

@@ -1,0 +1,141 @@
+"""Opening and reading files that may be hostile."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from support import modelfiles
+
+from replguard.weights import reading
+from replguard.weights.reading import Reader, Unreadable, open_regular
+
+
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
+    """Reads end where the file ended when it was opened."""
+    path = modelfiles.write(tmp_path / "file", b"0123456789")
+    with open_regular(str(path)) as reader:
+        assert reader.size == 10
+        assert reader.read(3, 4) == b"3456"
+        assert reader.read(8, 100) == b"89"
+        assert reader.read(50, 4) == b""
+        assert not reader.changed()
+        path.write_bytes(b"0123456789ab")
+        assert reader.changed()
+        assert reader.read(8, 100) == b"89"
+    reader.close()
+    assert reader.fd == -1
+
+
+def test_what_is_no_regular_file_is_told_without_blocking(tmp_path: Path) -> None:
+    """A FIFO without a writer would block an ordinary open for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    for name, kind in {"fifo": "FIFO", "socket": "socket", "link": "symbolic link", ".": "folder"}.items():
+        with pytest.raises(Unreadable, match=kind):
+            open_regular(str(tmp_path / name))
+    with pytest.raises(Unreadable, match="character device"):
+        open_regular("/dev/null")
+    with pytest.raises(Unreadable, match="FIFO"):
+        open_regular(str(tmp_path / "link"), follow=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("absent", "No such file"), ("a\0b", "null byte"), ("x" * 300, "too long")]
+)
+def test_names_that_cannot_be_opened_are_a_reason(tmp_path: Path, name: str, reason: str) -> None:
+    """Whatever the name."""
+    with pytest.raises(Unreadable, match=reason):
+        open_regular(f"{tmp_path}/{name}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_others_is_a_reason(tmp_path: Path) -> None:
+    """An ordinary user is told so."""
+    path = modelfiles.write(tmp_path / "secret", b"x")
+    path.chmod(0)
+    with pytest.raises(Unreadable, match="Permission denied"):
+        open_regular(str(path))
+
+
+def test_a_name_of_other_bytes_is_found_as_events_show_it(tmp_path: Path) -> None:
+    r"""A file called by the byte 0xff appears in events as the text \xff."""
+    modelfiles.write(tmp_path / os.fsdecode(b"m\xff\xfe.bin"), b"content")
+    with open_regular(f"{tmp_path}/m\\xff\\xfe.bin") as reader:
+        assert reader.read(0, 7) == b"content"
+
+
+def test_a_link_is_followed_where_a_person_named_it(tmp_path: Path) -> None:
+    """Configured paths may be links; found files may not."""
+    modelfiles.write(tmp_path / "blob", b"content")
+    (tmp_path / "model").symlink_to("blob")
+    with open_regular(str(tmp_path / "model"), follow=True) as reader:
+        assert reader.size == 7
+
+
+def test_holes_are_no_data(tmp_path: Path) -> None:
+    """A sparse file's extents are its written parts; on a filesystem that does not tell, all of it."""
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+        file.seek(2**29)
+        file.write(modelfiles.noise(8192))
+    with open_regular(str(path)) as reader:
+        extents = reader.extents()
+    assert extents in ([(2**29, 2**29 + 8192)], [(0, 2**30)])
+
+
+def test_a_file_of_many_holes_costs_no_more(tmp_path: Path) -> None:
+    """Behind 256 extents the rest counts as one."""
+    path = tmp_path / "cheese"
+    with path.open("wb") as file:
+        file.truncate(2**24)
+        for at in range(0, 2**24, 2**14):
+            file.seek(at)
+            file.write(b"x")
+    with open_regular(str(path)) as reader:
+        assert len(reader.extents()) <= reading.MOST_EXTENTS + 1
+
+
+def test_a_filesystem_that_refuses_the_flag_is_read_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tmpfs and kernels before 6.14 do; the flag is asked for once a file."""
+    plain, flags = os.preadv, []
+
+    def refusing(fd: int, buffers: list[memoryview], offset: int, flag: int = 0) -> int:
+        flags.append(flag)
+        if flag:
+            raise OSError(95, "Operation not supported")
+        return plain(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", refusing)
+    with open_regular(str(modelfiles.write(tmp_path / "file", b"0123456789"))) as reader:
+        assert reader.read(0, 4) + reader.read(4, 4) == b"01234567"
+    assert flags == [reading.DONTCACHE, 0, 0]
+
+
+def test_an_input_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other errors are no reason to read plainly."""
+
+    def failing(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", failing)
+    with (
+        open_regular(str(modelfiles.write(tmp_path / "file", b"0123456789"))) as reader,
+        pytest.raises(OSError, match="Input"),
+    ):
+        reader.read(0, 4)
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    """Neither by success nor by refusal."""
+    path = modelfiles.write(tmp_path / "file", b"x")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with open_regular(str(path)) as reader:
+            assert isinstance(reader, Reader)
+        with pytest.raises(Unreadable):
+            open_regular(str(tmp_path))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

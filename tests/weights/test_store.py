@@ -1,0 +1,119 @@
+"""Keys and indexes on disk."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.fingerprints import KEY, sampled
+
+from replguard.weights import store
+from replguard.weights.index import Index
+from replguard.weights.store import StoreError
+
+NOW = 1_800_000_000.0
+
+
+def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    """Another install has another."""
+    key = store.key(tmp_path / "state")
+    assert store.key(tmp_path / "state") == key
+    assert len(key) == 32
+    assert (tmp_path / "state" / store.KEY).stat().st_mode & 0o777 == 0o600
+    assert store.key(tmp_path / "other") != key
+    (tmp_path / "state" / store.KEY).write_bytes(b"cut off")
+    assert len(store.key(tmp_path / "state")) == 32
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    """`weights list` leaves no trace."""
+    store.cached(tmp_path / "state", NOW, make=False)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_saved_index_finds_what_it_found(index: Index, origin: Path, tmp_path: Path) -> None:
+    """With the key it was made with, readable by its owner only."""
+    path = tmp_path / "index"
+    store.save(index, path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sampled(store.load(path), origin) == [("llama", 1.0)]
+    assert [entry.name for entry in tmp_path.glob(".index*")] == []
+    store.save(index, path, only=set())
+    assert len(store.load(path)) == 0
+
+
+def test_a_foreign_index_names_no_inode_of_this_host(index: Index, origin: Path, tmp_path: Path) -> None:
+    """Its numbers are another host's."""
+    store.save(index, tmp_path / "index")
+    (file,) = store.load(tmp_path / "index", foreign=True)
+    assert file.target.device == -1
+    assert file.target.path == str(origin)
+
+
+@pytest.mark.parametrize("broken", [b"", b"\xff" * 100, b"\x91" * 50_000, msgspec.msgpack.encode({"version": 1})])
+def test_a_broken_index_is_an_error_that_names_it(tmp_path: Path, broken: bytes) -> None:
+    """And says what to do."""
+    path = tmp_path / "index"
+    path.write_bytes(broken)
+    with pytest.raises(StoreError, match=f"{path}: is no index.*scan"):
+        store.load(path)
+
+
+def test_an_index_that_does_not_fit_is_refused(index: Index, tmp_path: Path) -> None:
+    """Of another version, another byte order, or with arrays of unequal length."""
+    path = tmp_path / "index"
+    store.save(index, path)
+    good = msgspec.msgpack.decode(path.read_bytes())
+    for change in ({"version": 9}, {"byteorder": "middle"}, {"key": b"short"}):
+        path.write_bytes(msgspec.msgpack.encode({**good, **change}))
+        with pytest.raises(StoreError, match="another version"):
+            store.load(path)
+    good["files"][0]["hashes"] += b"x"
+    path.write_bytes(msgspec.msgpack.encode(good))
+    with pytest.raises(StoreError, match="damaged"):
+        store.load(path)
+    with pytest.raises(StoreError, match="No such file"):
+        store.load(tmp_path / "absent")
+
+
+def test_the_cache_is_kept_for_thirty_days_after_a_file_is_gone(index: Index, tmp_path: Path) -> None:
+    """So that a move to another filesystem is still known for what it is."""
+    index.key = store.key(tmp_path)
+    for file in index:
+        file.seen = NOW
+    store.save(index, tmp_path / store.CACHE)
+    (kept,) = store.cached(tmp_path, NOW + 29 * 86400)
+    assert not kept.current
+    assert len(store.cached(tmp_path, NOW + 31 * 86400)) == 0
+
+
+def test_a_cache_that_is_broken_or_of_another_key_is_made_again(index: Index, tmp_path: Path) -> None:
+    """It costs time and nothing else."""
+    store.save(index, tmp_path / store.CACHE)
+    assert store.cached(tmp_path, NOW).key != KEY
+    (tmp_path / store.CACHE).write_bytes(b"broken")
+    assert len(store.cached(tmp_path, NOW)) == 0
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(index: Index, tmp_path: Path) -> None:
+    """Where a file stands in the folder's place, not even root can."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=f"{tmp_path}/file/sub/weights.key"):
+        store.key(tmp_path / "file" / "sub")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.save(index, tmp_path / "file" / "index")
+
+
+def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk leaves the old file as it was."""
+    path = tmp_path / "file"
+    store.write(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

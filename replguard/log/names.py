@@ -6,19 +6,25 @@ from pathlib import Path
 
 import msgspec
 
+from replguard.events.host import Host
+
 SCHEMA = 1
 ZSTD = ".zst"
 _NAME = re.compile(r"(?P<stream>[a-z]+)-(?P<number>\d{6,12})\.jsonl(?P<packed>\.zst)?")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first record of a segment. ``prev`` is the place of the chain: the hash of the segment before."""
+    """The first record of a segment. ``prev`` is the place of the chain: the hash of the segment before.
+
+    ``host`` is what alerts say of the host, so that a replay elsewhere says the same.
+    """
 
     log: str = "replguard"
     schema: int = SCHEMA
     stream: str
     segment: int
     boot_id: str
+    host: Host | None = None
     prev: str | None = None
 
 

@@ -51,16 +51,33 @@ def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fau
             yield from _file(path)
 
 
+def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
+    """Return the first header in files and folders, None when there is none."""
+    for path in paths:
+        try:
+            files = [segment.path for segment in names.segments(path, stream)] if path.is_dir() else [path]
+            for file in files:
+                _, line, _ = next(_lines(_chunks(file)), (0, b"", True))
+                if (found := _header(line)) is not None:
+                    return found
+        except (OSError, zstandard.ZstdError, EOFError):
+            continue
+    return None
+
+
 def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault]:
-    """Yield the events of ``records``, decoded strictly."""
+    """Yield the events of ``records``, decoded strictly; alerts, which the evidence stream holds too, are left out."""
     for record in records(paths, stream):
         if isinstance(record, Fault):
             yield record
             continue
         try:
-            yield wire.event(record.data)
+            event = wire.event(record.data)
         except ValueError as error:
             yield Fault(record.path, record.line, f"not an event: {error}")
+            continue
+        if event.event.kind != "alert":
+            yield event
 
 
 def _folder(folder: Path, stream: str) -> Iterator[Record | Fault]:
@@ -83,17 +100,24 @@ def _folder(folder: Path, stream: str) -> Iterator[Record | Fault]:
 def _file(path: Path) -> Iterator[Record | Fault]:
     number = 0
     try:
-        with path.open("rb") as file:
-            chunks = _unpacked(file) if path.suffix == names.ZSTD else iter(lambda: file.read(CHUNK), b"")
-            for number, line, whole in _lines(chunks):
-                if not whole:
-                    yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
-                elif line and not (number == 1 and _is_header(line)):
-                    yield Record(path, number, line)
+        for number, line, whole in _lines(_chunks(path)):
+            if not whole:
+                yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
+            elif line and not (number == 1 and _header(line)):
+                yield Record(path, number, line)
     except OSError as error:
         yield Fault(path, number, f"cannot be read: {error.strerror}")
     except (zstandard.ZstdError, EOFError) as error:
         yield Fault(path, number, f"damaged: {error}")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        if path.suffix == names.ZSTD:
+            yield from _unpacked(file)
+        else:
+            while chunk := file.read(CHUNK):
+                yield chunk
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
@@ -126,8 +150,9 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
         yield number, rest, not skipping
 
 
-def _is_header(line: bytes) -> bool:
+def _header(line: bytes) -> names.Header | None:
     try:
-        return msgspec.json.decode(line, type=names.Header).log == "replguard"
+        found = msgspec.json.decode(line, type=names.Header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return None
+    return found if found.log == "replguard" else None

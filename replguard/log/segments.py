@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from replguard.config import Stream
 from replguard.events import wire
 from replguard.events.health import Health
+from replguard.events.host import Host
 from replguard.log import names
 from replguard.log.archive import Archive
 
@@ -37,10 +36,18 @@ class Writer:
     """
 
     def __init__(
-        self, folder: Path, stream: str, limits: Stream, *, boot_id: str, buffered: bool, report: Report
+        self,
+        folder: Path,
+        stream: str,
+        limits: Stream,
+        *,
+        boot_id: str,
+        buffered: bool,
+        report: Report,
+        host: Host | None = None,
     ) -> None:
         self._folder, self._stream, self._boot, self._buffered = folder, stream, boot_id, buffered
-        self._report_to = report
+        self._report_to, self._host = report, host
         self._limit = max(4096, min(SEGMENT, limits.max_size // 16))
         self._archive = Archive(folder, stream, limits, self._limit)
         self._pending: deque[bytes] = deque()
@@ -166,7 +173,8 @@ class Writer:
         self._fd = os.open(path, flags, 0o640)
         fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an archive of another process leaves it alone
         self._good = self._head = 0
-        self._append(msgspec.json.encode(names.Header(stream=self._stream, segment=number, boot_id=self._boot)) + b"\n")
+        header = names.Header(stream=self._stream, segment=number, boot_id=self._boot, host=self._host)
+        self._append(wire.encode(header) + b"\n")
         self._head = self._good
         status = os.fstat(self._fd)
         self._identity = (status.st_dev, status.st_ino)

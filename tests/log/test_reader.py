@@ -110,3 +110,12 @@ def test_random_files_give_faults_only(tmp_path, suffix):
     path.write_bytes(os.urandom(100_000))
     assert all(isinstance(item, Fault | Record) for item in reader.records([path]))
     assert all(isinstance(item, Fault) for item in reader.events([path]))
+
+
+def test_the_first_header_is_found(tmp_path):
+    """The header tells the host of the log, in folders and files, compressed or not; without one there is none."""
+    (tmp_path / "raw-000001.jsonl.zst").write_bytes(zstandard.compress(header(1) + line(1)))
+    (tmp_path / "plain.jsonl").write_bytes(line(1))
+    assert reader.header([tmp_path]).segment == 1
+    assert reader.header([tmp_path / "plain.jsonl", tmp_path / "raw-000001.jsonl.zst"]).boot_id == "b"
+    assert reader.header([tmp_path / "plain.jsonl", tmp_path / "none", tmp_path / "raw"]) is None

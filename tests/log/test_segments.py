@@ -10,6 +10,7 @@ import pytest
 from replguard.config import Stream
 from replguard.events.event import Event, Meta
 from replguard.events.file import File
+from replguard.events.host import Host
 from replguard.log import reader
 from replguard.log.segments import BACKLOG, Writer
 
@@ -30,7 +31,13 @@ def make(tmp_path):
     def build(limits=None, *, buffered=False):
         reports = []
         writer = Writer(
-            tmp_path / "log", "raw", limits or Stream(), boot_id="boot", buffered=buffered, report=reports.append
+            tmp_path / "log",
+            "raw",
+            limits or Stream(),
+            boot_id="boot",
+            buffered=buffered,
+            report=reports.append,
+            host=Host(name="gpu1"),
         )
         made.append(writer)
         return writer, reports
@@ -57,6 +64,7 @@ def test_unbuffered_records_are_on_disk_at_once(make, tmp_path):
         "stream": "raw",
         "segment": 1,
         "boot_id": "boot",
+        "host": {"name": "gpu1"},
         "prev": None,
     }
     assert json.loads(line)["event"]["sequence"] == 1

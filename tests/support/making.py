@@ -10,6 +10,7 @@ from replguard.events.alert import AlertRule, Detection
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Context, FileRef, Instance
 from replguard.events.file import File
+from replguard.events.health import Health
 from replguard.events.host import Host
 from replguard.events.process import Process, User
 
@@ -113,3 +114,8 @@ def alert(number=1, level="high", *, state="firing", count=1, rule="r1", name="W
     made = build.alert(found, tell(found), f"incident-{number}", level, Host(name="gpu1"))
     made = replace(made, rule=replace(made.rule, name=name))
     return replace(made, replguard=replace(made.replguard, state=state, count=count))
+
+
+def tick(number, seconds):
+    """Return the tick of a second."""
+    return event("sensor_health", number, seconds, health=Health(component="clock", state="tick"))

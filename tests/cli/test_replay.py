@@ -1,0 +1,120 @@
+import pytest
+from click.testing import CliRunner
+from msgspec import convert
+from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, event, server_fact, tick
+
+from replguard import cli
+from replguard.alerts.manager import Manager
+from replguard.config import Config, Stream, dec_hook
+from replguard.detector import Detector
+from replguard.events import wire
+from replguard.events.health import Health
+from replguard.events.host import Host
+from replguard.log.segments import Writer
+from replguard.rules.load import load
+
+CONFIG = """
+alerts: {fold: 30s, min_level: informational}
+"""
+HOST = Host(name="gpu1", id="m", boot_id="b")
+
+
+def story(start):
+    """Return what one run of the daemon is fed: an agent that copies and serves, a service, somebody unseen."""
+    number = iter(range(start, start + 10_000))
+    yield event("sensor_health", next(number), 0, health=Health(component="daemon", state="started"))
+    for second in range(200):
+        yield tick(next(number), second)
+        if second % 7 == 0:
+            yield copy_fact(next(number), second, actor=(AGENT, SERVICE, NOBODY)[second % 3], target=f"/t{second}")
+        if second in (50, 90):
+            yield server_fact(next(number), second, status="live" if second == 50 else "ended")
+    yield tick(next(number), 200 + 7200)
+
+
+@pytest.fixture
+def live(tmp_path):
+    """Return what was raised live by two runs of the daemon, whose log and configuration lie in tmp_path."""
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    config = convert({"alerts": {"fold": "30s", "min_level": "informational"}}, Config, dec_hook=dec_hook)
+    ruleset = load()
+    raised = []
+    for run in range(2):
+        detector = Detector(ruleset, Manager(config, HOST))
+        writer = Writer(
+            tmp_path / "log",
+            "raw",
+            Stream(max_size=16 * 65536),
+            boot_id="b",
+            buffered=True,
+            report=lambda _: None,
+            host=HOST,
+        )
+        for each in story(run * 100_000):
+            writer.write(each, each.timestamp)
+            raised += [Detector.with_latency(alert, at(9999)) for alert in detector.feed(each)]
+        writer.close(now=at(9000))
+    return raised
+
+
+def replay(*args):
+    return CliRunner().invoke(cli.group, ["replay", *map(str, args)])
+
+
+def without_latency(alerts):
+    found = [wire.encode(alert) for alert in alerts]
+    return [
+        part.partition(b'"latency_ms"')[0] + part.partition(b'"latency_ms"')[2].partition(b",")[2] for part in found
+    ]
+
+
+def test_replay_gives_what_was_raised_live(live, tmp_path):
+    """From the log alone come the same alerts in the same order, with the same ids, incidents, counts and texts."""
+    result = replay(tmp_path / "log", "-c", tmp_path / "c.yaml", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    again = [wire.alert(line) for line in result.stdout.splitlines()]
+    assert len(again) > 20
+    assert {alert.replguard.state for alert in again} == {"firing", "resolved"}
+    assert without_latency(again) == without_latency(live)
+    assert all(alert.replguard.latency_ms is None for alert in again)
+
+
+def test_files_and_another_rule(live, tmp_path):
+    """Single files may be named, and a rule that was not there live is tried on them."""
+    (tmp_path / "mine.yml").write_text(
+        """
+title: Everything that was copied
+id: 33333333-3333-4333-8333-333333333333
+name: mine
+status: test
+logsource: {product: linux, service: replguard, category: weights_copy}
+detection: {any: {replguard.status: done}, condition: any}
+level: critical
+"""
+    )
+    files = sorted((tmp_path / "log").iterdir())
+    result = replay(*files, "--rule", tmp_path / "mine.yml")
+    assert result.exit_code == 0
+    assert "mine" in {wire.alert(line).rule.name for line in result.stdout.splitlines()}
+
+
+def test_damage_is_told_and_the_rest_is_used(live, tmp_path):
+    """A broken line is named with its place, the exit code is 1, and the alerts still come."""
+    (path,) = [p for p in (tmp_path / "log").iterdir() if p.suffix == ".jsonl"][-1:]
+    with path.open("ab") as file:
+        file.write(b'{"\x1b[2J torn')
+    result = replay(path)
+    assert result.exit_code == 1
+    assert "not an event" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert result.stdout
+
+
+def test_wrong_usage(tmp_path):
+    """A file that is not there, or rules that are broken, are exit 2 with a sentence."""
+    assert replay(tmp_path / "none").exit_code == 2
+    (tmp_path / "events.jsonl").touch()
+    (tmp_path / "bad.yml").write_text("title: [")
+    result = replay(tmp_path / "events.jsonl", "--rule", tmp_path / "bad.yml")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'bad.yml'}:" in result.stderr

@@ -1,0 +1,160 @@
+"""`replguard status`: what the running daemon says of itself."""
+
+import errno
+import os
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from replguard import config as configuration
+from replguard.daemon import Status
+from replguard.events import clock
+from replguard.events.alert import LEVELS
+from replguard.events.text import printable
+from replguard.metrics.page import PATH, address
+from replguard.metrics.table import METRICS, PREFIX
+
+NOT_RUNNING = 1
+STALE = 30.0
+"""Seconds after which a daemon that rewrites its status every few seconds is not well."""
+PATIENCE = 3.0
+_LARGEST = 16 * 2**20
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was found out. ``metrics`` is keyed by name without prefix and label values."""
+
+    status: Status
+    stale: float | None
+    metrics: dict[tuple[str, ...], float] = field(default_factory=dict)
+    trouble: str | None = None
+
+    def total(self, name: str, *labels: str) -> float | None:
+        """Return the sum over a metric's samples whose labels hold all of ``labels``, None when there is none."""
+        found = [v for key, v in self.metrics.items() if key[0] == name and set(labels) <= set(key[1:])]
+        return sum(found) if found else None
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def command(config: Path | None, *, as_json: bool) -> None:
+    """Ask the running daemon how it is: its sensors, what it protects, what is firing, what was lost.
+
+    Exit code 1 if it is not running here, or does not answer.
+    """
+    settings = configuration.load(config)
+    path = Path(settings.state_dir) / "status.json"
+    answer = _ask(path, clock.now())
+    if isinstance(answer, str):
+        click.echo(f"replguard: {printable(answer)}", err=True)
+        raise SystemExit(NOT_RUNNING)
+    if as_json:
+        told = {"/".join(key): value for key, value in sorted(answer.metrics.items())}
+        click.echo(msgspec.json.encode({"status": answer.status, "metrics": told, "trouble": answer.trouble}).decode())
+    else:
+        _show(Console(highlight=False), answer)
+    if answer.stale is not None:
+        raise SystemExit(NOT_RUNNING)
+
+
+def _ask(path: Path, now: datetime) -> Answer | str:
+    """Return what the daemon says, or why there is nothing to say and what to do."""
+    try:
+        status = msgspec.json.decode(path.read_bytes(), type=Status)
+    except FileNotFoundError:
+        return f"not running here: there is no {path}. Start it with `systemctl start replguard` or `replguard run`."
+    except PermissionError:
+        return f"{path} may not be read: ask as root, or as the user that replguard runs as."
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"{path} cannot be read: {error}. Restart the daemon to have it written anew."
+    if not _lives(status.pid):
+        return f"not running: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."
+    age = (now - status.written).total_seconds()
+    answer = Answer(status, age if age > STALE else None)
+    try:
+        answer.metrics = _scrape(status.metrics)
+    except (OSError, ValueError) as error:
+        answer.trouble = f"the metrics page {status.metrics or '(off)'} does not answer: {error}"
+    return answer
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return True
+
+
+def _scrape(listen: str) -> dict[tuple[str, ...], float]:
+    host, port = address(listen)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
+    host = f"[{host}]" if ":" in host else host
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{host}:{port}{PATH}", timeout=PATIENCE) as page:
+        text = page.read(_LARGEST).decode()
+    found: dict[tuple[str, ...], float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name.removeprefix(PREFIX)
+            labels = METRICS[name].labels if name in METRICS else tuple(sample.labels)
+            found[name, *(sample.labels.get(label, "") for label in labels)] = sample.value
+    return found
+
+
+def _show(out: Console, answer: Answer) -> None:
+    status = answer.status
+    running = f"running as pid {status.pid} since {status.started.astimezone():%Y-%m-%d %H:%M:%S}"
+    out.print(Text(f"replguard {printable(status.version)}, {running}"), soft_wrap=True)
+    if answer.stale is not None:
+        out.print(Text(f"It has not told its state for {answer.stale:.0f} s: it may hang.", "bold red"))
+    for problem in (*status.problems, *([answer.trouble] if answer.trouble else [])):
+        out.print(Text(printable(problem), "yellow"), soft_wrap=True)
+    out.print(Text(f"protected: {printable(status.protecting)}\nrules: {printable(status.judging)}"), soft_wrap=True)
+    out.print(_sensors(answer))
+    for line in _numbers(answer):
+        out.print(Text(line), soft_wrap=True)
+
+
+def _sensors(answer: Answer) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("sensor", "area", "mode", "events", "lost"):
+        table.add_column(heading, justify="right" if heading in ("events", "lost") else "left")
+    for line in answer.status.sensors:
+        kept, lost = answer.total("events_total", line.name), answer.total("events_dropped_total", line.name)
+        counts = [_number(kept), _number(lost if lost or kept is None else 0)]
+        style = "dim" if line.mode == "off" else "red" if line.mode == "failed" or lost else ""
+        table.add_row(*(Text(printable(text), style) for text in (line.name, line.area, line.mode, *counts)))
+    return table
+
+
+def _numbers(answer: Answer) -> list[str]:
+    firing = [f"{_number(n)} {level}" for level in reversed(LEVELS) if (n := answer.total("alerts_firing", level))]
+    judged, waiting, pending = (
+        _number(answer.total(name)) for name in ("events_fed_total", "pipeline_queue_length", "examiner_pending")
+    )
+    lines = [
+        f"firing: {', '.join(firing) or 'nothing'}; open incidents: {_number(answer.total('incidents_open'))}",
+        f"events judged: {judged}; waiting: {waiting}; files to examine: {pending}",
+    ]
+    names = sorted({key[1] for key in answer.metrics if key[0] == "sink_delivered_total"})
+    for name in names:
+        sent, queued, lost = (
+            _number(answer.total(f"sink_{what}", name)) for what in ("delivered_total", "queue_length", "dropped_total")
+        )
+        lines.append(f"sink {printable(name)}: {sent} sent, {queued} waiting, {lost} lost")
+    return lines if answer.metrics else []
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"

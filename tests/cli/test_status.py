@@ -1,0 +1,115 @@
+import json
+import os
+import subprocess
+from datetime import timedelta
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from replguard import cli
+from replguard.daemon import SensorLine, Status
+from replguard.events import clock
+from replguard.metrics.page import Page
+from replguard.metrics.table import Sheet
+
+
+def sheet():
+    made = Sheet()
+    for sensor, count in (("process", 1200), ("file", 34)):
+        made.set("events_total", count, sensor, "evaluated")
+    made.set("events_total", 7, "file", "dropped")
+    made.set("events_dropped_total", 7, "file", "queue", "full")
+    for level, count in (("low", 0), ("high", 2), ("critical", 1)):
+        made.set("alerts_firing", count, level)
+    made.set("incidents_open", 1, "critical")
+    made.set("sink_delivered_total", 9, "jsonl")
+    made.set("sink_dropped_total", 0, "jsonl", "full")
+    return made
+
+
+@pytest.fixture
+def page():
+    """Return a running metrics page."""
+    made = Page("127.0.0.1:0", sheet, lambda _: None)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Return a function that writes what the daemon says and asks for it."""
+    (tmp_path / "c.yaml").write_text(f"state_dir: {tmp_path}\n")
+
+    def run(*args, metrics="", pid=None, age=0.0, write=True):
+        status = Status(
+            version="0.1.0",
+            pid=pid or os.getpid(),
+            started=clock.now(),
+            written=clock.now() - timedelta(seconds=age),
+            sensors=[
+                SensorLine("process", "process", "portable", None, None),
+                SensorLine("file", "file", "portable", None, None),
+                SensorLine("nvml", "gpu", "off", "there is no GPU.", None),
+            ],
+            protecting="2 files of 1 models, 1.00 GiB",
+            judging="80 in force",
+            problems=["/etc/replguard/manifest.yaml:3: unknown \x1b[2J key"],
+            metrics=metrics,
+        )
+        if write:
+            (tmp_path / "status.json").write_bytes(msgspec.json.encode(status))
+        return CliRunner().invoke(cli.group, ["status", "-c", str(tmp_path / "c.yaml"), *args])
+
+    return run
+
+
+def test_a_running_daemon(ask, page):
+    """Sensors, what is protected, what fires and what was lost stand on one screen."""
+    result = ask(metrics=f"127.0.0.1:{page.port}")
+    assert result.exit_code == 0, result.stderr
+    words = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert words[0].startswith(f"replguard 0.1.0, running as pid {os.getpid()} since ")
+    assert "process process portable 1,200 0" in words
+    assert "file file portable 41 7" in words
+    assert "nvml gpu off ? ?" in words
+    assert "firing: 1 critical, 2 high; open incidents: 1" in words
+    assert "sink jsonl: 9 sent, ? waiting, 0 lost" in words
+    assert "\x1b[2J" not in result.stdout
+
+
+def test_json(ask, page):
+    """Programs get the same."""
+    found = json.loads(ask("--json", metrics=f"127.0.0.1:{page.port}").stdout)
+    assert found["status"]["version"] == "0.1.0"
+    assert found["metrics"]["alerts_firing/critical"] == 1
+    assert found["trouble"] is None
+
+
+def test_without_metrics_the_rest_is_told(ask):
+    """A page that is off or gone is named, and does not hide the rest."""
+    for listen in ("", "127.0.0.1:1"):
+        result = ask(metrics=listen)
+        assert result.exit_code == 0
+        assert "does not answer" in result.stdout
+        assert "protected: 2 files" in result.stdout
+
+
+def test_not_running(ask, tmp_path):
+    """Nothing there, a daemon that is gone, or a broken file: exit 1, and what to do."""
+    result = ask(write=False)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "systemctl start replguard" in result.stderr
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert f"pid {child.pid} is gone" in ask(pid=child.pid).stderr
+    (tmp_path / "status.json").write_text("{")
+    assert "cannot be read" in ask(write=False).stderr
+
+
+def test_a_daemon_that_hangs(ask):
+    """One that lives but no longer tells its state is exit 1."""
+    result = ask(age=120)
+    assert result.exit_code == 1
+    assert "may hang" in result.stdout

@@ -5,6 +5,7 @@ import sys
 
 import msgspec
 import rich_click as click
+from rich import box
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -75,8 +76,12 @@ def _teller(console: Console, status: Status, scenario: Scenario) -> run.Say:
 
 def show(results: list[Result], console: Console, *, keep: bool) -> None:
     """Print the table of results, and below it what was seen instead of each missed alert."""
-    table = Table("Scenario", "Alert", "Level", "Actor", "Seconds from", "", title="Drill", title_justify="left")
-    table.columns[-1].justify = "right"
+    caption = "Seconds run from the act that an alert answers to its line on disk."
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    for name in ("Scenario", "Alert", "Level", "Actor", "Seconds"):
+        table.add_column(
+            name, no_wrap=name != "Alert", overflow="fold", justify="right" if name == "Seconds" else "left"
+        )
     for result in results:
         table.add_row(*_row(result))
     console.print(table)
@@ -93,13 +98,12 @@ def show(results: list[Result], console: Console, *, keep: bool) -> None:
 
 def _row(result: Result) -> tuple[Text, ...]:
     if not result.detected:
-        return Text(result.scenario), Text("missed", "bold red"), *[Text("–")] * 4
+        return Text(result.scenario), Text("missed", "bold red"), *[Text("–")] * 3
     level = result.level or ""
     return (
         Text(result.scenario),
         Text(printable(result.alert or "")),
         Text(level, _STYLES.get(level, "")),
-        Text(printable(f"{result.actor or 'process'} (pid {result.actor_pid})")),
-        Text(result.act or ""),
+        Text(f"pid {result.actor_pid}"),
         Text("" if result.seconds is None else f"{result.seconds:.2f}"),
     )

@@ -11,10 +11,15 @@ from replguard.alerts.story import Story, is_about_file
 from replguard.events.alert import SEVERITY, Alert, AlertContext, AlertMeta, Detection, Level
 from replguard.events.host import Host
 from replguard.events.identity import short_hash
+from replguard.events.process import Process
+from replguard.events.text import shorten
 
 SCHEMA = 1
 MOST_EVIDENCE = 200
 """Evidence ids in one alert: a long correlation keeps its first and its last ones."""
+
+MOST_COMMAND = 8 * 2**10
+"""Characters of a command line and its arguments in one alert: arguments may have 128 KiB each."""
 
 
 def alert_id(detection: Detection) -> str:
@@ -34,7 +39,7 @@ def alert(detection: Detection, story: Story, incident: str, level: Level, host:
         ),
         rule=msgspec.structs.replace(detection.rule, level=level),
         replguard=_context(detection, story, incident, level),
-        process=main.process,
+        process=_short(main.process),
         file=about or main.file or story.find(lambda event: event.file),
         destination=story.find(lambda event: event.destination),
         server=story.find(lambda event: event.server),
@@ -71,6 +76,16 @@ def _context(detection: Detection, story: Story, incident: str, level: Level) ->
         instance=story.context(lambda c: c.instance),
         real_level=detection.rule.level if detection.rule.level != level else None,
         stages=detection.stages,
+    )
+
+
+def _short(process: Process | None) -> Process | None:
+    """Return the process with a command line that every way out can carry; the log keeps it whole."""
+    if process is None or len(process.command_line or "") + sum(map(len, process.args)) <= MOST_COMMAND:
+        return process
+    line = process.command_line
+    return msgspec.structs.replace(
+        process, args=(), args_truncated=True, command_line=shorten(line, MOST_COMMAND) if line else None
     )
 
 

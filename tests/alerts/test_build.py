@@ -1,5 +1,5 @@
 from msgspec.structs import replace
-from support.making import AGENT, at, copy_fact, detection, server_fact
+from support.making import AGENT, at, copy_fact, detection, process, server_fact
 
 from replguard.alerts import build
 from replguard.alerts.story import tell
@@ -63,6 +63,15 @@ def test_latency_is_for_first_news():
     assert build.with_latency(replace(alert, timestamp=at(600)), at(601)).replguard.latency_ms is None
     resolved = replace(alert, replguard=replace(alert.replguard, state="resolved"))
     assert build.with_latency(resolved, at(1)).replguard.latency_ms is None
+
+
+def test_long_command_lines_are_cut():
+    """128 KiB of arguments do not go to every pager; a usual command line stays whole."""
+    long = replace(copy_fact(1), process=process(command_line="a" * 200_000 + "z"))
+    assert made(long).process.args_truncated
+    assert len(made(long).process.command_line) == build.MOST_COMMAND
+    assert made(long).process.command_line.endswith("z")
+    assert made(copy_fact(1)).process == copy_fact(1).process
 
 
 def test_it_survives_the_wire():

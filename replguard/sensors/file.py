@@ -120,7 +120,7 @@ class FileSensor(Readable):
             yield from self._tell_unwatched(now)
         for folder, path, found in self._rescan.step(SLICE):
             if not stat.S_ISDIR(found.st_mode):
-                yield from self._arrived(path, found, urgent=folder.important)
+                yield from self._arrived(path, found, urgent=folder.important, late=True)
             elif folder.recursive and self._tree.add(Folder(path, important=folder.important)):
                 yield from self._new_folder(path, folder, moved=False)
         if self._tree.overrun:
@@ -162,7 +162,9 @@ class FileSensor(Readable):
         else:
             yield from self._arrived(path, found, urgent=self._important(path, folder))
 
-    def _arrived(self, path: bytes, found: os.stat_result, *, urgent: bool = False) -> Iterator[Event]:
+    def _arrived(
+        self, path: bytes, found: os.stat_result, *, urgent: bool = False, late: bool = False
+    ) -> Iterator[Event]:
         """Tell of a name that appeared: a new file, or another name of one that was there."""
         now = clock.now()
         if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
@@ -170,7 +172,7 @@ class FileSensor(Readable):
         elif stat.S_ISREG(found.st_mode):
             name = os.path.basename(path)
             writer = self._who.writer(found.st_dev, found.st_ino, name, urgent=urgent)
-            self._growing.add(path, found, writer)
+            self._growing.add(path, found, writer, late=late or found.st_size > 0)
             yield self._held("file_create", path, found, writer)
         else:
             yield self.event("file_create", now, file=file_section(path, found))
@@ -251,7 +253,7 @@ class FileSensor(Readable):
             if moved:
                 yield self._renamed(below, None)
             else:
-                yield from self._arrived(below, found, urgent=folder.important)
+                yield from self._arrived(below, found, urgent=folder.important, late=True)
         while len(self._found) > MOST_FOUND:
             self._found.popitem(last=False)
 

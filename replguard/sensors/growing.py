@@ -12,6 +12,8 @@ from replguard.events.process import Process
 
 FIRST, SECOND = 16 * 2**20, 64 * 2**20
 """Bytes at which a growing file is told first and second; from then on at each doubling."""
+LATE = 0.3
+"""Seconds after which the same is asked of a file that was there before we looked: it may be closed already."""
 QUIET = 2.0
 """Seconds without growth after which a file that no one holds open counts as closed."""
 MOST = 4096
@@ -51,10 +53,13 @@ class Table:
     def __len__(self) -> int:
         return len(self._files)
 
-    def add(self, path: bytes, found: os.stat_result, writer: Process | None) -> None:
-        """Follow a file that was created."""
+    def add(self, path: bytes, found: os.stat_result, writer: Process | None, *, late: bool = False) -> None:
+        """Follow a file that was created; ``late``: that was found, so that its close may be over."""
         now = clock.monotonic()
-        self._files[path] = Growing(path, found.st_dev, found.st_ino, 0, now, writer)
+        file = Growing(path, found.st_dev, found.st_ino, 0, now, writer)
+        if late and writer is None:
+            file.size, file.changed = found.st_size, now - QUIET + LATE
+        self._files[path] = file
         while len(self._files) > self._limit:
             self._files.popitem(last=False)
 

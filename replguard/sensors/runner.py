@@ -22,7 +22,10 @@ FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
 EARLY_WAIT = 3.0
 """Seconds that the others wait for the first look of the early sensors."""
 DUTY = 20
-"""A poll rests at least this many times what it took: on a host too large for its period it sees less often."""
+"""Polls rest this many times the CPU time that they take on average: on a host too large for its period a sensor looks
+less often, and takes no more than a twentieth of a core."""
+SMOOTH = 0.05
+"""Weight of the newest poll in that average."""
 
 _log = structlog.get_logger(__name__)
 
@@ -128,14 +131,16 @@ class _Loop:
             self._readable(sensor)
 
     def _timed(self, sensor: Timed) -> None:
-        due = clock.monotonic()
+        due, cost, before = clock.monotonic(), 0.0, None
         while not self._stopping.is_set():
-            began = clock.monotonic()
             self._deliver(sensor.poll())
             self.looked.set()
-            ended = clock.monotonic()
-            due = max(due + sensor.period, began + sensor.period / 2, ended + (ended - began) * DUTY - sensor.period)
-            self._stopping.wait(max(0.0, due - ended))
+            now, used = clock.monotonic(), clock.cpu()
+            if before is not None:  # the first look, at everything, is no measure
+                cost += (used - before - cost) * SMOOTH
+            before = used
+            due = max(due + sensor.period, now + sensor.period / 4, now + cost * DUTY - sensor.period)
+            self._stopping.wait(due - now)
 
     def _readable(self, sensor: Readable) -> None:
         poller = select.poll()

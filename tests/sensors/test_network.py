@@ -1,0 +1,155 @@
+"""Listeners and connections of real processes."""
+
+import errno
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.host import python, until
+
+from replguard.config import Config
+from replguard.events.event import Event
+from replguard.sensors import network as module
+from replguard.sensors import sockets
+from replguard.sensors.network import NetworkSensor
+from replguard.sensors.sockets import Ledger
+
+SERVE = """
+import socket, sys
+s = socket.create_server(('127.0.0.1', 0))
+print(s.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+CONNECT = """
+import socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["sock_diag", "psutil"])
+def sensor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[NetworkSensor]:
+    if request.param == "psutil":
+
+        def refuse() -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(sockets, "SockDiag", refuse)
+    made = NetworkSensor(Ledger())
+    made.start()
+    yield made
+    made.stop()
+
+
+def looked(sensor: NetworkSensor, fits: Any) -> list[Event]:
+    """Look again until an event fits, as a slow machine may show a socket late."""
+    found: list[Event] = []
+    until(lambda: found.extend(e for e in sensor.poll() if fits(e)) or found, 5)
+    return found
+
+
+def test_a_listener_comes_and_goes(sensor: NetworkSensor) -> None:
+    """With its process while it is there, and with the same when it is gone."""
+    list(sensor.poll())
+    with python(SERVE) as child:
+        port = int(child.stdout.readline())
+        (event,) = looked(sensor, lambda e: e.server is not None and e.server.port == port)
+        assert (event.action, event.event.kind, event.server.ip) == ("socket_listen", "event", "127.0.0.1")
+        assert event.process.pid == child.pid
+        assert event.network.transport == "tcp"
+        assert not [e for e in sensor.poll() if e.server is not None and e.server.port == port]
+    (gone,) = looked(sensor, lambda e: e.server is not None and e.server.port == port)
+    assert (gone.action, gone.process.pid) == ("socket_close", child.pid)
+
+
+def test_a_connection_is_told_by_who_opened_it(sensor: NetworkSensor) -> None:
+    """Once, as initiated; the side that accepts is filtered."""
+    with python(SERVE) as server:
+        port = int(server.stdout.readline())
+        list(sensor.poll())
+        with python(CONNECT, str(port)) as client:
+            client.stdout.readline()
+            events = looked(
+                sensor, lambda e: e.action == "network_connection" and port in (e.destination.port, e.source.port)
+            )
+            assert [(e.process.pid, e.destination.port, e.network.initiated) for e in events] == [
+                (client.pid, port, True)
+            ]
+            assert not [e for e in sensor.poll() if e.action == "network_connection" and e.destination.port == port]
+
+
+def test_what_is_there_at_start_is_state(sensor: NetworkSensor) -> None:
+    """The first look is a snapshot."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        kinds = {e.event.kind for e in sensor.poll() if e.server is not None and e.server.port == port}
+    assert kinds == {"state"}
+
+
+def test_a_socket_that_another_sensor_told_is_left_out() -> None:
+    """The ledger decides who tells."""
+    ledger = Ledger()
+    sensor = NetworkSensor(ledger)
+    sensor.start()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+            ledger.claim(os.fstat(client.fileno()).st_ino)
+            port = server.getsockname()[1]
+            assert not [e for e in sensor.poll() if e.destination is not None and e.destination.port == port]
+    finally:
+        sensor.stop()
+
+
+def test_unix_listeners_have_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of address and port."""
+    monkeypatch.chdir(tmp_path)
+    sensor = NetworkSensor(Ledger())
+    sensor.start()
+    try:
+        list(sensor.poll())
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("models.sock")
+            listener.listen()
+            found = [e for e in sensor.poll() if e.server is not None and e.server.path == "models.sock"]
+        assert [(e.action, e.process.pid, e.network.transport) for e in found] == [
+            ("socket_listen", os.getpid(), "unix")
+        ]
+    finally:
+        sensor.stop()
+
+
+@pytest.mark.root
+def test_listeners_in_other_network_namespaces_are_seen() -> None:
+    """A container's server listens where only a look from inside sees it."""
+    script = 'ip link set lo up 2>/dev/null; exec python3 -c "$0"'
+    code = "import socket,sys; s=socket.create_server(('0.0.0.0', 47113)); print(flush=True); sys.stdin.read()"
+    try:
+        child = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", script, code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    sensor = NetworkSensor(Ledger())
+    with child:
+        if child.stdout.readline() != b"\n":
+            pytest.skip("no new network namespace may be made here")
+        sensor.start()
+        try:
+            found = [e for e in sensor.poll() if e.server is not None and e.server.port == 47113]
+        finally:
+            sensor.stop()
+            child.stdin.close()
+    assert [e.process.pid for e in found] == [child.pid]
+
+
+def test_it_opens() -> None:
+    """With the ledger that the daemon's sensors share."""
+    assert module.open(Config())._ledger is sockets.SHARED

@@ -1,0 +1,97 @@
+"""Where sockets are read from, and who tells of them."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replguard.kernel.sockdiag import ESTABLISHED, LISTEN
+from replguard.sensors import sockets as module
+from replguard.sensors.sockets import Ledger, Sources
+
+
+@pytest.fixture
+def sources() -> Iterator[Sources]:
+    made = Sources()
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sources]:
+    def refuse() -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(module, "SockDiag", refuse)
+    made = Sources()
+    made.start()
+    yield made
+    made.close()
+
+
+def test_one_socket_is_told_once() -> None:
+    """The first to claim it tells; the oldest are forgotten."""
+    ledger = Ledger()
+    assert ledger.claim(5)
+    assert not ledger.claim(5)
+    assert ledger.claim(6)
+
+
+def test_the_ledger_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was forgotten may be told again; memory does not grow."""
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    ledger = Ledger()
+    for inode in (1, 2, 3):
+        ledger.claim(inode)
+    assert ledger.claim(1)
+    assert not ledger.claim(3)
+
+
+def test_listeners_and_connections(sources: Sources) -> None:
+    """By port, with inodes that descriptors carry."""
+    if sources.why:
+        pytest.skip(sources.why)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        port = server.getsockname()[1]
+        (listening,) = sources.tcp([LISTEN], [port])
+        assert listening.inode == os.fstat(server.fileno()).st_ino
+        assert os.fstat(client.fileno()).st_ino in {row.inode for row in sources.tcp([ESTABLISHED], [port])}
+
+
+def test_psutil_stands_in_and_names_owners(refused: Sources) -> None:
+    """Where sock_diag is refused the reason is told, and owners come with the sockets."""
+    assert "psutil" in (refused.why or "")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (found,) = refused.tcp([LISTEN], [server.getsockname()[1]])
+        assert found.inode < 0
+        assert refused.owners[found.inode] == os.getpid()
+        assert refused.tcp([LISTEN], [server.getsockname()[1]])[0].inode == found.inode
+    refused.refresh()
+
+
+def test_udp_and_unix(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound UDP sockets, and Unix sockets that accept."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound,
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as silent,
+    ):
+        bound.bind(("127.0.0.1", 0))
+        assert bound.getsockname() in {row.source for row in sources.udp_bound()}
+        listener.bind("accepts")
+        listener.listen()
+        silent.bind("silent")
+        found = dict(sources.unix())
+        assert found[os.fstat(listener.fileno()).st_ino] == b"accepts"
+        assert os.fstat(silent.fileno()).st_ino not in found
+
+
+def test_our_addresses_and_the_ports_of_clients() -> None:
+    """Loopback is ours; clients get ports from a range."""
+    assert "127.0.0.1" in module.addresses()
+    assert 1 < len(module.ephemeral()) < 65536

@@ -25,7 +25,7 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
     found = entry.find(proc)
     agent = found.kind == "agent"
     standing = _STANDING.get(found.kind, "service")
-    if not agent and (generation or 1) >= 2:
+    if not agent and max(generation or 1, *(here.serves for here in proc.chain())) >= 2:
         standing = "agent"
     if authorised is not None:
         standing = "allowed"

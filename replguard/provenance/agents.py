@@ -14,6 +14,7 @@ TURNS = 2
 HELPER_AGE = timedelta(seconds=10)
 """A child that asks for its parent (curl under a script) is young when it asks and gone before the next program."""
 HELPER_GONE = timedelta(seconds=2)
+_VALUED = ("--rcfile", "--init-file", "-o", "-O")
 SHELLS = frozenset("bash dash sh zsh fish ksh ash busybox".split())
 
 
@@ -25,7 +26,9 @@ class _Candidate:
     replies: deque[tuple[datetime, Proc, int]] = field(default_factory=lambda: deque(maxlen=16))
     turns: deque[datetime] = field(default_factory=lambda: deque(maxlen=64))
     endpoint: str | None = None
-    generation: int = 1
+    generation: int | None = None
+    direct: bool = False
+    suspected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,10 @@ class Agents:
             candidate = self._candidates.pop(here.entity, None) or _Candidate(here)
             self._candidates[here.entity] = candidate
             candidate.replies.append((when, proc, depth))
-            candidate.endpoint = endpoint
-            candidate.generation = max(candidate.generation, generation)
+            # It is driven by what it asks itself, and asked first: a look by a tool at a replica is no change of mind.
+            if candidate.generation is None or (depth == 0 and not candidate.direct):
+                candidate.endpoint, candidate.generation = endpoint, generation
+                candidate.direct = depth == 0
             noted.append(here)
             if when - here.since > HELPER_AGE or depth >= 2:
                 break
@@ -98,26 +103,32 @@ class Agents:
         return None
 
     def recent(self, when: datetime, within: timedelta = CHILD_WITHIN) -> list[Proc]:
-        """Return living agents (confirmed) whose last reply is at most ``within`` old."""
-        return [
-            c.proc
+        """Return living agents (confirmed) whose last reply is at most ``within`` old, the last answered first."""
+        found = [
+            (max(times), c.proc)
             for c in self._candidates.values()
-            if c.proc.confirmed_agent and c.proc.alive and self._last(c) is not None and when - self._last(c) <= within  # type: ignore[operator]
+            if c.proc.confirmed_agent and c.proc.alive and (times := [*(r[0] for r in c.replies), *c.turns])
         ]
+        fresh = [(last, proc) for last, proc in found if when - last <= within]
+        return [proc for _, proc in sorted(fresh, key=lambda pair: pair[0], reverse=True)]
 
-    def _last(self, candidate: _Candidate) -> datetime | None:
-        times = [r[0] for r in candidate.replies] + list(candidate.turns)
-        return max(times) if times else None
+    def driven_by(self, proc: Proc) -> str | None:
+        """Return the endpoint that drives a process, None for one that no endpoint answered."""
+        candidate = self._candidates.get(proc.entity)
+        return candidate.endpoint if candidate else None
 
     def _turn(self, candidate: _Candidate, when: datetime) -> Seen | None:
         candidate.turns.append(when)
         while candidate.turns and when - candidate.turns[0] > TURNS_WITHIN:
             candidate.turns.popleft()
         turns, proc = len(candidate.turns), candidate.proc
-        proc.generation = max(proc.generation, candidate.generation)
+        proc.generation = max(proc.generation, candidate.generation or 1)
         if proc.confirmed_agent:
             return None
         proc.confirmed_agent = turns >= TURNS
+        if candidate.suspected and not proc.confirmed_agent:
+            return None
+        candidate.suspected = True
         return Seen(proc, proc.confirmed_agent, turns, candidate.endpoint)
 
 
@@ -125,8 +136,19 @@ def _may_drive(proc: Proc, depth: int) -> bool:
     """A person at a terminal is no agent; nor is what starts everybody's programs."""
     if proc.pid == 1 or proc.image in NEVER:
         return False
-    if proc.image in SHELLS and proc.process.interactive and proc.process.tty:
+    if proc.image in SHELLS and proc.process.interactive and proc.process.tty and not _scripted(proc.process.args):
         return False
     # A login shell that waits for its command is in the background of its terminal, but it is still the person's.
-    login_shell = proc.image in SHELLS and proc.process.tty and proc.process.session_id == proc.pid
-    return not (depth and login_shell)
+    leader = proc.image in SHELLS and proc.process.tty and proc.process.session_id == proc.pid
+    return not (depth and leader and not _scripted(proc.process.args))
+
+
+def _scripted(args: tuple[str, ...]) -> bool:
+    """Whether a shell was started to run a script or a command line, not to ask a person for them."""
+    words = iter(args[1:])
+    for word in words:
+        if word in _VALUED:
+            next(words, None)
+        elif not word.startswith(("-", "+")) or (word[1:2] != "-" and "c" in word):
+            return True
+    return False

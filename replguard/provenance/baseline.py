@@ -58,6 +58,10 @@ class Baseline:
         """Whether new entries are still taken in."""
         return self._state is not None and not self._state.closed and now - self._state.since < PERIOD
 
+    def before(self, when: datetime) -> bool:
+        """Whether something that began at ``when`` was there before the daemon first came."""
+        return self._state is not None and when <= self._state.since
+
     def close(self) -> None:
         """End the collection, as `learn --accept` does."""
         if self._state is not None:

@@ -3,7 +3,7 @@
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,32 +11,44 @@ import msgspec
 from replguard.events.event import Event
 from replguard.events.fact import Attribution, Authorised, FileRef
 from replguard.events.file import File
+from replguard.events.hint import Hint
 from replguard.provenance import entry
 from replguard.provenance.agents import Agents
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
-from replguard.provenance.ledger import Artefact, Ledger
+from replguard.provenance.ledger import Artefact, Ledger, everybodys, paths
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.fingerprint import Match
 from replguard.weights.inventory import Protected
 
-STARTED_BYTES = 64 * 2**20
+LARGE = 64 * 2**20
 SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
 INFER_WITHIN = timedelta(seconds=60)
+TOLD_FOR = timedelta(seconds=60)
+"""A file that is closed again this soon by the same writer is the same copy still being made."""
 MAX_PENDING = 20_000
 
 
 @dataclass(slots=True)
 class _Making:
-    """A file being made: when it began, by whom (once seen), and the event that said so last."""
+    """A file being made: when it began, by whom (once seen), the event that said so last, and what was told of it."""
 
     began: datetime
     last: Event
     maker: Proc | None = None
     seen: Attribution | None = None
     started_said: bool = False
+    told: dict[str, tuple[float, Proc | None, datetime]] = field(default_factory=dict)
+
+    def news(self, match: Match, maker: Proc | None) -> bool:
+        """Whether a finding is more than was told: another writer, twice the share, or written anew later."""
+        if match.model not in self.told:
+            return True
+        share, who, when = self.told[match.model]
+        again = self.last.action == "file_close_write" and self.last.timestamp - when > TOLD_FOR
+        return again or maker is not who or match.share >= 2 * share
 
 
 class Copies:
@@ -50,6 +62,7 @@ class Copies:
         agents: Agents,
         files: Callable[[], Iterable[Protected]],
         examine: Callable[[Request], object],
+        watch: Callable[[Hint], None],
     ) -> None:
         self._table = table
         self._ledger = ledger
@@ -57,6 +70,7 @@ class Copies:
         self._agents = agents
         self._files = files
         self._examine = examine
+        self._watch = watch
         self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
         self._again: deque[Examination] = deque(maxlen=1024)
         self.evicted = 0
@@ -72,22 +86,31 @@ class Copies:
             return self._renamed(event, file, proc)
         if file.type == "symlink":
             return self._symlinked(event, file, proc)
-        if file.type not in ("file", None):
-            return []
+        if file.type in ("file", None):
+            return self._file(event, file, proc)
+        return []
+
+    def _file(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         known = self._ledger.protected(file) or self._ledger.artefact(file)
-        if known is not None and known.path != file.path and (file.links or 1) > 1:
-            return [self._linked(event, file, proc, known, "hardlink")]
+        if known is not None and file.path not in paths(known) and (file.links or 1) > 1:
+            return [] if self._told(file) else [self._linked(event, file, proc, known, "hardlink")]
         if known is None or event.action != "file_create":
             self._make(event, file, proc)
         return []
 
+    def _told(self, file: File) -> bool:
+        """Whether a link is known by this name: it is made once, however many events tell of it."""
+        name = self._ledger.name(file.path)
+        return name is not None and name.inode == (file.device, file.inode)
+
     def _symlinked(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        found = self._ledger.behind_symlink(file, self._files())
+        found = None if self._told(file) else self._ledger.behind_symlink(file, self._files())
         return [self._linked(event, file, proc, found[0], "symlink")] if found else []
 
     def _renamed(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         if file.type == "dir" and file.previous:
             prefix = file.previous.rstrip("/") + "/"
+            self._moved_making(prefix, file.path)
             known_files: list[Protected | Artefact] = [*self._files(), *self._ledger.artefacts()]
             inside = [k for k in known_files if k.path.startswith(prefix)]
             return [
@@ -98,12 +121,20 @@ class Copies:
         if known is None:
             self._make(event, file, proc)
             return []
-        if known.path == file.path:
+        if file.path in paths(known):
             return []
         if isinstance(known, Artefact) and _settling(known.path, file.path):
-            known.path = file.path
+            self._ledger.moved(known, file.path)
             return []
         return [self._linked(event, file, proc, known, "rename")]
+
+    def _moved_making(self, prefix: str, folder: str) -> None:
+        """Let files in the making, which the examiner may still be reading, follow their folder to its new name."""
+        for making in self._making.values():
+            file = making.last.file
+            if file is not None and file.path.startswith(prefix):
+                moved = msgspec.structs.replace(file, path=os.path.join(folder, file.path[len(prefix) :]))
+                making.last = msgspec.structs.replace(making.last, file=moved)
 
     def _moved(self, file: File, known: Protected | Artefact, prefix: str) -> File:
         inode = known.inode if isinstance(known, Artefact) else (known.device, known.inode)
@@ -114,12 +145,19 @@ class Copies:
 
     def _linked(self, event: Event, file: File, proc: Proc | None, known: Protected | Artefact, how: str) -> Event:
         origin = known.origin if isinstance(known, Artefact) else _ref(known)
-        origin = msgspec.structs.replace(origin, path=file.previous or origin.path) if how == "rename" else origin
+        if how == "rename" and not isinstance(known, Artefact):
+            origin = msgspec.structs.replace(origin, path=file.previous or origin.path)
         maker, seen = self._maker(_Making(event.timestamp, event, proc, _seen(event)), file)
         made = self._ledger.made(file, origin, known.model, how, maker, arrived=False)
-        if isinstance(known, Artefact) and how == "rename":
-            known.path = file.path
+        self._mark(made, file)
         return self._copied(event, file, maker, seen, known.model, origin, made, how, "link", None)
+
+    def _mark(self, made: Artefact, file: File) -> None:
+        """Have what was made watched as the original is: a server that uses it is a replica."""
+        if file.type != "symlink" and file.device is not None and file.inode is not None:
+            self._watch(
+                Hint(kind="inode", path=made.path, device=file.device, inode=file.inode, size=file.size or None)
+            )
 
     # -- content: what the examiner says -------------------------------------------------------------------------
 
@@ -127,7 +165,9 @@ class Copies:
         if file.device is None or file.inode is None:
             return
         key = (file.device, file.inode)
-        making = self._making.pop(key, None) or _Making(event.timestamp, event)
+        making = self._making.pop(key, None)
+        if making is None or (making.told and event.action == "file_create"):
+            making = _Making(event.timestamp, event)
         self._making[key] = making
         making.last = event
         if proc is not None:
@@ -142,61 +182,70 @@ class Copies:
         """Whether a file is large enough to hold a reportable part of anything protected."""
         size = file.size or 0
         return size > 0 and any(
-            size >= SHARE * known.size or (known.scaffold and size == known.size)
+            size >= min(LARGE, SHARE * known.size) or (known.scaffold and size == known.size)
             for known in self._files()
             if known.size is not None
         )
 
-    def examined(self, result: Examination) -> list[Event]:  # noqa: PLR0911 - one way out a case
+    def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from an examination."""
         if result.device is None or result.inode is None:
             return []
         making = self._making.get((result.device, result.inode))
         if making is None:
             return []
-        matches = [m for m in result.matches if (m.device, m.inode) != (result.device, result.inode)]
-        if not matches:
-            if not result.index_ready and result.error is None:
-                self._again.append(result)
+        strangers = [m for m in result.matches if (m.device, m.inode) != (result.device, result.inode)]
+        if not strangers:
+            if result.error is None and not result.index_ready:
+                self._await(result)
+            elif result.error is None and not result.changed:
+                self._ledger.replaced((result.device, result.inode))
             return []
-        best = max(matches, key=lambda m: (m.share, m.hits))
-        event, file = making.last, making.last.file
+        file = making.last.file
         if file is None:
             return []
         file = msgspec.structs.replace(file, size=result.size)
-        if event.action == "file_grow":
-            return self._growing(making, file, best)
-        maker, seen = self._maker(making, file)
-        authored = maker is not None and self._touched(maker, best.model, event.timestamp)
-        origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
-        unseen = self._unseen(best, making.began, event.timestamp)
-        arrived = not authored and not unseen
-        made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
-        if arrived:
-            return [self._arrival(event, file, maker, seen, best, origin, made)]
-        return [self._copied(event, file, maker, seen, best.model, origin, made, "copy", "content", best)]
+        best: dict[str, Match] = {}
+        for match in sorted(strangers, key=lambda m: (-m.share, -m.hits, m.path)):
+            best.setdefault(match.model, match)
+        made = [self._made(making, file, match) for match in best.values() if _enough(match, result.size)]
+        return [fact for fact in made if fact is not None]
+
+    def _await(self, result: Examination) -> None:
+        self.evicted += len(self._again) == self._again.maxlen
+        self._again.append(result)
 
     def retry(self) -> None:
         """Examine again what could not be decided while the index was being built."""
-        while self._again:
-            old = self._again.popleft()
+        waiting, self._again = list(self._again), deque(maxlen=self._again.maxlen)
+        for old in waiting:
             self._examine(Request(path=old.path, device=old.device, inode=old.inode, reason="index ready"))
 
-    def _growing(self, making: _Making, file: File, best: Match) -> list[Event]:
-        if making.started_said or (file.size or 0) < min(STARTED_BYTES, SHARE * (best.size)):
-            return []
+    def _made(self, making: _Making, file: File, best: Match) -> Event | None:
+        """Return the fact of a file that holds a model's content, None for what was told or is not yet worth it."""
+        event = making.last
         maker, seen = self._maker(making, file)
+        authored = maker is not None and self._touched(maker, best.model, event.timestamp)
+        arrived = not authored and not self._unseen(best, making.began, event.timestamp)
+        growing = event.action == "file_grow"
+        if growing and (arrived or making.started_said or (file.size or 0) < min(LARGE, SHARE * self._whole(best))):
+            return None
+        if not growing and not making.news(best, maker):
+            return None
+        making.started_said = making.started_said or growing
+        if not growing:
+            making.told[best.model] = (best.share, maker, event.timestamp)
         origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
-        unseen = self._unseen(best, making.began, making.last.timestamp)
-        if not unseen and (maker is None or not self._touched(maker, best.model, making.last.timestamp)):
-            return []
-        making.started_said = True
-        made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=False)
-        return [
-            self._copied(
-                making.last, file, maker, seen, best.model, origin, made, "copy", "content", best, status="started"
-            )
-        ]
+        made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
+        self._mark(made, file)
+        if arrived:
+            return self._arrival(event, file, maker, seen, best, origin, made)
+        status = "started" if growing else "done"
+        return self._copied(event, file, maker, seen, best.model, origin, made, "copy", "content", best, status)
+
+    def _whole(self, match: Match) -> int:
+        """Return the size of the model that a file is of, in bytes."""
+        return sum(known.size or 0 for known in self._files() if known.model == match.model) or match.size
 
     # -- the facts -----------------------------------------------------------------------------------------------
 
@@ -271,10 +320,16 @@ def _names(proc: Proc, path: str) -> bool:
     folder = proc.process.working_directory or "/"
     for arg in proc.process.args[1:]:
         full = os.path.normpath(os.path.join(folder, arg))
-        if path == full or (path.startswith(full + "/") and full.count("/") > 2):
+        if path == full or (path.startswith(full + "/") and not everybodys(full)):
             return True
     line = proc.process.command_line or ""
     return len(path) > 8 and path in line
+
+
+def _enough(match: Match, size: int | None) -> bool:
+    """Whether 5 % or 64 MiB of a file is protected content, by what share of the origin was found in it."""
+    found = match.share * match.size
+    return found >= LARGE or found >= SHARE * (size or 0)
 
 
 def _may_own(proc: Proc, file: File) -> bool:

@@ -11,6 +11,8 @@ NEVER = frozenset(
     " sshd-session cron crond atd slurmstepd slurmd login agetty runc crun".split()
 )
 """Programs that start others for a reason of their own and are never the reason themselves."""
+INITS = frozenset("systemd init tini dumb-init".split())
+"""Of those, what may be the first process of a container or the main process of a service."""
 RUNNERS = frozenset("Runner.Worker Runner.Listener gitlab-runner buildkite-agent act_runner woodpecker-agent".split())
 _SHARED_UNITS = re.compile(r"^(cron|crond|atd|ssh|sshd|docker|containerd|kubelet|user@\d+|slurmd)\.service$")
 _CONTAINER = re.compile(r"(?:^|[/:.-])(?:docker-|libpod-|cri-containerd-|crio-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
@@ -63,29 +65,39 @@ def session_key(proc: Proc) -> str | None:
 def find(proc: Proc) -> Entry:
     """Return the entry point of a process: the first of its chain that explains why it runs."""
     chain = list(proc.chain())
-    top = proc
+    top, terminal = proc, None
     for here, above in zip(chain, [*chain[1:], None], strict=True):
-        if here.pid == 1 or here.image in NEVER:
-            break
-        top = here
-        if here.confirmed_agent:
-            return Entry("agent", here, _own(here))
-        entry = _boundary(here, above)
-        if entry is not None:
-            return entry
-    return Entry("unknown", top, _own(top))
+        never = here.pid == 1 or here.image in NEVER
+        if not never:
+            top = here
+            if here.confirmed_agent:
+                return Entry("agent", here, _own(here))
+        found = _contained(here, above) if not never or here.image in INITS else None
+        if found is None and not never:
+            found = _boundary(here, above)
+        if found is not None and found.kind == "session" and above is not None and above.image not in NEVER:
+            # A terminal that no login opened may be the tool of an agent further up.
+            terminal, found = terminal or found, None
+        if found is not None or never:
+            return terminal or found or Entry("unknown", top, _own(top))
+    return terminal or Entry("unknown", top, _own(top))
 
 
-def _boundary(here: Proc, above: Proc | None) -> Entry | None:  # noqa: PLR0911 - one return a kind
-    """Return an entry when ``here`` is the first process of what its control group, starter or login names."""
+def _contained(here: Proc, above: Proc | None) -> Entry | None:
+    """Return an entry when ``here`` is the first process of its container or service."""
     container = container_id(here)
     if container and (above is None or container_id(above) != container):
         return Entry("container", here, f"container:{container[:12]}")
     unit = unit_name(here)
     if not container and unit and (above is None or unit_name(above) != unit):
         return Entry("service", here, f"unit:{unit}")
+    return None
+
+
+def _boundary(here: Proc, above: Proc | None) -> Entry | None:
+    """Return an entry when ``here`` is the first process of what its starter or login names."""
     job = _JOB.search(here.process.cgroup or "")
-    if job and (above is None or job[1] not in (above.process.cgroup or "")):
+    if job and (above is None or above.image in NEVER or job[1] not in (above.process.cgroup or "")):
         uid = here.user.id if here.user else None
         return Entry("scheduler", here, f"slurm:{uid}:{here.process.name}")
     if above is not None and above.image in _STARTERS:

@@ -47,13 +47,15 @@ def fact(
     return actors.enrich(bare, proc, authorised)
 
 
-def relabelled(known: Event, proc: Proc) -> Event:
-    """Return a fact again with the label that its lineage has earned since."""
+def relabelled(known: Event, proc: Proc, authorised: Authorised | None = None, **given: Any) -> Event:
+    """Return a fact again with the label that its lineage has earned since, and with what still allows it."""
     before = known.replguard or Context()
-    context = msgspec.structs.replace(before, actor=None, lineage=(), relabelled=True)
-    return actors.enrich(msgspec.structs.replace(known, replguard=context), proc, before.authorised)
+    context = msgspec.structs.replace(before, actor=None, lineage=(), authorised=None, relabelled=True, **given)
+    return actors.enrich(msgspec.structs.replace(known, replguard=context), proc, authorised)
 
 
 def _same(cause: Event, proc: Proc) -> bool:
     section = cause.process
-    return section is not None and (section.entity_id == proc.entity or section.pid == proc.pid)
+    if section is None:
+        return False
+    return section.entity_id == proc.entity or (section.entity_id is None and section.pid == proc.pid)

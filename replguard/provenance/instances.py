@@ -1,7 +1,7 @@
 """Live serving instances: process trees that hold protected content and accept connections or hold GPU memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from replguard.events.identity import short_hash
 from replguard.provenance.agents import SHELLS
@@ -9,6 +9,9 @@ from replguard.provenance.entry import NEVER
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc, ProcessTable
 
+LOOPBACK = ("127.", "::1", "::ffff:127.")
+EPHEMERAL = 32768
+"""First port that the kernel gives to who asks for any (ip_local_port_range)."""
 GPU_MIN = 256 * 2**20
 """Device memory from which a tree counts as serving (meanings: Instance)."""
 
@@ -29,6 +32,7 @@ class Live:
     id: str
     model: str
     root: Proc
+    holders: frozenset[str] = frozenset()
     members: frozenset[str] = frozenset()
     pids: tuple[int, ...] = ()
     listen: frozenset[str] = frozenset()
@@ -36,8 +40,6 @@ class Live:
     paths: frozenset[str] = frozenset()
     artefacts: tuple[str, ...] = ()
     generation: int = 1
-    allowed_by: str | None = None
-    said: set[str] = field(default_factory=set)
 
 
 class Instances:
@@ -47,7 +49,7 @@ class Instances:
         self._table = table
         self._holds: dict[str, dict[Inode, Held]] = {}
         self._listens: dict[str, set[str]] = {}
-        self._gpu: dict[str, int] = {}
+        self._gpu: dict[str, dict[str | None, int]] = {}
         self.live: dict[str, Live] = {}
 
     def hold(self, proc: Proc, inode: Inode, held: Held) -> None:
@@ -63,49 +65,63 @@ class Instances:
         for entity in [proc.entity] if proc else list(self._listens):
             self._listens.get(entity, set()).discard(address)
 
-    def gpu(self, proc: Proc, memory: int | None) -> None:
-        """Note what device memory a process has, in bytes."""
-        if memory:
-            self._gpu[proc.entity] = memory
-        else:
-            self._gpu.pop(proc.entity, None)
+    def gpu(self, proc: Proc, device: str | None, memory: int) -> None:
+        """Note what memory of a device a process has, in bytes."""
+        held = self._gpu.setdefault(proc.entity, {})
+        held[device] = memory
+        if not any(held.values()):
+            del self._gpu[proc.entity]
 
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""
         for kept in (self._holds, self._listens, self._gpu):
             kept.pop(proc.entity, None)
 
+    def replaced(self, proc: Proc) -> None:
+        """Note that a process runs another image now: what it had mapped is gone, its sockets may be inherited."""
+        self._holds.pop(proc.entity, None)
+
     def of(self, proc: Proc) -> Live | None:
         """Return the instance that a process is a member of."""
         return next((live for live in self.live.values() if proc.entity in live.members), None)
 
-    def holders(self, live: Live) -> frozenset[str]:
-        """Return the members of an instance that hold the weights: its workers, as against what they start."""
-        return frozenset(entity for entity in live.members if entity in self._holds)
+    def serves(self, live: Live) -> bool:
+        """Whether the root is itself a server, not only the launcher of some."""
+        return live.root.entity in live.holders or bool(self._listens.get(live.root.entity))
 
-    def at(self, ip: str | None, port: int | None) -> Live | None:
-        """Return the instance that listens at an address; a listener on any address answers for all."""
-        if port is None:
+    def at(self, ip: str | None, port: int | None, source: str | None = None) -> Live | None:
+        """Return the instance that listens at an address.
+
+        A listener on any address answers for those of this host: loopback, and what a connection to oneself comes from.
+        """
+        if port is None or ip is None:
             return None
-        wanted = {f"{ip}:{port}", f"0.0.0.0:{port}", f":::{port}", f"*:{port}"}
+        wanted = {f"{ip}:{port}"}
+        if ip.startswith(LOOPBACK) or ip == source or source is None:
+            wanted |= {f"0.0.0.0:{port}", f":::{port}", f"*:{port}"}
         return next((live for live in self.live.values() if live.listen & wanted), None)
 
     def refresh(self) -> tuple[list[Live], list[Live], list[Live]]:
         """Derive the instances anew. Returns those that began, that changed, and that ended."""
-        found = {live.id: live for live in self._derive()}
-        began, changed = [], []
-        for key, live in found.items():
-            known = self.live.get(key)
-            if known is None:
-                self.live[key] = live
+        found, known = list(self._derive()), dict(self.live)
+        began, changed, kept = [], [], {}
+        for live in found:
+            old = _same(live, known)
+            if old is None:
                 began.append(live)
                 continue
-            if (known.listen, known.gpu_bytes is None) != (live.listen, live.gpu_bytes is None):
-                changed.append(known)
-            known.members, known.pids, known.listen = live.members, live.pids, live.listen
-            known.gpu_bytes, known.paths, known.artefacts = live.gpu_bytes, live.paths, live.artefacts
-        ended = [self.live.pop(key) for key in list(self.live) if key not in found]
-        return began, changed, ended
+            del known[old.id]
+            kept[old.id] = old
+            if (old.listen, old.gpu_bytes is None) != (live.listen, live.gpu_bytes is None):
+                changed.append(old)
+            old.root, old.holders, old.members, old.pids = live.root, live.holders, live.members, live.pids
+            old.listen, old.gpu_bytes = live.listen, live.gpu_bytes
+            old.paths, old.artefacts = live.paths, live.artefacts
+        for live in began:
+            live.id = live.id if live.id not in kept else short_hash(live.id, min(live.holders))
+            kept[live.id] = live
+        self.live = kept
+        return began, changed, list(known.values())
 
     def _derive(self) -> Iterator[Live]:
         roots: dict[tuple[str, str], tuple[Proc, set[str]]] = {}
@@ -124,13 +140,14 @@ class Instances:
     def _live(self, root: Proc, model: str, holders: set[str]) -> Live:
         members = self._members(root, holders)
         listen = frozenset(address for entity in members for address in self._listens.get(entity, ()))
-        memory = [self._gpu[entity] for entity in members if entity in self._gpu]
+        memory = [sum(self._gpu[entity].values()) for entity in members if entity in self._gpu]
         held = [h for entity in holders for h in self._holds[entity].values() if h.model == model]
         pids = sorted(p.pid for entity in members if (p := self._table.get(entity)) is not None)
         return Live(
             short_hash("instance", root.entity, model),
             model,
             root,
+            frozenset(holders),
             frozenset(members),
             tuple(pids),
             listen,
@@ -149,42 +166,87 @@ class Instances:
         return root
 
     def _joined(self, up: Proc, root: Proc, model: str) -> bool:
-        """Whether ``up`` and ``root`` are one server: pre-fork and API-server parents are, two servers of one are not."""
+        """Whether ``up`` and ``root`` are one server: a launcher of workers and ranks is, one of two servers is not."""
         own, above = self._listens.get(root.entity, set()), self._listens.get(up.entity, set())
+        if kin(up, root) and not (root.first_args == up.first_args and self._door(root, above)):
+            return True
+        mates = [m for c in up.children if c != root.entity and (m := self._table.get(c)) is not None and m.alive]
+        ranks = [m for m in mates if self._holding(m, model)]
+        twins = [m for m in ranks if m.first_args and m.first_args == root.first_args]
+        if twins:  # ranks of one launcher: at most one of them is the door, the others talk among themselves
+            return sum(self._door(m, above) for m in (root, *twins)) <= 1
         if own - above:
             return False
         if above or self._holding(up, model):
             return True
         # A launcher that neither holds nor listens: ranks that accept nothing themselves, beside one that does.
-        mates = [self._table.get(c) for c in up.children if c != root.entity]
-        living = [m for m in mates if m is not None and m.alive]
-        ranks = sum(self._holding(m, model) and not self._listens.get(m.entity) for m in living)
-        front = any(
-            self._listens.get(m.entity) and not self._holding(m, model) and m.image == root.image for m in living
-        )
-        return not own and (ranks > 0 or front)
+        front = any(self._listens.get(m.entity) and m not in ranks and m.image == root.image for m in mates)
+        return not own and (front or any(not self._listens.get(m.entity) for m in ranks))
+
+    def _door(self, proc: Proc, above: set[str]) -> bool:
+        """Whether a process listens where clients come to, and not only where the kernel chose a port for its peers."""
+        return any(_port(address) < EPHEMERAL for address in self._listens.get(proc.entity, set()) - above)
 
     def _holding(self, proc: Proc, model: str) -> bool:
         return any(held.model == model for held in self._holds.get(proc.entity, {}).values())
 
     def _members(self, root: Proc, holders: set[str]) -> set[str]:
-        """Return the root, its holders, and their living descendants, but not another server started below them."""
-        members, queue = {root.entity} | holders, [root.entity, *holders]
+        """Return what serves together: the root, its holders and their programs, but no server started by them."""
         inherited = self._listens.get(root.entity, set())
+        images = {p.image for entity in holders if (p := self._table.get(entity)) is not None}
+        members, queue = {root.entity}, [root.entity]
+        for entity in sorted(holders):
+            for between in self._chain_to(entity, root):
+                if between not in members:
+                    members.add(between)
+                    queue.append(between)
         while queue:
             here = self._table.get(queue.pop())
             for entity in here.children if here else ():
                 child = self._table.get(entity)
-                if child is None or entity in members or not child.alive or child.confirmed_agent:
+                if here is None or child is None or entity in members or not child.alive or not _belongs(child):
                     continue
-                own = self._listens.get(entity, set())
-                if entity in self._holds and own - inherited:
+                if entity in self._holds and self._listens.get(entity, set()) - inherited:
                     continue
-                members.add(entity)
-                queue.append(entity)
+                if here.entity in holders or kin(here, child) or child.image in images:
+                    members.add(entity)
+                    queue.append(entity)
         return members
+
+    def _chain_to(self, entity: str, root: Proc) -> Iterator[str]:
+        holder = self._table.get(entity)
+        for here in holder.chain() if holder else ():
+            if here is root:
+                return
+            yield here.entity
+
+
+def _same(live: Live, known: dict[str, Live]) -> Live | None:
+    """Return the instance that this one was when last looked at: of the same root, else of the same holders."""
+    mine = [old for old in known.values() if old.model == live.model]
+    same = [old for old in mine if old.root is live.root] or [old for old in mine if old.holders & live.holders]
+    return same[0] if same else None
 
 
 def _can_launch(proc: Proc) -> bool:
-    shell = proc.image in SHELLS
-    return not (shell or proc.pid == 1 or proc.image in NEVER or proc.confirmed_agent or proc.process.interactive)
+    return not (proc.image in SHELLS or proc.pid == 1 or proc.image in NEVER or proc.confirmed_agent)
+
+
+def _belongs(child: Proc) -> bool:
+    """Whether a child may be part of its parent's program: what a shell or an agent starts is a program of its own."""
+    return not (child.confirmed_agent or child.image in SHELLS)
+
+
+def kin(up: Proc, child: Proc) -> bool:
+    """Whether a child still is its parent's program: forked, started by multiprocessing, or under its own title."""
+    if up.process.executable is None or child.process.executable != up.process.executable or not _can_launch(up):
+        return False
+    args = child.first_args
+    titled = len(args) == 1 and args[0].rpartition("/")[2] not in (child.image, child.process.name)
+    forked = bool(args) and args in (up.first_args, up.process.args)
+    return forked or titled or any("multiprocessing" in arg for arg in args[1:4])
+
+
+def _port(address: str) -> int:
+    port = address.rpartition(":")[2]
+    return int(port) if port.isdigit() else 0

@@ -17,6 +17,8 @@ TOUCH_HOLDS = timedelta(hours=24)
 OPEN_BEFORE = timedelta(seconds=3)
 """An unattributed open of the origin this long before a copy's first byte, or later, belongs to the copy."""
 
+EVERYBODYS = frozenset("/ /home /root /tmp /var/tmp /dev/shm /srv /data /opt /mnt /models /usr /var /var/lib".split())
+
 Inode = tuple[int, int]
 
 
@@ -41,6 +43,8 @@ class Ledger:
         self._protected = by_inode
         self._limit = limit
         self._artefacts: OrderedDict[Inode, Artefact] = OrderedDict()
+        self._names: OrderedDict[str, Artefact] = OrderedDict()
+        self._paths: dict[str, Inode] = {}
         self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
         self._opens: deque[tuple[datetime, Inode]] = deque(maxlen=4096)
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
@@ -70,6 +74,10 @@ class Ledger:
             return None
         return self._artefacts.get((file.device, file.inode))
 
+    def name(self, path: str) -> Artefact | None:
+        """Return the link or new name that was made at a path."""
+        return self._names.get(path)
+
     def artefacts(self) -> Iterator[Artefact]:
         """Yield every artefact known."""
         yield from list(self._artefacts.values())
@@ -82,24 +90,48 @@ class Ledger:
     def made(
         self, file: File, origin: FileRef, model: str, technique: str, maker: Proc | None, *, arrived: bool
     ) -> Artefact:
-        """Remember a file as made from ``origin``. Its id derives from its inode, or its path where it has none."""
+        """Remember what was made from ``origin``: a file with its own inode, or another name for one that was there."""
         inode = (file.device or 0, file.inode or 0)
+        content = technique == "copy" and file.inode is not None
         known = Artefact(
-            short_hash("artefact", *inode) if file.inode else short_hash("artefact", file.path),
+            short_hash("artefact", *inode) if content else short_hash("artefact", file.path),
             model, file.path, origin, inode, technique, maker, arrived,
         )  # fmt: skip
-        if file.inode is not None:
-            self._artefacts[inode] = known
-            self._artefacts.move_to_end(inode)
+        if not content:
+            self._names[file.path] = known
+            while len(self._names) > self._limit:
+                self._names.popitem(last=False)
+                self.evicted += 1
+        first = self._artefacts.get(inode)
+        if first is not None and not content:
+            if technique == "rename":
+                self.moved(first, file.path)
+        elif file.inode is not None:
+            self.replaced(inode)
+            self._artefacts[inode], self._paths[file.path] = known, inode
             while len(self._artefacts) > self._limit:
-                self._artefacts.popitem(last=False)
+                self.replaced(next(iter(self._artefacts)))
                 self.evicted += 1
         return known
 
+    def moved(self, known: Artefact, path: str) -> None:
+        """Note that an artefact has another path now."""
+        self._paths.pop(known.path, None)
+        known.path = path
+        self._paths[path] = known.inode
+
     def gone(self, file: File) -> None:
-        """Forget an artefact whose last name is gone."""
-        if file.device is not None and file.inode is not None:
-            self._artefacts.pop((file.device, file.inode), None)
+        """Forget a name, and the artefact if that was its only known one: its inode will be another file's."""
+        self._names.pop(file.path, None)
+        inode = self._paths.get(file.path)
+        if inode is not None and not file.links and not any(name.inode == inode for name in self._names.values()):
+            self.replaced(inode)
+
+    def replaced(self, inode: Inode) -> None:
+        """Forget what an inode held: it was found to hold something else."""
+        known = self._artefacts.pop(inode, None)
+        if known is not None:
+            self._paths.pop(known.path, None)
 
     def touch(self, proc: Proc, model: str, when: datetime) -> None:
         """Note that a process touched a model."""
@@ -134,7 +166,8 @@ class Ledger:
     def behind_symlink(self, file: File, files: Iterable[Protected]) -> tuple[Protected | Artefact, str] | None:
         """Return what a symlink leads to, when that is protected or an artefact, by the text of its target.
 
-        A link to a folder leads to the files in it. Links inside one Hugging Face cache folder are its own layout.
+        A link to a folder leads to the files in it, unless the folder is so high up that it leads to everything. Links
+        inside one Hugging Face cache folder are its own layout.
         """
         if file.target_path is None:
             return None
@@ -144,9 +177,20 @@ class Ledger:
             return None
         found: list[Protected | Artefact] = [*files, *self._artefacts.values()]
         for known in found:
-            if known.path == target or known.path.startswith(target.rstrip("/") + "/"):
+            inside = known.path.startswith(target.rstrip("/") + "/") and not everybodys(target)
+            if target in paths(known) or inside:
                 return known, target
         return None
+
+
+def paths(known: Protected | Artefact) -> tuple[str | None, ...]:
+    """Return the names a file is known by: its path, and where that is a link, the file itself."""
+    return (known.path,) if isinstance(known, Artefact) else (known.path, known.target)
+
+
+def everybodys(folder: str) -> bool:
+    """Whether a folder is one that is named without meaning the files in it."""
+    return folder in EVERYBODYS or posixpath.dirname(folder) == "/home"
 
 
 def _cache_folder(path: str) -> str | None:

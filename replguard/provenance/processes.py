@@ -10,13 +10,19 @@ from replguard.events.process import Parent, Process, User
 
 MAX_PROCESSES = 100_000
 """Remembered processes. At ~1 KiB each this stays inside the memory budget of a busy host (design §12)."""
+KEEP_TRIES = 16
+"""Ended processes that are passed over at most, because others descend from them, before one is forgotten anyway."""
 MAX_DEPTH = 64
 """Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
 
 
 @dataclass(slots=True, eq=False)
 class Proc:
-    """One process: what it is now, who started it, and what provenance learnt about it."""
+    """One process: what it is now, who started it, and what provenance learnt about it.
+
+    ``generation`` is that of the model that drives it, ``serves`` that of the instance it is the root of (0: none).
+    ``first_args`` are its arguments before it gave itself a title.
+    """
 
     entity: str
     pid: int
@@ -29,6 +35,8 @@ class Proc:
     executed: bool = False
     confirmed_agent: bool = False
     generation: int = 1
+    serves: int = 0
+    first_args: tuple[str, ...] = ()
     children: set[str] = field(default_factory=set)
 
     @property
@@ -57,6 +65,7 @@ class ProcessTable:
     def __init__(self, limit: int = MAX_PROCESSES) -> None:
         self._limit = limit
         self._by_entity: OrderedDict[str, Proc] = OrderedDict()
+        self._ended: OrderedDict[str, Proc] = OrderedDict()
         self._by_pid: dict[int, Proc] = {}
         self.evicted = 0
 
@@ -72,7 +81,8 @@ class ProcessTable:
 
     def by_pid(self, pid: int | None) -> Proc | None:
         """Return the living process that has this pid now."""
-        return self._by_pid.get(pid) if pid is not None else None
+        found = self._by_pid.get(pid) if pid is not None else None
+        return found if found is not None and found.alive else None
 
     def of(self, process: Process | None) -> Proc | None:
         """Return the process that an event's section means, by entity id first."""
@@ -87,16 +97,19 @@ class ProcessTable:
             return None
         known = self._by_entity.get(section.entity_id)
         if known is not None:
-            known.process, known.user, known.ended = section, event.user or known.user, None
-            self._by_pid[section.pid] = known
+            if section.executable != known.process.executable:
+                known.first_args = section.args
+            known.process, known.user = section, event.user or known.user
             return known
         parent, adopted = self._parent(section)
-        proc = Proc(section.entity_id, section.pid, parent, section, event.user, event.timestamp, adopted=adopted)
+        since = section.start or event.timestamp
+        proc = Proc(section.entity_id, section.pid, parent, section, event.user, since, adopted=adopted)
+        proc.first_args = section.args
         if parent is not None:
             parent.children.add(proc.entity)
         former = self._by_pid.get(section.pid)
-        if former is not None:
-            former.ended = former.ended or event.timestamp
+        if former is not None and former.alive:
+            self._end(former, event.timestamp)
         self._by_entity[proc.entity] = self._by_pid[section.pid] = proc
         self._evict()
         return proc
@@ -105,11 +118,13 @@ class ProcessTable:
         """Note that a process ended; it stays known by its entity id."""
         proc = self.of(event.process)
         if proc is not None and proc.alive:
-            proc.ended = event.timestamp
-            if self._by_pid.get(proc.pid) is proc:
-                del self._by_pid[proc.pid]
-            self._by_entity.move_to_end(proc.entity)
+            self._end(proc, event.timestamp)
         return proc
+
+    def _end(self, proc: Proc, when: datetime) -> None:
+        # The pid keeps its process: no other gets it while a process group or session bears its number.
+        proc.ended = when
+        self._ended[proc.entity] = proc
 
     def _parent(self, section: Process) -> tuple[Proc | None, bool]:
         """Return the parent, and whether it is a guess.
@@ -118,9 +133,7 @@ class ProcessTable:
         it is inherited, so one that is neither its own nor its parent's came from a parent that is gone. Its process
         group or session still names who started it: ``sh -c 'server &'`` leaves both as they were.
         """
-        parent = self.get(section.parent.entity_id) if section.parent else None
-        if parent is None and section.parent is not None:
-            parent = self.by_pid(section.parent.pid)
+        parent = self._named(section)
         if parent is None or _orphaned(section, parent):
             for leader in (section.group_id, section.session_id):
                 mate = self._mate(leader, section)
@@ -128,28 +141,48 @@ class ProcessTable:
                     return mate, True
         return parent, False
 
+    def _named(self, section: Process) -> Proc | None:
+        """Return the parent that the event names; one younger than its child only has its pid."""
+        named = section.parent
+        if named is None or named.entity_id is not None:
+            return self.get(named.entity_id) if named else None
+        parent = self.by_pid(named.pid)
+        return parent if parent is None or section.start is None or parent.since <= section.start else None
+
     def _mate(self, leader: int | None, section: Process) -> Proc | None:
         if leader is None or leader == section.pid:
             return None
         proc = self._by_pid.get(leader)
-        if proc is not None and not reaper(proc) and (section.start is None or proc.since <= section.start):
-            return proc
-        return None
+        if proc is None or reaper(proc) or (section.start is not None and proc.since > section.start):
+            return None
+        # One that ended may have left its number to another that nobody saw: the session has to agree.
+        return proc if proc.alive or proc.process.session_id == section.session_id else None
 
     def _evict(self) -> None:
         while len(self._by_entity) > self._limit:
-            victim = next((p for p in self._by_entity.values() if not p.alive), None)
-            victim = victim or next(iter(self._by_entity.values()))
-            del self._by_entity[victim.entity]
-            if self._by_pid.get(victim.pid) is victim:
-                del self._by_pid[victim.pid]
-            for child in victim.children:
-                if (kept := self._by_entity.get(child)) is not None:
-                    kept.parent = victim.parent
-            if victim.parent is not None:
-                victim.parent.children.discard(victim.entity)
-                victim.parent.children |= victim.children & self._by_entity.keys()
+            self._forget(self._victim())
             self.evicted += 1
+
+    def _victim(self) -> Proc:
+        """Return the process to forget: one that ended long ago, if possible one that no other descends from."""
+        for _ in range(min(KEEP_TRIES, len(self._ended))):
+            entity, proc = next(iter(self._ended.items()))
+            if not proc.confirmed_agent and not proc.children & self._by_entity.keys():
+                return proc
+            self._ended.move_to_end(entity)
+        return next(iter(self._ended.values()), None) or next(iter(self._by_entity.values()))
+
+    def _forget(self, victim: Proc) -> None:
+        del self._by_entity[victim.entity]
+        self._ended.pop(victim.entity, None)
+        if self._by_pid.get(victim.pid) is victim:
+            del self._by_pid[victim.pid]
+        for child in victim.children:
+            if (kept := self._by_entity.get(child)) is not None:
+                kept.parent = victim.parent
+        if victim.parent is not None:
+            victim.parent.children.discard(victim.entity)
+            victim.parent.children |= victim.children & self._by_entity.keys()
 
 
 def reaper(proc: Proc) -> bool:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Authorised, Context, Instance
 from replguard.events.hint import Hint
@@ -11,12 +13,12 @@ from replguard.events.network import Endpoint
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority
 from replguard.provenance.entry import Entry
-from replguard.provenance.facts import fact
-from replguard.provenance.instances import GPU_MIN, Instances, Live
+from replguard.provenance.facts import fact, relabelled
+from replguard.provenance.instances import GPU_MIN, LOOPBACK, Instances, Live
 from replguard.provenance.processes import Proc
 
-LOOPBACK = ("127.", "::1", "::ffff:127.")
-MAX_SAID = 50_000
+ANY = ("0.0.0.0", "::", "*")  # noqa: S104 - compared with, never bound
+"""Addresses of a listener that takes connections to any address of the host."""
 
 
 class Serving:
@@ -27,17 +29,17 @@ class Serving:
         self._authority = authority
         self._watch = watch
         self._memory: dict[tuple[str, str | None], int] = {}
-        self.started: datetime | None = None
 
     def listening(self, event: Event, proc: Proc | None) -> list[Event]:
         """Return the facts of a new listener."""
         address = _address(event.server)
         if proc is None or address is None:
             return []
-        self._instances.listen(proc, address)
-        return (
-            [] if event.event.kind == "state" else [fact("network_listen", event, proc, exposed=_exposed(event.server))]
-        )
+        if _accepts(event, address):
+            self._instances.listen(proc, address)
+        if event.event.kind == "state":
+            return []
+        return [fact("network_listen", event, proc, exposed=_exposed(event.server))]
 
     def closed(self, event: Event, proc: Proc | None) -> None:
         """Note that a listener is gone."""
@@ -47,10 +49,10 @@ class Serving:
 
     def memory(self, event: Event, proc: Proc | None, *, touched: bool) -> list[Event]:
         """Return `gpu_memory` when device memory first passes 256 MiB, at each doubling, and when it is gone."""
-        if proc is None or event.gpu is None:
+        if proc is None or event.gpu is None or event.gpu.memory_bytes is None:
             return []
-        amount, key = event.gpu.memory_bytes or 0, (proc.entity, event.gpu.id)
-        self._instances.gpu(proc, event.gpu.memory_bytes)
+        amount, key = event.gpu.memory_bytes, (proc.entity, event.gpu.id)
+        self._instances.gpu(proc, event.gpu.id, amount)
         said = self._memory.get(key, 0)
         if amount >= max(GPU_MIN, 2 * said):
             self._memory[key] = amount
@@ -62,18 +64,30 @@ class Serving:
             return []
         return [fact("gpu_memory", event, proc, bytes=amount, touched=touched, status=status)]
 
+    def ended(self, event: Event, proc: Proc) -> list[Event]:
+        """Return `gpu_memory` for the device memory that a process gave back by ending."""
+        self._instances.gone(proc)
+        held = [key for key in self._memory if key[0] == proc.entity]
+        return [
+            fact("gpu_memory", event, proc, bytes=0, status="released")
+            for key in held
+            if self._memory.pop(key) is not None
+        ]
+
     def refresh(self, cause: Event) -> list[Event]:
         """Return the facts of instances that began, changed or ended by what ``cause`` told."""
         began, changed, ended = self._instances.refresh()
         facts = [made for live in began for made in self._began(live, cause)]
-        facts += [self._say(live, cause, "changed") for live in changed]
+        for live in changed:
+            self._hint(live, drop=False)
+            facts.append(self._say(live, cause, "changed"))
         facts += [self._say(live, cause, "ended") for live in ended]
         for live in ended:
             self._hint(live, drop=True)
         return facts
 
     def _began(self, live: Live, cause: Event) -> list[Event]:
-        live.generation = generation(live.root, self._instances)
+        self.generate(live)
         self._hint(live, drop=False)
         found = entry.find(live.root)
         self._learn(live, found, cause.timestamp)
@@ -83,6 +97,28 @@ class Serving:
             facts = [self._say(live, cause, "over_limit")]
         return facts
 
+    def generate(self, live: Live) -> None:
+        """Tell the generation of an instance from who started it, and keep it on its root for what that starts."""
+        live.generation = generation(live.root)
+        if self._instances.serves(live):
+            live.root.serves = live.generation
+
+    def relabelled(self, known: Event, proc: Proc) -> Event:
+        """Return what was said of an instance with the label that its starter has earned since."""
+        before = known.replguard or Context()
+        live = self._instances.live.get(before.instance.id) if before.instance else None
+        found = entry.find(proc)
+        if live is None or before.instance is None:
+            return relabelled(known, proc, generation=generation(proc))
+        allowed = self._serving(live, found, known.timestamp)
+        authorised = allowed[0] if allowed and before.status != "over_limit" else None
+        section = msgspec.structs.replace(
+            before.instance,
+            deployment=authorised.entry if authorised else None,
+            max_instances=allowed[1] if allowed else None,
+        )
+        return relabelled(known, proc, authorised, generation=live.generation, instance=section)
+
     def _learn(self, live: Live, found: Entry, now: datetime) -> None:
         """Take into the baseline what was there before us, or what a service starts while the baseline is collected.
 
@@ -91,8 +127,7 @@ class Serving:
         baseline = self._authority.baseline
         if found.kind == "agent" or live.generation >= 2 or not baseline.collecting(now):
             return
-        before_us = self.started is not None and live.root.since <= self.started
-        if before_us:
+        if baseline.before(live.root.since):
             baseline.take(found.principal, live.model, self._peers(live, found), now)
 
     def after(self, live: Live, now: datetime) -> None:
@@ -110,12 +145,12 @@ class Serving:
         bare = Event(
             timestamp=max(cause.timestamp, live.root.since),
             event=Meta(action=cause.action),
-            server=_endpoint(first),
+            server=endpoint(first),
             replguard=Context(tier=cause.replguard.tier if cause.replguard else None, attribution="lineage"),
         )
         made = fact(
             "server_live", bare, live.root, authorised=authorised, model=live.model, status=status,
-            generation=live.generation, artefacts=(*live.artefacts, live.id), exposed=_exposed(_endpoint(first)),
+            generation=live.generation, artefacts=(*live.artefacts, live.id), exposed=_exposed(endpoint(first)),
             instance=self._section(live, found, allowed),
         )  # fmt: skip
         if status == "live" and authorised is None:
@@ -162,30 +197,43 @@ class Serving:
         return covered
 
     def _hint(self, live: Live, *, drop: bool) -> None:
-        for address in live.listen:
-            end = _endpoint(address)
+        for address in sorted(live.listen):
+            end = endpoint(address)
             if end is not None and end.port is not None:
-                self._watch(Hint(kind="endpoint", ip=end.ip, port=end.port, drop=drop))
+                here = None if end.ip in ANY else end.ip
+                self._watch(Hint(kind="endpoint", ip=here, port=end.port, drop=drop))
+
+    def gpu_memory(self) -> Counter[tuple[str, bool]]:
+        """Return the bytes of device memory held, by device and whether an authorised instance holds them."""
+        serving: set[str] = set()
+        for live in list(self._instances.live.values()):
+            if self._serving(live, entry.find(live.root), live.root.since) is not None:
+                serving |= live.members
+        found: Counter[tuple[str, bool]] = Counter()
+        for (entity, device), amount in list(self._memory.items()):
+            found[device or "unknown", entity in serving] += amount
+        return found
 
     def counts(self) -> Counter[tuple[str, bool]]:
         """Return how many instances live, by deployment (or model) and whether they are authorised."""
         found: Counter[tuple[str, bool]] = Counter()
-        for live in self._instances.live.values():
+        for live in list(self._instances.live.values()):
             allowed = self._serving(live, entry.find(live.root), live.root.since)
             name = allowed[0].entry if allowed and allowed[0].by == "manifest" else live.model
             found[name, allowed is not None] += 1
         return found
 
 
-def generation(root: Proc, instances: Instances) -> int:
+def generation(root: Proc) -> int:
     """Return 1 for an instance that no agent or instance started, else one more than theirs."""
-    above = [p for p in list(root.chain())[1:] if p.confirmed_agent]
-    started_by = [p.generation for p in above]
-    for ancestor in list(root.chain())[1:]:
-        parent = instances.of(ancestor)
-        if parent is not None and parent.root is not root and (parent.root is ancestor):
-            started_by.append(parent.generation)
-    return 1 + max(started_by) if started_by else 1
+    above = list(root.chain())[1:]
+    return 1 + max((max(here.serves, here.generation if here.confirmed_agent else 0) for here in above), default=0)
+
+
+def _accepts(event: Event, address: str) -> bool:
+    """Whether a listener can take clients: no datagrams, and not what multiprocessing opens for its own workers."""
+    transport = event.network.transport if event.network else None
+    return transport != "udp" and "/pymp-" not in address
 
 
 def _address(end: Endpoint | None) -> str | None:
@@ -194,7 +242,8 @@ def _address(end: Endpoint | None) -> str | None:
     return f"{end.ip}:{end.port}" if end.port is not None else end.path
 
 
-def _endpoint(address: str | None) -> Endpoint | None:
+def endpoint(address: str | None) -> Endpoint | None:
+    """Return the end that an ``ip:port`` or a socket path names."""
     if address is None:
         return None
     ip, colon, port = address.rpartition(":")

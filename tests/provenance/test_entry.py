@@ -1,0 +1,207 @@
+"""Why a process runs: every kind of entry point, and the programs that never are one."""
+
+import pytest
+from support.story import ANN, ROOT, SERVICE, Host
+
+from replguard.events.process import User
+from replguard.provenance import entry
+from replguard.provenance.entry import Entry
+from replguard.provenance.processes import Proc
+
+CONTAINER = "c" * 64
+
+
+def found(proc: Proc) -> tuple[str, Proc, str]:
+    made: Entry = entry.find(proc)
+    return made.kind, made.proc, made.principal
+
+
+def test_a_service_is_its_main_process() -> None:
+    """The first process of a unit, whatever it started; the unit is the principal, one run of it the join key."""
+    host = Host()
+    main = host.service("vllm")
+    worker = host.exec("python3", "worker", parent=main)
+    assert found(worker) == ("service", main, "unit:vllm.service")
+    assert entry.unit_key(worker) == "vllm.service/a1"
+    assert entry.session_key(worker) is None
+
+
+def test_a_service_behind_an_init_is_still_a_service() -> None:
+    """``ExecStart=tini -- vllm``: tini is the main process."""
+    host = Host()
+    tini = host.service("vllm", image="tini")
+    worker = host.exec("python3", parent=tini)
+    assert found(worker) == ("service", tini, "unit:vllm.service")
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        f"/system.slice/docker-{CONTAINER}.scope",
+        f"/docker/{CONTAINER}",
+        f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{CONTAINER}.scope",
+        f"/machine.slice/libpod-{CONTAINER}.scope/container",
+        f"/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:{CONTAINER}",
+    ],
+)
+def test_a_container_is_its_first_process(cgroup: str) -> None:
+    """Docker, Kubernetes and podman name the container in the control group; the shim is outside."""
+    host = Host()
+    shim = host.exec("containerd-shim-runc-v2", parent=host.init, cgroup="/system.slice/containerd.service")
+    first = host.exec("python3", parent=shim, cgroup=cgroup)
+    child = host.exec("sh", parent=first)
+    assert found(child) == ("container", first, f"container:{CONTAINER[:12]}")
+    assert entry.unit_key(child) == CONTAINER
+    assert entry.unit_name(child) is None
+
+
+@pytest.mark.parametrize("image", ["tini", "dumb-init", "systemd"])
+def test_an_init_in_a_container_is_its_first_process(image: str) -> None:
+    """``docker run --init`` is still a container, and so is what that init adopted."""
+    host = Host()
+    shim = host.exec("containerd-shim-runc-v2", parent=host.init, cgroup="/system.slice/containerd.service")
+    first = host.exec(image, parent=shim, cgroup=f"/docker/{CONTAINER}")
+    orphan = host.exec("python3", parent=first, cgroup=f"/docker/{CONTAINER}/system.slice/x.service")
+    assert found(orphan) == ("container", first, f"container:{CONTAINER[:12]}")
+
+
+def test_what_is_executed_in_a_container_begins_there() -> None:
+    """``docker exec -it`` with a terminal is the container's, not a login."""
+    host = Host()
+    shim = host.exec("containerd-shim-runc-v2", parent=host.init, cgroup="/system.slice/containerd.service")
+    shell = host.exec("bash", parent=shim, cgroup=f"/docker/{CONTAINER}", tty=34816, interactive=True)
+    assert found(shell)[:2] == ("container", shell)
+
+
+@pytest.mark.parametrize(
+    ("daemon", "cgroup"),
+    [
+        ("dockerd", "/system.slice/docker.service"),
+        ("containerd", "/system.slice/containerd.service"),
+        ("sshd", "/system.slice/ssh.service"),
+        ("cron", "/system.slice/cron.service"),
+        ("slurmstepd", "/system.slice/slurmstepd.scope"),
+    ],
+)
+def test_shared_daemons_are_never_an_entry_point(daemon: str, cgroup: str) -> None:
+    """They start others for a reason of their own: alone they are unknown, and no unit to join by."""
+    host = Host()
+    proc = host.exec(daemon, parent=host.init, cgroup=cgroup, user=ROOT)
+    assert found(proc)[0] == "unknown"
+    assert entry.unit_key(proc) is None
+    helper = host.exec("tool", parent=proc, user=SERVICE)
+    assert found(helper)[:2] == {"cron": ("cron", helper)}.get(daemon, ("unknown", helper))
+
+
+def test_pid_1_is_never_an_entry_point() -> None:
+    """What init started outside of units is its own reason."""
+    host = Host()
+    proc = host.exec("thing", parent=host.init, user=User(id=5))
+    assert found(proc) == ("unknown", proc, "5:/usr/bin/thing")
+    assert found(host.init)[0] == "unknown"
+
+
+@pytest.mark.parametrize(("daemon", "kind"), [("cron", "cron"), ("crond", "cron"), ("atd", "at")])
+def test_cron_and_at_jobs(daemon: str, kind: str) -> None:
+    """The job is what the daemon's fork started; a login uid that pam set makes no session of it."""
+    host = Host()
+    main = host.exec(daemon, parent=host.init, cgroup="/system.slice/cron.service", user=ROOT)
+    forked = host.fork(main)
+    job = host.exec("sh", ("-c", "backup"), parent=forked, user=ANN)
+    assert found(host.exec("backup", parent=job)) == (kind, job, "1000:/usr/bin/sh")
+
+
+@pytest.mark.parametrize(
+    ("step", "job"),
+    [
+        (
+            "/system.slice/slurmstepd.scope/job_7/step_batch/slurm",
+            "/system.slice/slurmstepd.scope/job_7/step_batch/user",
+        ),
+        ("/slurm/uid_1000/job_7/step_0", "/slurm/uid_1000/job_7/step_0"),
+        ("/system.slice/slurmstepd.scope", "/system.slice/slurmstepd.scope/job_7/step_0/user/task_0"),
+    ],
+)
+def test_a_scheduler_step_is_below_its_daemon(step: str, job: str) -> None:
+    """Slurmstepd runs in the job's own control group and is still not the job."""
+    host = Host()
+    daemon = host.exec("slurmstepd", parent=host.init, cgroup=step, user=ROOT)
+    script = host.exec("slurm_script", parent=daemon, cgroup=job, user=User(id=1000))
+    assert found(host.exec("python3", parent=script)) == ("scheduler", script, "slurm:1000:slurm_script")
+
+
+@pytest.mark.parametrize("runner", ["Runner.Worker", "gitlab-runner"])
+def test_a_ci_job_is_a_child_of_its_runner(runner: str) -> None:
+    """The runner's main process is a service; what it starts is the job."""
+    host = Host()
+    main = host.service("runner", image=runner)
+    job = host.exec("bash", parent=main)
+    assert found(host.exec("make", parent=job)) == ("ci", job, f"ci:{runner}")
+    assert found(main)[0] == "service"
+
+
+def test_a_login_is_its_first_process_below_sshd() -> None:
+    """The shell; sudo and setsid keep the login uid and with it the session."""
+    host = Host()
+    shell = host.login()
+    sudo = host.exec("sudo", parent=shell, user=User(id=0, audit=1000))
+    late = host.exec("python3", parent=sudo, session=9, tty=None, audit_session=3)
+    assert found(late) == ("session", shell, "session:1000")
+    assert entry.session_key(late) == "1000/3"
+
+
+def test_a_users_service_is_a_session() -> None:
+    """Units of a person's own manager are that person's: ``systemd --user`` is no entry point."""
+    host = Host()
+    cgroup = "/user.slice/user-1000.slice/user@1000.service"
+    manager = host.exec("systemd", "--user", parent=host.init, cgroup=f"{cgroup}/init.scope", user=ANN)
+    unit = host.exec("python3", parent=manager, cgroup=f"{cgroup}/app.slice/mine.service")
+    assert found(unit) == ("session", unit, "session:1000")
+    assert entry.unit_name(unit) is None
+
+
+def test_a_terminal_of_a_service_is_a_session() -> None:
+    """A notebook server's terminal: a person is at it, as far as anyone can tell."""
+    host = Host()
+    shell = host.exec("bash", parent=host.service("jupyter"), tty=34817, interactive=True)
+    assert found(host.exec("cp", parent=shell)) == ("session", shell, "session:900")
+
+
+def test_an_agent_wins_over_the_terminal_that_it_opened() -> None:
+    """Agents run their tools in pseudo-terminals; that makes no person of them."""
+    host = Host()
+    agent = host.exec("python3", "agent.py", parent=host.service("agents"))
+    shell = host.exec("bash", ("-c", "cp"), parent=agent, tty=34817, session=77)
+    tool = host.exec("cp", parent=shell)
+    assert found(tool)[0] == "session"
+    agent.confirmed_agent = True
+    assert found(tool) == ("agent", agent, "900:/usr/bin/python3")
+
+
+def test_a_login_below_an_agent_is_a_login() -> None:
+    """The agent's chain ends where sshd begins another."""
+    host = Host()
+    shell = host.login()
+    agent = host.exec("python3", parent=shell)
+    agent.confirmed_agent = True
+    assert found(host.exec("cp", parent=agent))[0] == "agent"
+    assert found(shell)[0] == "session"
+
+
+def test_the_nearest_agent_is_the_actor() -> None:
+    """A replica's agent acts for itself."""
+    host = Host()
+    first = host.exec("python3", parent=host.init)
+    second = host.exec("python3", parent=host.exec("sh", parent=first))
+    first.confirmed_agent = second.confirmed_agent = True
+    assert found(host.exec("cp", parent=second))[1] is second
+
+
+def test_unknown_is_the_highest_that_is_left() -> None:
+    """Without a parent that anyone knows, the process speaks for itself."""
+    host = Host()
+    lost = host.exec("tool", parent=None, user=None, cgroup="/")
+    assert found(lost)[0] == "unknown"
+    assert entry.session_key(lost) is None
+    assert entry.unit_key(lost) is None
+    assert entry.container_id(lost) is None

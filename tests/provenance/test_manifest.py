@@ -1,0 +1,160 @@
+"""What the operator allows is read whole, with every fault at its line, and matched key by key."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replguard.provenance.manifest import (
+    Deployment,
+    Job,
+    Manifest,
+    Scheduler,
+    Subject,
+    Who,
+    allows,
+    covers,
+    load,
+    warnings,
+)
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+VLLM = Subject(unit="vllm.service", uid=900, user="serve", executable="/usr/bin/python3", command="python3 -m vllm")
+
+
+def written(folder: Path, text: str, name: str = "manifest.yaml") -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_manifest_and_its_folder_add_up(tmp_path: Path) -> None:
+    """``manifest.d/*.yaml`` are read after the manifest itself; empty documents are nothing."""
+    path = written(
+        tmp_path,
+        "deployments:\n  - {name: chat, weights: [/models/chat], unit: vllm.service, max_instances: 2, ports: [1]}\n",
+    )
+    written(
+        tmp_path, "---\n---\njobs:\n  - {name: b, unit: restic.service, may: [access, copy], expires: 2027-01-01}\n",
+        "manifest.d/backup.yaml",
+    )  # fmt: skip
+    manifest, problems = load(path)
+    assert not problems
+    assert manifest == Manifest(
+        (Deployment(name="chat", weights=("/models/chat",), unit="vllm.service", max_instances=2, ports=(1,)),),
+        (Job(name="b", unit="restic.service", may=("access", "copy"), expires=date(2027, 1, 1)),),
+    )
+
+
+def test_no_manifest_allows_nothing(tmp_path: Path) -> None:
+    """An absent file is an empty manifest, not an error."""
+    assert load(tmp_path / "none.yaml") == (Manifest(), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("deployments:\n  - {name: x, weights: [/m]}\n", 2, "names nobody"),
+        ("jobs:\n  - {name: x, may: [copy]}\n", 2, "names nobody"),
+        ("jobs:\n  - {name: x, unit: a, may: [steal]}\n", 2, "steal"),
+        ("jobs:\n  - {name: x, unit: a, mai: [copy]}\n", 2, "mai"),
+        ("deployment: []\n", 1, "deployment"),
+        ("deployments:\n  - name: x\n    unit: [\n", 4, ""),
+        ("jobs:\n  - {unit: a}\n", 2, "name"),
+    ],
+)
+def test_every_fault_has_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
+    """Unknown keys, unknown acts, missing names, broken YAML, and entries that would allow everybody."""
+    _, problems = load(written(tmp_path, text))
+    assert problems
+    assert word in problems[0].text
+    assert problems[0].line == line
+
+
+def test_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    """One broken file hides no fault of another, and what is good is kept."""
+    path = written(tmp_path, "jobs:\n  - {name: x, may: [copy]}\n  - {name: y, unit: y.service, may: [copy]}\n")
+    written(tmp_path, "[\n", "manifest.d/a.yaml")
+    manifest, problems = load(path)
+    assert len(problems) == 2
+    assert [job.name for job in manifest.jobs] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"unit": "vllm.service"}, True),
+        ({"unit": "vllm*.service"}, True),
+        ({"unit": "other.service"}, False),
+        ({"unit": "vllm.service", "executable": "/usr/bin/python3"}, True),
+        ({"unit": "vllm.service", "executable": "/usr/bin/ruby"}, False),
+        ({"command": "* -m vllm"}, True),
+        ({"user": 900}, True),
+        ({"user": "900"}, True),
+        ({"user": "serve"}, True),
+        ({"user": "root"}, False),
+        ({"user": 0}, False),
+        ({"container": "abc"}, False),
+        ({"image": "*"}, False),
+        ({"namespace": "*"}, False),
+        ({"workload": "*"}, False),
+        ({"service_account": "*"}, False),
+        ({"scheduler": Scheduler(account="ml")}, False),
+    ],
+)
+def test_every_given_key_must_hold(keys: dict[str, Any], expected: bool) -> None:
+    """What the subject does not have satisfies no key, not even a star."""
+    assert allows(Who(name="x", **keys), VLLM, NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(Scheduler(account="ml"), True), (Scheduler(job="night"), True), (Scheduler("ml", "day"), False)],
+)
+def test_a_scheduler_is_account_and_job(wanted: Scheduler, expected: bool) -> None:
+    """What is not asked for may be anything."""
+    subject = Subject(scheduler=Scheduler("ml", "night"))
+    assert allows(Who(name="x", scheduler=wanted), subject, NOW) is expected
+
+
+def test_an_agent_inherits_nothing() -> None:
+    """Unless the entry says so."""
+    tool = Subject(unit="vllm.service", agent=True)
+    assert not allows(Who(name="x", unit="vllm.service"), tool, NOW)
+    assert allows(Who(name="x", unit="vllm.service", agent=True), tool, NOW)
+
+
+def test_an_entry_holds_through_its_last_day() -> None:
+    """Until midnight UTC of the day that it names."""
+    entry = Who(name="x", unit="vllm.service", expires=date(2026, 6, 1))
+    assert allows(entry, VLLM, NOW)
+    assert not allows(entry, VLLM, datetime(2026, 6, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("roots", "path", "expected"),
+    [
+        (("/models/chat",), "/models/chat/w.safetensors", True),
+        (("/models/chat/",), "/models/chat/w.safetensors", True),
+        (("/models/chat/w.safetensors",), "/models/chat/w.safetensors", True),
+        (("/models/chat",), "/models/chat2/w.safetensors", False),
+        (("/",), "/anything", True),
+        ((), "/anything", False),
+    ],
+)
+def test_weights_are_folders_or_files(roots: tuple[str, ...], path: str, expected: bool) -> None:
+    """A folder covers what lies in it; a deployment that names none covers nothing, a job everything."""
+    assert covers(Deployment(name="x", weights=roots), path) is expected
+    assert covers(Job(name="x", weights=roots), path) is (expected or not roots)
+
+
+def test_weak_entries_are_warned_of() -> None:
+    """Anyone can run a program by the same name or with the same arguments."""
+    manifest = Manifest(
+        (Deployment(name="a", executable="/usr/bin/python3"), Deployment(name="b", unit="b.service", command="x")),
+        (Job(name="c", command="x"),),
+    )
+    assert [text.split("'")[1] for text in warnings(manifest)] == ["a", "c"]
+    assert "executable" in warnings(manifest)[0]

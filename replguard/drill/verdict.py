@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 LEVEL = "critical"
+MOMENT = 0.1
+"""Seconds within which alerts of one event are on disk; among them the most telling name is shown."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -67,6 +69,16 @@ def objection(seen: Seen, expected: Expected) -> str | None:
     return next((text for right, text in checks if not right), None)
 
 
+def best_right(alerts: list[Seen], expected: Expected, scenario: str) -> Seen | None:
+    """Return the first right alert, or the one of the same moment whose rule bears the scenario's name."""
+    first = first_right(alerts, expected)
+    if first is None:
+        return None
+    moment = [seen for seen in alerts if first.time <= seen.time <= first.time + MOMENT]
+    named = [seen for seen in moment if seen_name(seen) == scenario and objection(seen, expected) is None]
+    return named[0] if named else first
+
+
 def first_right(alerts: Iterable[Seen], expected: Expected) -> Seen | None:
     """Return the first alert that names everything right."""
     return next((seen for seen in alerts if objection(seen, expected) is None), None)
@@ -88,7 +100,7 @@ def seen_name(seen: Seen) -> str:
 def judge(scenario: str, alerts: list[Seen], expected: Expected, acts: dict[str, float]) -> Result:
     """Return the result of a scenario whose acts happened at these times."""
     listed = tuple(_brief(seen, acts) for seen in alerts)
-    right = first_right(alerts, expected)
+    right = best_right(alerts, expected, scenario)
     began = {name: round(time - min(acts.values()), 3) for name, time in acts.items()}
     if right is None:
         reason = why_missed(alerts, expected)

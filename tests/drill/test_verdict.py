@@ -83,3 +83,12 @@ def test_silence_is_told_as_such():
     """No alert at all, and no act, is a result too."""
     result = judge("s", [], Expected((), "m"), {})
     assert (result.detected, result.reason, result.expected_pid) == (False, "no alert at all", None)
+
+
+def test_of_several_alerts_at_one_moment_the_most_telling_is_shown():
+    """The rule that bears the scenario's name wins over another of the same event, but not over an earlier one."""
+    named = alert(time=12.55)
+    named.alert["rule"]["name"] = "s"
+    assert judge("s", [alert(), named], EXPECTED, ACTS).alert == "s"
+    late = Seen(named.alert, 13.5)
+    assert judge("s", [alert(), late], EXPECTED, ACTS).alert == "Replica"

@@ -13,7 +13,7 @@ import structlog
 
 from replguard import __version__
 from replguard.alerts.manager import Manager
-from replguard.config import Config
+from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.health import Health
@@ -96,7 +96,6 @@ class Daemon:
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
     def _pipeline(self, config: Config) -> Pipeline:
-        folder, boot = Path(config.log.dir), self.host.boot_id or ""
         self.authority = Authority(self.policy.manifest, Baseline(self._state / "baseline.json"))
         self.endpoints = Endpoints(config.agents.endpoints)
         provenance = Provenance(
@@ -112,10 +111,21 @@ class Daemon:
         return Pipeline(
             provenance=provenance,
             detector=Detector(self.policy.ruleset, Manager(config, self.host)),
-            sequencer=Sequencer(boot),
-            raw=Writer(folder, "raw", config.log.raw, boot_id=boot, buffered=True, report=self._report),
-            evidence=Writer(folder, "evidence", config.log.evidence, boot_id=boot, buffered=False, report=self._report),
+            sequencer=Sequencer(self.host.boot_id or ""),
+            raw=self._stream("raw", config.log.raw, buffered=True),
+            evidence=self._stream("evidence", config.log.evidence, buffered=False),
             sinks=Sinks(config.sinks, self._report),
+        )
+
+    def _stream(self, name: str, limits: Stream, *, buffered: bool) -> Writer:
+        return Writer(
+            Path(self.policy.config.log.dir),
+            name,
+            limits,
+            boot_id=self.host.boot_id or "",
+            buffered=buffered,
+            report=self._report,
+            host=self.host,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------

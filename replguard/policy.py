@@ -4,6 +4,7 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
+from replguard import sinks
 from replguard.config import DEFAULT_PATH, Config, load
 from replguard.errors import ConfigError, Problem
 from replguard.events.event import Event, Meta
@@ -11,7 +12,6 @@ from replguard.events.fact import Actor, Context
 from replguard.events.file import File
 from replguard.lastgood import LastGood, state_dir_of
 from replguard.provenance import manifest as manifests
-from replguard.provenance.manifest import Manifest
 from replguard.rules import load as rules
 from replguard.rules.model import RuleSet
 
@@ -36,6 +36,7 @@ class Policy:
         self.manifest, wrong = manifests.load(Path(self.config.manifest))
         self.ruleset = self._rules()
         wrong += self.ruleset.problems
+        wrong += [Problem(str(path or DEFAULT_PATH), 0, fault) for fault in sinks.validate(self.config.sinks)]
         if strict and wrong:
             raise ConfigError(wrong)
         self.problems += wrong

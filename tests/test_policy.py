@@ -55,6 +55,14 @@ def test_a_person_at_a_terminal_is_told_of_every_fault_at_once(tmp_path: Path) -
     assert any(name == "probe.yml" for name, _ in places)
 
 
+def test_a_fault_in_the_sinks_is_told_at_a_terminal(tmp_path: Path) -> None:
+    """A sink that does not exist would never deliver: the person who wrote it is told at once."""
+    path = write(tmp_path)
+    path.write_text(path.read_text() + "sinks: {webhok: {url: 'http://127.0.0.1/'}}\n")
+    with pytest.raises(ConfigError, match="webhook"):
+        Policy(path, PORTABLE, strict=True)
+
+
 def test_a_restarted_service_goes_on_with_the_last_good_configuration(tmp_path: Path) -> None:
     """The file broke while the service was down: it watches as before, and says what is wrong."""
     path = write(tmp_path)

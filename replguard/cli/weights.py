@@ -1,5 +1,6 @@
 """``replguard weights``: what is protected, its fingerprints, and whether a file holds some of it."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from replguard.weights.fingerprint import Target
 from replguard.weights.inventory import Inventory, Protected
 from replguard.weights.library import Library
 from replguard.weights.messages import Examination, Request
-from replguard.weights.reading import BLOCK
+from replguard.weights.reading import BLOCK, plain
 from replguard.weights.worker import Pace
 
 FAILED, WRONG = 1, 2
@@ -109,7 +110,7 @@ def match(files: tuple[Path, ...], config: Path | None, *, as_json: bool) -> Non
         _fingerprint(library, inventory)
         if not len(library.index) and not library.imported:
             click.echo("replguard: no weights are protected: set weights.paths, so that there is an origin", err=True)
-        answers = [library.examine(Request(str(path.absolute()))) for path in files]
+        answers = [library.examine(Request(plain(os.path.realpath(path)))) for path in files]
     for answer in answers:
         if answer.error:
             click.echo(f"replguard: {printable(answer.path)}: {printable(answer.error)}", err=True)

@@ -26,6 +26,7 @@ from replguard.weights.messages import (
     Retire,
     Settings,
 )
+from replguard.weights.reading import plain
 
 __all__ = ["Counts", "Examination", "Examiner", "Indexed", "Request", "settings_of"]
 
@@ -114,6 +115,8 @@ class Examiner:
 
     def submit(self, request: Request) -> bool:
         """Ask for an examination; False if the queue is full. One that waits for the same file is replaced."""
+        if not (request.path.isascii() and request.reason.isascii()):
+            request = msgspec.structs.replace(request, path=plain(request.path), reason=plain(request.reason))
         same: object = request.path if request.inode is None else (request.device, request.inode)
         with self._lock:
             if same in self._queue:
@@ -196,8 +199,9 @@ class Examiner:
                 self._wait()
                 if self._child is not None:
                     self._talk(self._child)
-            except Broken:
-                self._lost(None)
+            except (Broken, OSError, ValueError) as error:
+                # Whatever the child or its messages did: this thread outlives it.
+                self._lost(None if isinstance(error, Broken) else f"it could not be spoken to: {error}")
         if self._child is not None:
             self._child.close()
             self._child = None

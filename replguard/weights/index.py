@@ -24,6 +24,7 @@ WINDOW = 64 * 2**10
 PATIENCE = 2.0
 """Seconds after which a slow disk gets no finer grid; coarser samples still estimate the share."""
 _SHIFTS = 4
+_FEW = 16
 
 Table = tuple["array[int]", "array[int]"]
 Hits = dict[int, Counter[int]]
@@ -101,8 +102,8 @@ class Index:
         """Return what protected content a file holds, the largest share first. Raises OSError.
 
         Reads at most 8 MiB: first the file's own grid, coarse to fine; then, if that found nothing, windows in which
-        content that was moved by a multiple of 4 KiB is found as well; a file of the exact size of a protected one
-        is compared as a whole.
+        content that was moved by a multiple of 4 KiB is found as well. Only for a file of the exact size of a
+        protected one that has hardly a telling block, up to 4 MiB more are compared.
         """
         if not self._numbers:
             return []
@@ -194,7 +195,7 @@ class Index:
     def _same_whole(self, reader: Reader, known: set[str]) -> list[Match]:
         """Return protected files of the same size and digest that blocks did not tell (tiny or of little entropy)."""
         files = [file for number in self._sizes.get(reader.size, ()) if (file := self.files[number])]
-        files = [file for file in files if file.identity and file.target.path not in known]
+        files = [file for file in files if file.identity and _is_poor(file) and file.target.path not in known]
         if not files:
             return []
         whole = blocks.identity(reader, self.key)
@@ -217,6 +218,11 @@ def _match(file: Fingerprint, share: float, hits: int, samples: int) -> Match:
         scaffold=target.scaffold,
         current=file.current,
     )
+
+
+def _is_poor(file: Fingerprint) -> bool:
+    """Whether so few blocks of a file tell anything that a copy of it might give no hits."""
+    return file.entries < _FEW or file.entries * file.width * 4 < file.target.size
 
 
 def _windows(reader: Reader, extents: list[tuple[int, int]]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from replguard.config import Weights
 from replguard.weights import caches, formats, naming, walk
 from replguard.weights.fingerprint import Target
 from replguard.weights.messages import Indexed
-from replguard.weights.reading import Unreadable, open_regular
+from replguard.weights.reading import Unreadable, open_regular, plain
 
 State = Literal["listed", "fingerprinted", "failed", "missing"]
 Key = tuple[int, int]
@@ -190,7 +190,7 @@ class Inventory:
                 if not (kind or fault or alone or scaffold):
                     continue
                 name = model or (PurePath(root).name if scaffold else naming.model_of(one.path, kind, alone=alone))
-                _put(listed, _protected(one, name, kind, fault, scaffold=scaffold))
+                _put(listed, _protected(one, plain(name), kind, fault, scaffold=scaffold))
 
     def _format(self, found: walk.Found) -> tuple[str | None, str | None]:
         """Return (format, fault) of a file; read again only when it changed."""
@@ -201,7 +201,7 @@ class Inventory:
         return known[1], known[2]
 
     def _replace(self, listed: dict[Key, Protected]) -> Changes:
-        before, self._files, self._paths = self._files, {}, {}
+        before, files = dict(self._files), dict[Key, Protected]()
         added, changed = [], []
         for key, file in listed.items():
             old = before.pop(key, None)
@@ -210,7 +210,10 @@ class Inventory:
             elif not _same(old, file):
                 changed.append(file)
             keep = old if old is not None and _same(old, file) else file
-            self._keep(key, msgspec.structs.replace(file, state=keep.state, reason=keep.reason))
+            files[key] = msgspec.structs.replace(file, state=keep.state, reason=keep.reason)
+        # Another thread asks meanwhile: it must never meet a table that is half full.
+        self._paths = {path: key for key, file in files.items() for path in (file.path, file.target) if path}
+        self._files = files
         self._formats = {key: value for key, value in self._formats.items() if key in self._files}
         return Changes(tuple(added), tuple(changed), tuple(before.values()))
 
@@ -233,7 +236,7 @@ def _put(listed: dict[Key, Protected], file: Protected) -> None:
 def _protected(found: walk.Found, model: str, form: str | None, fault: str | None, *, scaffold: bool) -> Protected:
     real = os.path.realpath(found.path)
     return Protected(
-        path=found.path,
+        path=plain(found.path),
         model=model,
         device=found.stat.st_dev,
         inode=found.stat.st_ino,
@@ -241,7 +244,7 @@ def _protected(found: walk.Found, model: str, form: str | None, fault: str | Non
         format=form,
         reason=fault,
         scaffold=scaffold,
-        target=real if real != found.path else None,
+        target=plain(real) if real != found.path else None,
         mtime_ns=found.stat.st_mtime_ns,
         ctime_ns=found.stat.st_ctime_ns,
     )

@@ -121,6 +121,14 @@ def open_regular(path: str, *, follow: bool = False) -> Reader:
         os.close(handle)
 
 
+def plain(text: str) -> str:
+    r"""Return a name as valid text, bytes that are no UTF-8 as \xNN: so events show it and ``open_regular`` takes it."""
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+
+
 def _open_path(path: str, flags: int) -> int:
     try:
         return os.open(path, flags)

@@ -121,3 +121,13 @@ def test_wrong_usage_is_two(settings: Path) -> None:
     assert run("match", "-c", settings).exit_code == 2
     assert run("scan", "/nowhere/at/all", "-c", settings).exit_code == 2
     assert run("frob").exit_code == 2
+
+
+def test_match_follows_the_links_that_a_person_names(settings: Path, tmp_path: Path) -> None:
+    """A loop of them is an error that names it."""
+    (tmp_path / "link").symlink_to(tmp_path / "models/llama/model.safetensors")
+    assert run("match", "-c", settings, tmp_path / "link").exit_code == 0
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    done = run("match", "-c", settings, tmp_path / "loop")
+    assert done.exit_code == 2
+    assert f"{tmp_path}/loop" in done.stderr

@@ -14,6 +14,7 @@ from support.fingerprints import MIB, model, target
 from replguard.config import Bytes, Config, Weights
 from replguard.events import clock
 from replguard.weights.examiner import Examination, Examiner, Indexed, Request, settings_of
+from replguard.weights.inventory import Inventory
 from replguard.weights.messages import Settings
 
 Made = Callable[..., Examiner]
@@ -211,3 +212,19 @@ def test_the_settings_are_those_of_the_configuration() -> None:
     """Sizes as plain numbers."""
     config = Config(state_dir="/s", weights=Weights(index=("/i",), scan_rate=Bytes(5), scan_network=True))
     assert settings_of(config) == Settings("/s", ("/i",), 5, scan_network=True)
+
+
+def test_names_of_other_bytes_are_examined(made: Made, origin: Path) -> None:
+    """Raw from the system or as events show them; half a surrogate pair ends nothing."""
+    odd = origin.rename(origin.parent / os.fsdecode(b"m\xff\n.bin"))
+    examiner = made()
+    stock = Inventory(Weights(paths=(str(odd.parent),), discover=False), homes=[])
+    examiner.start(stock.refresh().targets)
+    assert [done.state for done in indexed(examiner)] == ["fingerprinted"]
+    for name in (str(odd), f"{odd.parent}/m\\xff\n.bin"):
+        examiner.submit(Request(name, reason="\ud800"))
+        (answer,) = examined(examiner)
+        assert answer.matches[0].path == f"{odd.parent}/m\\xff\n.bin"
+    examiner.submit(Request("/nowhere\ud800"))
+    (answer,) = examined(examiner)
+    assert answer.error is not None

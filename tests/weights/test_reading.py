@@ -139,3 +139,9 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(Unreadable):
             open_regular(str(tmp_path))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(("name", "text"), [("ä.bin", "ä.bin"), ("m\udcff", "m\\xff"), ("x\ud800", "x\\ud800")])
+def test_names_are_made_valid_text(name: str, text: str) -> None:
+    """They cross to another process and into the log."""
+    assert reading.plain(name) == text

@@ -122,7 +122,7 @@ def open_regular(path: str, *, follow: bool = False) -> Reader:
 
 
 def plain(text: str) -> str:
-    r"""Return a name as valid text, bytes that are no UTF-8 as \xNN: so events show it and ``open_regular`` takes it."""
+    r"""Return a name as valid text, bytes that are no UTF-8 as \xNN: events show it so, ``open_regular`` takes it."""
     try:
         return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     except UnicodeEncodeError:

@@ -14,11 +14,11 @@ from replguard.config import Config
 from replguard.errors import ConfigError, Problem, ReplguardError
 from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
+from replguard.rules import load as files
 from replguard.rules.cases import KINDS_OF_CASE, read_cases
 from replguard.rules.evaluable import EVERYTHING
 from replguard.rules.explain import explain
 from replguard.rules.fixtures import Outcome, fixture_path, run
-from replguard.rules.load import load, shipped_dir
 from replguard.rules.model import AnyRule, RuleSet
 
 FAILED, WRONG = 1, 2
@@ -64,7 +64,7 @@ def test(paths: tuple[Path, ...]) -> None:
     outcomes: list[Outcome] = []
     lacking: list[tuple[AnyRule, str]] = []
     for rule in wanted:
-        path = fixture_path(rule, shipped_dir())
+        path = fixture_path(rule, files.shipped_dir())
         try:
             cases = read_cases(path) if path.exists() else []
         except ConfigError as error:
@@ -100,7 +100,7 @@ def explain_(config: Path | None, rule: str) -> None:
 
 def _load(settings: Config, paths: Sequence[Path], makes: frozenset[str]) -> RuleSet:
     given = [*map(Path, settings.rules.paths), *paths]
-    return load(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=makes)
+    return files.load(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=makes)
 
 
 def _under(found: RuleSet, paths: Sequence[Path]) -> list[AnyRule]:

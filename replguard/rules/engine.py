@@ -49,12 +49,15 @@ class State:
 
 
 class Engine:
-    """Rules and correlations with their state. ``matches`` counts the matches of each rule by name, from 0."""
+    """Rules and correlations with their state. ``matches`` counts the matches of each rule by name, from 0.
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    ``index`` is one of the same rules that is compiled already: several engines may share it.
+    """
+
+    def __init__(self, ruleset: RuleSet, index: Index | None = None) -> None:
         self.ruleset = ruleset
         self.matches: dict[str, int] = {rule.name: 0 for rule in ruleset.every()}
-        self._index = Index(ruleset.rules)
+        self._index = index or Index(ruleset.rules)
         self.state = State([_correlator(rule) for rule in ruleset.correlations])
         self._heard = frozenset().union(*(rule.inputs() for rule in ruleset.correlations))
         self._timed = [number for number, rule in enumerate(ruleset.correlations) if rule.op in AT_END]

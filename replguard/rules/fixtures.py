@@ -8,6 +8,7 @@ from pathlib import Path
 from replguard.events.alert import LEVELS, Detection
 from replguard.rules.cases import START, Case
 from replguard.rules.engine import Engine
+from replguard.rules.index import Index
 from replguard.rules.model import AnyRule, RuleSet
 
 
@@ -36,7 +37,8 @@ def fixture_path(rule: AnyRule, shipped_dir: Path) -> Path:
 def run(rule: AnyRule, ruleset: RuleSet, cases: Iterable[Case]) -> list[Outcome]:
     """Run the cases against a rule and those that it refers to, each with a fresh engine."""
     alone = only(rule, ruleset)
-    return [_run(rule, Engine(alone), case) for case in cases]
+    index = Index(alone.rules)
+    return [_run(rule, Engine(alone, index), case) for case in cases]
 
 
 def only(rule: AnyRule, ruleset: RuleSet) -> RuleSet:

@@ -37,7 +37,8 @@ def _resolve(one: Correlation, names: dict[str, AnyRule], problems: list[Problem
             return names[key].name
         near = difflib.get_close_matches(key, names, n=1)
         hint = f", did you mean '{near[0]}'?" if near else ""
-        problems.append(Problem(one.path, one.line, f"'{one.name}' names the rule '{key}', which does not exist{hint}"))
+        text = f"'{one.name}' names the rule '{key}', which does not exist{hint}"
+        problems.append(Problem(one.path, one.rules_line, text))
         return key
 
     made = replace(
@@ -60,7 +61,7 @@ def _order(resolved: list[Correlation], found: RuleSet) -> None:
         ready = [one for one in waiting.values() if not one.inputs() & waiting.keys()]
         if not ready:
             for one in waiting.values():
-                found.problems.append(Problem(one.path, one.line, f"'{one.name}' names itself in a circle"))
+                found.problems.append(Problem(one.path, one.rules_line, f"'{one.name}' names itself in a circle"))
             return
         for one in ready:
             del waiting[one.name]

@@ -59,13 +59,15 @@ class Rule(Common):
 class Correlation(Common):
     """A rule about several matches.
 
-    ``type`` and ``op`` are Sigma's words; ``timespan`` is in seconds; ``value`` is the field that is counted or summed.
+    ``type`` and ``op`` are Sigma's words; ``rules_line`` is where ``rules`` stand in the file; ``timespan`` is in
+    seconds; ``value`` is the field that is counted or summed.
     ``needs_all`` is true for a sequence without a condition: every rule that is not optional must match. ``aliases``
     maps an alias of ``group_by`` to the field of each rule. From ``join`` on the keys are ours (see the rule format).
     """
 
     type: str
     rules: tuple[str, ...]
+    rules_line: int = field(default=1, compare=False)
     timespan: float
     op: str = "gte"
     count: float = 1

@@ -123,6 +123,7 @@ def _correlation(document: Document, source: Source, problems: list[Problem]) ->
     return Correlation(
         **_common(sigma, document, source, ours),
         type=sigma.type.name.lower(),
+        rules_line=document.line(("correlation", "rules")),
         rules=tuple(str(ref.reference) for ref in sigma.rules or ()),
         timespan=float(sigma.timespan.seconds),
         op=condition.op.name.lower(),

@@ -28,6 +28,7 @@ _KEYS = {
     "SigmaCorrelationTypeError": ("correlation", "type"),
     "SigmaCorrelationConditionError": ("correlation", "condition"),
     "SigmaCorrelationRuleError": ("correlation",),
+    "SigmaFilterError": ("filter",),
     "SigmaFilterConditionError": ("filter", "condition"),
     "SigmaFilterRuleReferenceError": ("filter", "rules"),
 }

@@ -1,0 +1,110 @@
+import pytest
+from click.testing import CliRunner
+from support.rulebook import correlation, rule
+
+from replguard.cli import group
+
+FIXTURE = """
+fires: [{name: it fires, events: [{action: process_exec, process.command_line: needle}]}]
+silent: [{name: ordinary, events: [{action: process_exec, process.command_line: hay}]}]
+near_miss: [{name: nearly, events: [{action: process_exec, process.command_line: needl}]}]
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Return a folder of one's own rules, the only ones that there are, and a configuration that names it."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "found.yml").write_text(rule("found", "needle", "high", "description: '[red]\\e[31mneedle'\n"))
+    (folder / "found.test.yml").write_text(FIXTURE)
+    (tmp_path / "c.yaml").write_text(f"rules: {{paths: ['{folder}']}}\nmanifest: {tmp_path}/none.yaml\n")
+    monkeypatch.setattr("replguard.rules.load.shipped_dir", lambda: tmp_path / "shipped")
+    return folder
+
+
+def invoke(*words):
+    return CliRunner().invoke(group, ["rules", *map(str, words)])
+
+
+def test_the_list_names_every_rule_and_why_one_cannot_fire(own, tmp_path):
+    """Also one that waits for a sensor of another tier."""
+    (own / "signal.yml").write_text(rule("signal", "x").replace("process_creation", "process_signal"))
+    result = invoke("list", "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 0
+    assert "found" in result.output
+    assert "no: no sensor of this host makes process_signal" in result.output
+
+
+def test_the_list_of_broken_rules_exits_2(own, tmp_path):
+    """The good ones are listed, the faults told."""
+    (own / "broken.yml").write_text("title: [\n")
+    result = invoke("list", "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 2
+    assert "found" in result.output
+    assert "broken.yml:2: not YAML" in result.output
+
+
+def test_fixtures_that_hold_exit_0(own):
+    """A summary is all that is said."""
+    result = invoke("test", own)
+    assert result.exit_code == 0
+    assert result.output == "1 rules, 3 cases passed, 0 failed\n"
+
+
+def test_fixtures_that_fail_exit_1_and_show_the_difference(own):
+    """Where, what was expected, what came."""
+    (own / "found.test.yml").write_text(FIXTURE.replace("needl}", "needle}"))
+    result = invoke("test", own / "found.yml")
+    assert result.exit_code == 1
+    assert "found.test.yml:4: near_miss: nearly\n- no detection\n+ a high detection\n" in result.output
+
+
+def test_broken_fixtures_exit_2(own):
+    """With file and line."""
+    (own / "found.test.yml").write_text("fires:\n  - {events: [{action: dance}]}\n")
+    result = invoke("test", own)
+    assert result.exit_code == 2
+    assert "found.test.yml:2: an event needs 'action'" in result.output
+
+
+def test_ones_own_rule_without_fixtures_is_told_and_a_shipped_one_fails(own, tmp_path):
+    """A shipped rule has all three kinds."""
+    (own / "found.test.yml").unlink()
+    result = invoke("test", own)
+    assert result.exit_code == 0
+    assert "lacks: found: no fires and no silent and no near_miss" in result.output
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "given.yml").write_text(rule("given", "x"))
+    result = invoke("test")
+    assert result.exit_code == 1
+    assert "lacks: given:" in result.output
+
+
+def test_a_path_without_rules_is_wrong_usage(own, tmp_path):
+    """Nothing tested is no success."""
+    (tmp_path / "empty").mkdir()
+    result = invoke("test", tmp_path / "empty")
+    assert result.exit_code == 2
+    assert "no rule lies under" in result.output
+
+
+def test_explain_by_name_and_its_hint(own, tmp_path):
+    """What a rule's author wrote cannot drive the terminal; a wrong name gets the nearest."""
+    result = invoke("explain", "found", "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 0
+    assert "[red]\\e[31mneedle" in result.output
+    assert "process_exec" in result.output
+    result = invoke("explain", "fuond", "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 2
+    assert "did you mean 'found'?" in result.output
+
+
+def test_a_correlation_is_listed_with_its_kind(own, tmp_path):
+    """And the rules that it silences say so."""
+    (own / "seq.yml").write_text(
+        correlation("seq", "type: event_count, rules: [found], timespan: 1h, condition: {gte: 3}")
+    )
+    result = invoke("list", "-c", tmp_path / "c.yaml")
+    assert "event count" in result.output
+    assert "within correlations" in result.output

@@ -1,0 +1,64 @@
+import pytest
+
+from replguard import yamlfile
+from replguard.rules.detection import check_fields, check_filter, check_values, items, unknown_field
+
+TEXT = b"""title: t
+detection:
+  one:
+    CommandLine|re: '('
+    Image|contians: x
+    process.pid|cidr: 10.0.0.1/8
+  two:
+    - Imgae: x
+    - file.pth: y
+  condition: one or two
+"""
+
+
+@pytest.fixture
+def document():
+    return yamlfile.parse(TEXT, "r.yml")[0]
+
+
+def test_every_bad_value_is_told_at_its_line(document):
+    """Expression, modifier and network, all at once."""
+    problems = []
+    assert check_values(document, document.value["detection"], ("detection",), problems)
+    assert [problem.line for problem in problems] == [4, 5, 6]
+    assert "Regular expression '(' is invalid" in problems[0].text
+    assert "contians" in problems[1].text
+    assert "10.0.0.1/8" in problems[2].text
+
+
+def test_fields_that_look_like_ours_are_told(document):
+    """A dotted name of a section of ours is a typing error; a foreign name is one only in a rule for us."""
+    fields = [key.split("|")[0] for _, key, _ in items(document.value["detection"], ("detection",))]
+    problems = []
+    check_fields(document, fields, False, problems)
+    assert [(problem.line, problem.text) for problem in problems] == [
+        (9, "no event has the field 'file.pth', did you mean 'file.path'?")
+    ]
+    problems = []
+    check_fields(document, fields, True, problems)
+    assert [problem.line for problem in problems] == [8, 9]
+
+
+def test_a_filter_that_names_no_field_of_ours_is_told():
+    """It would never take anything away."""
+    text = b"filter:\n  rules: any\n  s:\n    Imgae: x\n  condition: not s\n"
+    document = yamlfile.parse(text, "f.yml")[0]
+    problems = []
+    check_filter(document, document.value["filter"], problems)
+    assert [str(problem) for problem in problems] == ["f.yml:4: no event has the field 'Imgae', did you mean 'Image'?"]
+
+
+def test_a_detection_of_no_shape_has_no_items():
+    """What is no mapping is passed over here; pySigma tells it."""
+    assert list(items("text", ())) == []
+    assert list(items({"s": ["a", 1, ["b"]]}, ())) == []
+
+
+def test_a_field_like_no_other_gets_no_hint():
+    """A wrong hint is worse than none."""
+    assert unknown_field("qqqq") == "no event has the field 'qqqq'"

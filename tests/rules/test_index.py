@@ -1,0 +1,50 @@
+from support.rulebook import event, good, rule, run
+
+from replguard.rules.index import Index
+
+
+def test_an_event_is_held_against_the_rules_of_its_kind(tmp_path):
+    """A file event is no process, whatever its texts; several rules match in the order of loading."""
+    index = Index(good(tmp_path, rule("one", "curl") + rule("two", "http")).rules)
+    assert [found.name for found in index.matches(run(0, "CURL http://x"))] == ["one", "two"]
+    assert [found.name for found in index.matches(run(0, "wget http://x"))] == ["two"]
+    assert index.matches(event(0, "file_create", file__path="curl", process__command_line="curl")) == []
+
+
+def test_rules_without_a_text_run_on_every_event(tmp_path):
+    """Negations and comparisons have nothing to look for; they match all the same, and are named."""
+    text = """
+title: t
+name: negated
+logsource: {product: linux, category: process_creation}
+detection:
+  s: {CommandLine|contains: usual}
+  condition: not s
+"""
+    index = Index(good(tmp_path, text).rules)
+    assert [found.name for found in index.unindexed()] == ["negated"]
+    assert [found.name for found in index.matches(event())] == ["negated"]
+    assert index.matches(run(0, "the usual")) == []
+
+
+def test_a_text_in_a_list_is_found(tmp_path):
+    """Fields that hold lists are looked through element by element."""
+    text = """
+title: t
+name: argument
+logsource: {product: linux, category: process_creation}
+detection:
+  s: {process.args: --force}
+  condition: s
+"""
+    index = Index(good(tmp_path, text).rules)
+    assert index.matches(event(process__args=["rm", "--FORCE"]))
+    assert not index.matches(event(process__args=["rm", "--forced"]))
+
+
+def test_hostile_texts_break_no_rule(tmp_path):
+    """Lone surrogates, NUL and a very long command line are texts like any other."""
+    index = Index(good(tmp_path, rule("one", "needle")).rules)
+    assert index.matches(run(0, "\udcff\0needle"))
+    assert index.matches(run(0, "x" * 200_000 + "needle"))
+    assert index.failed == 0

@@ -1,0 +1,87 @@
+from support.rulebook import correlation, good, rule, ruleset
+
+from replguard.rules.load import load
+
+TWO = rule("a", "aa") + rule("b", "bb")
+BODY = "type: temporal_ordered, rules: [a, b], timespan: 1h"
+
+
+def reasons(found):
+    return {entry.rule.name: entry.reason for entry in found.not_evaluable}
+
+
+def test_rules_are_named_by_id_or_name(tmp_path):
+    """Ids are replaced by names everywhere, also in levels, aliases and until."""
+    ident = "5f1a0a0e-7f0e-4a39-9a0e-0d0b6a6f8f11"
+    text = rule("a", "aa", "low", f"id: {ident}") + rule("b", "bb")
+    body = f"type: temporal, rules: [{ident}, b], timespan: 1h, group-by: [who]"
+    body += f", aliases: {{who: {{{ident}: User, b: user.name}}}}"
+    found = good(tmp_path, text + correlation("c", body, f"levels: {{{ident}: low}}, until: {ident}"))
+    made = found.correlations[0]
+    assert made.rules == ("a", "b")
+    assert (made.levels, made.until) == ({"a": "low"}, "a")
+    assert made.aliases == {"who": {"a": "User", "b": "user.name"}}
+
+
+def test_a_rule_that_does_not_exist_is_told(tmp_path):
+    """With the nearest that does, and the place of the correlation."""
+    found = ruleset(tmp_path, TWO + correlation("c", "type: temporal, rules: [a, bb], timespan: 1h"))
+    assert [(p.line, p.text) for p in found.problems] == [
+        (22, "'c' names the rule 'bb', which does not exist, did you mean 'b'?")
+    ]
+    assert found.correlations == []
+
+
+def test_circles_are_told(tmp_path):
+    """A correlation that waits for itself would never fire."""
+    text = TWO + correlation("c", "type: temporal, rules: [a, d], timespan: 1h")
+    found = ruleset(tmp_path, text + correlation("d", "type: temporal, rules: [b, c], timespan: 1h"))
+    assert sorted(problem.text for problem in found.problems) == [
+        "'c' names itself in a circle",
+        "'d' names itself in a circle",
+    ]
+
+
+def test_what_needs_a_rule_that_cannot_fire_cannot_fire(tmp_path):
+    """Disabled or not evaluable, and on through correlations of correlations; an optional stage is not needed."""
+    text = (
+        TWO
+        + rule("c", "cc")
+        + correlation("seq", BODY)
+        + correlation("outer", "type: temporal, rules: [seq, c], timespan: 1h")
+    )
+    text += correlation("spared", "type: temporal, rules: [a, b, c], timespan: 1h", "optional: [a]")
+    text += correlation("some", "type: temporal, rules: [a, b, c], timespan: 1h, condition: {gte: 2}")
+    text += correlation("count", "type: event_count, rules: [a, b], timespan: 1h, condition: {gte: 2}")
+    found = good(tmp_path, text, disable=["a"])
+    assert reasons(found) == {
+        "seq": "it needs the rule 'a', which is disabled",
+        "outer": "it needs the rule 'seq', which cannot be evaluated here",
+    }
+    assert {one.name for one in found.correlations} == {"spared", "some", "count"}
+
+
+def test_generate(tmp_path):
+    """False silences what is named, true lets it speak; one true is enough. `until` silences nobody."""
+    text = TWO + rule("stop", "stop")
+    quiet = good(tmp_path, text + correlation("c", BODY, "join: [unit], until: stop"))
+    assert {one.name: one.alerts for one in quiet.rules} == {"a": False, "b": False, "stop": True}
+    both = good(tmp_path, text + correlation("c", BODY) + correlation("d", BODY + ", generate: true"))
+    assert all(one.alerts for one in both.rules)
+
+
+def test_a_correlation_that_cannot_fire_silences_nobody(tmp_path):
+    """Else disabling one rule would take away another's alerts."""
+    found = good(tmp_path, TWO + correlation("c", BODY), disable=["b"])
+    assert [one.alerts for one in found.rules] == [True]
+
+
+def test_a_users_correlation_does_not_silence_a_shipped_rule(tmp_path):
+    """Nobody blinds the shipped rules by accident."""
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    for folder, text in ((shipped, TWO), (own, correlation("c", BODY) + rule("e", "ee"))):
+        folder.mkdir()
+        (folder / "some.yml").write_text(text)
+    found = load([own], shipped=shipped)
+    assert found.problems == []
+    assert all(one.alerts for one in found.rules)

@@ -1,0 +1,74 @@
+"""A second evaluator of Sigma detections, written plainly from the specification: the compiled one must agree.
+
+It reads the YAML values themselves and knows nothing of pySigma's types. Only what the properties generate is here.
+"""
+
+import re
+from typing import Any
+
+
+def holds(condition: Any, detections: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Judge a condition given as a tree: a name, ``["not", x]``, ``["and", x, y]``, ``["or", x, y]``."""
+    if isinstance(condition, str):
+        return selection(detections[condition], event)
+    operator, *parts = condition
+    if operator == "not":
+        return not holds(parts[0], detections, event)
+    judged = [holds(part, detections, event) for part in parts]
+    return all(judged) if operator == "and" else any(judged)
+
+
+def written(condition: Any) -> str:
+    """Return the tree as Sigma writes it."""
+    if isinstance(condition, str):
+        return condition
+    operator, *parts = condition
+    if operator == "not":
+        return f"not ({written(parts[0])})"
+    return f" {operator} ".join(f"({written(part)})" for part in parts)
+
+
+def selection(detection: Any, event: dict[str, Any]) -> bool:
+    """Judge one selection: a mapping needs all its items, a list of mappings any."""
+    if isinstance(detection, list):
+        return any(selection(one, event) for one in detection)
+    return all(item(key, values, event) for key, values in detection.items())
+
+
+def item(key: str, values: Any, event: dict[str, Any]) -> bool:
+    """Judge ``field|modifiers: values``."""
+    field, *modifiers = key.split("|")
+    wanted = values if isinstance(values, list) else [values]
+    judged = [value(one, modifiers, event.get(field)) for one in wanted]
+    return all(judged) if "all" in modifiers else any(judged)
+
+
+def value(wanted: Any, modifiers: list[str], found: Any) -> bool:
+    """Judge one value against what the event holds: any element of a list may match."""
+    if wanted is None:
+        return found is None or found == ()
+    each = found if isinstance(found, tuple) else () if found is None else (found,)
+    return any(one(wanted, modifiers, str(part)) for part in each)
+
+
+def one(wanted: Any, modifiers: list[str], found: str) -> bool:
+    """Judge one text."""
+    if "re" in modifiers:
+        return re.search(wanted, found, re.IGNORECASE if "i" in modifiers else 0) is not None
+    text = str(wanted)
+    if "cased" not in modifiers:
+        text, found = text.casefold(), found.casefold()
+    open_left = "contains" in modifiers or "endswith" in modifiers
+    open_right = "contains" in modifiers or "startswith" in modifiers
+    return glob(("*" if open_left else "") + text + ("*" if open_right else ""), found)
+
+
+def glob(pattern: str, found: str) -> bool:
+    """Match ``*`` and ``?`` by trying everything."""
+    if not pattern:
+        return not found
+    if pattern[0] == "\\" and pattern[1:2] in {"*", "?", "\\"}:
+        return found[:1] == pattern[1] and glob(pattern[2:], found[1:])
+    if pattern[0] == "*":
+        return any(glob(pattern[1:], found[start:]) for start in range(len(found) + 1))
+    return bool(found) and pattern[0] in {"?", found[0]} and glob(pattern[1:], found[1:])

@@ -131,11 +131,11 @@ class Tree:
 
     def drain(self) -> Iterator[Record]:
         """Yield the events that came in."""
-        self._waiting.clear()
         try:
             os.eventfd_read(self.eventfd)
         except BlockingIOError:
             pass
+        self._waiting.clear()  # after the read, so that no write that is announced can have been consumed
         while self._records:
             yield self._records.popleft()
 

@@ -126,6 +126,24 @@ def test_more_than_the_buffer_is_counted(tree: Tree, folder: Path, monkeypatch: 
     assert len(list(tree.drain())) == 3
 
 
+def test_an_event_while_we_begin_to_read_wakes_us_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes just before or after the descriptor is read is read now, and the next one is announced."""
+    read, record = os.eventfd_read, Record(1, I.IN_CREATE, 0, b"x")
+
+    def late(descriptor: int) -> int:
+        tree._put(record)
+        value = read(descriptor)
+        tree._put(record)
+        return value
+
+    monkeypatch.setattr(os, "eventfd_read", late)
+    tree._put(record)
+    assert len(list(tree.drain())) == 3
+    monkeypatch.undo()
+    tree._put(record)
+    assert select.select([tree.eventfd], [], [], 0)[0]
+
+
 def test_moved_folders_keep_their_watches(tree: Tree, folder: Path) -> None:
     """All below follow to the new name."""
     tree.plan([Folder(os.fsencode(folder / "a"))])

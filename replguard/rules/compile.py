@@ -1,6 +1,6 @@
 """A rule's condition tree compiled once into nested functions; the cheap tests run first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,13 @@ from sigma.rule import SigmaRule
 from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, SigmaString, SigmaType, SpecialChars
 
 from replguard.rules.fields import KEYWORDS, Layout
-from replguard.rules.literals import Literals, best, either, of_regex, of_string
+from replguard.rules.literals import Sign, Signs, either, of_regex, of_string, rank
 from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test
 
 MANY = SpecialChars.WILDCARD_MULTI
+
+
+Needs = frozenset[tuple[int, Sign]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,12 @@ class Node:
     """A compiled part of a condition.
 
     ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` holds places in a row
-    and folded texts of which one is there whenever the part matches; None when none can be told.
+    and signs of which one is there whenever the part matches; None when none can be told.
     """
 
     test: Test
     cost: int = 1
-    needs: frozenset[tuple[int, str]] | None = None
+    needs: Needs = None
 
 
 def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
@@ -116,8 +119,8 @@ def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
     return _any(nodes)
 
 
-def _at(slot: int, literals: Literals) -> frozenset[tuple[int, str]] | None:
-    return frozenset((slot, text) for text in literals) if literals else None
+def _at(slot: int, signs: Signs) -> Needs:
+    return frozenset((slot, sign) for sign in signs) if signs else None
 
 
 def _expand(values: Sequence[SigmaType]) -> list[SigmaType]:
@@ -144,7 +147,7 @@ def _all(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
-    needs = best(node.needs for node in nodes)
+    needs = _rarest(node.needs for node in nodes)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
@@ -158,6 +161,12 @@ def _all(nodes: list[Node]) -> Node:
         return True
 
     return Node(test, cost, needs)
+
+
+def _rarest(choices: Iterable[Needs]) -> Needs:
+    """Return the choice whose commonest sign is rarest; of like ones that with fewest signs."""
+    known = [choice for choice in choices if choice]
+    return max(known, key=lambda choice: (min(rank(sign) for _, sign in choice), -len(choice))) if known else None
 
 
 def _any(nodes: list[Node]) -> Node:

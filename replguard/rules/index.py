@@ -1,4 +1,4 @@
-"""Which rules an event has to be held against: those of its kind of event, of whose texts one is in it."""
+"""Which rules an event has to be held against: those of its kind of event, of whose signs one is in it."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,22 +8,49 @@ from sigma.exceptions import SigmaError
 from replguard.events.event import Event
 from replguard.rules.compile import compile_rule
 from replguard.rules.fields import Layout, Row
+from replguard.rules.literals import Place, last_part
 from replguard.rules.model import Rule
 from replguard.rules.values import Test, Unsupported
+
+Numbers = set[int]
+
+
+@dataclass(slots=True)
+class Signs:
+    """The signs that the rules look for in one field, and the numbers of the rules that need one of them."""
+
+    whole: dict[str, Numbers] = field(default_factory=dict)
+    last: dict[str, Numbers] = field(default_factory=dict)
+    inside: dict[str, Numbers] = field(default_factory=dict)
+
+    def add(self, place: Place, text: str, number: int) -> None:
+        """Remember that a rule needs a sign."""
+        table = {"whole": self.whole, "last": self.last, "in": self.inside}[place]
+        table.setdefault(text, set()).add(number)
+
+    def find(self, value: str, found: Numbers) -> None:
+        """Add the rules whose sign is in a folded text."""
+        if self.whole:
+            found.update(self.whole.get(value, ()))
+        if self.last:
+            found.update(self.last.get(last_part(value), ()))
+        for text, numbers in self.inside.items():
+            if text in value:
+                found |= numbers
 
 
 @dataclass(slots=True)
 class Table:
-    """The rules of one kind of event. ``wanted`` maps a place in the row to texts and the rules that need one of them.
+    """The rules of one kind of event, by the signs that they need in each place of a row.
 
-    ``always`` are the rules of which no text can be told: they run on every event.
+    ``always`` are the rules of which no sign can be told: they run on every event.
     """
 
     layout: Layout = field(default_factory=Layout)
     rules: list[Rule] = field(default_factory=list)
     tests: list[Test] = field(default_factory=list)
-    always: set[int] = field(default_factory=set)
-    wanted: dict[int, dict[str, set[int]]] = field(default_factory=dict)
+    always: Numbers = field(default_factory=set)
+    wanted: dict[int, Signs] = field(default_factory=dict)
 
     def add(self, rule: Rule) -> None:
         """Compile a rule into the table."""
@@ -33,21 +60,19 @@ class Table:
         self.tests.append(node.test)
         if node.needs is None:
             self.always.add(number)
-        for slot, text in node.needs or ():
-            self.wanted.setdefault(slot, {}).setdefault(text, set()).add(number)
+        for slot, (place, text) in node.needs or ():
+            self.wanted.setdefault(slot, Signs()).add(place, text, number)
 
     def candidates(self, low: Row) -> list[int]:
         """Return the numbers of the rules that a row may match, in the order in which they were added."""
         found = set(self.always)
-        for slot, texts in self.wanted.items():
+        for slot, signs in self.wanted.items():
             value = low[slot]
-            if value is None:
-                continue
-            # A text found across the border of two values costs a look at a rule, no more.
-            whole = value if isinstance(value, str) else "\x00".join(value)
-            for text, numbers in texts.items():
-                if text in whole:
-                    found |= numbers
+            if isinstance(value, str):
+                signs.find(value, found)
+            else:
+                for part in value or ():
+                    signs.find(part, found)
         return sorted(found)
 
 
@@ -65,7 +90,7 @@ class Index:
                     continue  # loading has listed it as not evaluable
 
     def unindexed(self) -> list[Rule]:
-        """Return the rules that run on every event of their kind, because no text that they need can be told."""
+        """Return the rules that run on every event of their kind, because no sign that they need can be told."""
         found = {
             table.rules[number].name: table.rules[number] for table in self._tables.values() for number in table.always
         }

@@ -1,26 +1,44 @@
-"""Texts that a value must have in its field to match: what the index looks for before it runs a rule."""
+"""Signs that a value must have in its field to match: what the index looks for before it runs a rule."""
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable, Iterable
+from typing import Any, Literal, TypeVar
 
-from sigma.types import SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString
+from sigma.types import SigmaCasedString, SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString, SpecialChars
 
-Literals = frozenset[str] | None
-"""Folded texts of which one is in the field's folded text whenever the value matches; None when none can be told."""
+Place = Literal["whole", "last", "in"]
+Sign = tuple[Place, str]
+"""A folded text, and where in the field's folded text it is: all of it, its last part from a slash on, or anywhere."""
+Signs = frozenset[Sign] | None
+"""Signs of which one is there whenever the value matches; None when none can be told."""
+T = TypeVar("T", bound=Hashable)
 MAX_ALTERNATIVES = 64
 """More alternatives than this in one expression are not worth looking for one by one."""
 _SPLIT = re.compile("[iI\u0130\u0131]|[^\0-\x7f]")
 """Where ``re`` ignores case by other rules than folding does: the letter i in all its forms, and beyond ASCII."""
 
 
-def of_string(value: SigmaString) -> Literals:
-    """Return the longest plain part of a string with wildcards."""
-    parts = [part.casefold() for part in value.s if isinstance(part, str) and part]
-    return frozenset([max(parts, key=len)]) if parts else None
+def of_string(value: SigmaString) -> Signs:
+    """Return the sign of a string: all of it, the end of a path, or its longest part without wildcards."""
+    parts = [part.casefold() if isinstance(part, str) else part for part in value.s if part != ""]
+    if not isinstance(value, SigmaCasedString):
+        match parts:
+            case []:
+                return frozenset({("whole", "")})
+            case [str(whole)]:
+                return frozenset({("whole", whole)})
+            case [SpecialChars.WILDCARD_MULTI, str(tail)] if "/" in tail:
+                return frozenset({("last", last_part(tail))})
+    plain = [part for part in parts if isinstance(part, str)]
+    return frozenset({("in", max(plain, key=len))}) if plain else None
 
 
-def of_regex(value: SigmaRegularExpression) -> Literals:
+def last_part(path: str) -> str:
+    """Return what follows the last slash, the slash included."""
+    return path[path.rfind("/") :]
+
+
+def of_regex(value: SigmaRegularExpression) -> Signs:
     """Return what a regular expression must find: a plain run of characters in it, or one of several."""
     flags = 0
     for flag in value.flags:
@@ -31,18 +49,18 @@ def of_regex(value: SigmaRegularExpression) -> Literals:
         found = _of_sequence(parsed, split=blind)
     except (re.error, RecursionError, AttributeError, ValueError, OverflowError):
         return None
-    return frozenset(text.casefold() for text in found) if found else None
+    return frozenset(("in", text.casefold()) for text in found) if found else None
 
 
-def best(choices: Iterable[frozenset[Any] | None]) -> frozenset[Any] | None:
-    """Return the choice that is met least: the one whose shortest text is longest, then the one with fewest texts."""
-    known = [choice for choice in choices if choice]
-    return max(known, key=lambda choice: (min(map(_length, choice)), -len(choice))) if known else None
+def rank(sign: Sign) -> tuple[bool, int]:
+    """Return how rarely a sign is met, guessed: a whole value that is no path is one of few, a longer one is rarer."""
+    place, text = sign
+    return place != "whole" or "/" in text, len(text)
 
 
-def either(choices: Iterable[frozenset[Any] | None]) -> frozenset[Any] | None:
-    """Return the texts of which one is there whenever any of the choices matches."""
-    found: set[Any] = set()
+def either(choices: Iterable[frozenset[T] | None]) -> frozenset[T] | None:
+    """Return the signs of which one is there whenever any of the choices matches."""
+    found: set[T] = set()
     for choice in choices:
         if not choice:
             return None
@@ -50,13 +68,9 @@ def either(choices: Iterable[frozenset[Any] | None]) -> frozenset[Any] | None:
     return frozenset(found)
 
 
-def _length(item: Any) -> int:
-    return len(item) if isinstance(item, str) else len(item[1])
-
-
-def _of_sequence(items: Iterable[Any], *, split: bool) -> Literals:
+def _of_sequence(items: Iterable[tuple[Any, Any]], *, split: bool) -> frozenset[str] | None:
     """Return the best of what a sequence of parsed items must hold: its plain runs, and its groups."""
-    choices: list[Literals] = []
+    choices: list[frozenset[str] | None] = []
     run = ""
     for operator, argument in items:
         name = str(operator)
@@ -66,14 +80,15 @@ def _of_sequence(items: Iterable[Any], *, split: bool) -> Literals:
         choices += _pieces(run, split=split)
         run = ""
         choices.append(_of_item(name, argument, split=split))
-    return best(choices + _pieces(run, split=split))
+    known = [choice for choice in choices + _pieces(run, split=split) if choice]
+    return max(known, key=lambda choice: (min(map(len, choice)), -len(choice))) if known else None
 
 
-def _pieces(run: str, *, split: bool) -> list[Literals]:
+def _pieces(run: str, *, split: bool) -> list[frozenset[str] | None]:
     return [frozenset([piece]) for piece in (_SPLIT.split(run) if split else [run]) if piece]
 
 
-def _of_item(name: str, argument: Any, *, split: bool) -> Literals:
+def _of_item(name: str, argument: Any, *, split: bool) -> frozenset[str] | None:
     if name == "SUBPATTERN":
         return _of_sequence(argument[3], split=split)
     if name == "ATOMIC_GROUP":

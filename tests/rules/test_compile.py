@@ -7,6 +7,7 @@ from support import plainsigma
 
 from replguard.rules.compile import compile_rule, fields_of
 from replguard.rules.fields import Layout, mapping_field
+from replguard.rules.literals import last_part
 
 LETTERS = "abAB/ ßΣςi"
 texts = st.text(LETTERS, max_size=8)
@@ -62,11 +63,15 @@ def test_the_compiled_rule_agrees_with_a_plain_evaluator(detections, condition, 
         expected = plainsigma.holds(condition, detections, event)
         assert node.test(plain, low) is expected
         if expected and node.needs is not None:
-            assert any(
-                text in part
-                for slot, text in node.needs
-                for part in ([low[slot]] if isinstance(low[slot], str) else low[slot] or ())
-            )
+            assert any(_there(sign, low[slot]) for slot, sign in node.needs)
+
+
+def _there(sign, value):
+    """Tell whether a sign is in a field."""
+    place, text = sign
+    parts = [value] if isinstance(value, str) else value or ()
+    where = {"whole": lambda part: part == text, "in": lambda part: text in part}
+    return any(where.get(place, lambda part: last_part(part) == text)(part) for part in parts)
 
 
 @pytest.mark.parametrize(

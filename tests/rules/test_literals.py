@@ -3,18 +3,32 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sigma.types import SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString
+from sigma.types import SigmaCasedString, SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString
 
-from replguard.rules.literals import best, either, of_regex, of_string
+from replguard.rules.literals import either, of_regex, of_string, rank
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
-    [("*Curl*", {"curl"}), ("/bin/*/python?", {"/python"}), ("*", None), ("", None), (r"\*", {"*"})],
+    ("text", "sign"),
+    [
+        ("Bash", ("whole", "bash")),
+        ("", ("whole", "")),
+        ("*/Bin/SH", ("last", "/sh")),
+        ("*dash", ("in", "dash")),
+        ("*Curl*", ("in", "curl")),
+        ("/bin/*/python?", ("in", "/python")),
+        (r"\*", ("whole", "*")),
+        ("*", None),
+    ],
 )
-def test_the_longest_plain_part_of_a_string(text, found):
-    """Wildcards are left out, case is folded."""
-    assert of_string(SigmaString(text)) == (found and frozenset(found))
+def test_the_sign_of_a_string(text, sign):
+    """All of it, the end of a path, or its longest part without wildcards; case is folded."""
+    assert of_string(SigmaString(text)) == (sign and frozenset({sign}))
+
+
+def test_a_cased_string_is_looked_for_anywhere():
+    """The field's text is folded, so only a part of it can be asked for."""
+    assert of_string(SigmaCasedString("Bash")) == {("in", "bash")}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +52,7 @@ def test_what_a_regular_expression_must_find(expression, found):
         with pytest.raises(re.error):
             re.compile(expression)
         return
-    assert of_regex(SigmaRegularExpression(expression)) == (found and frozenset(found))
+    assert of_regex(SigmaRegularExpression(expression)) == (found and frozenset(("in", text) for text in found))
 
 
 @given(
@@ -50,12 +64,11 @@ def test_no_match_is_without_its_literal(expression, text):
     value = SigmaRegularExpression(expression, {SigmaRegularExpressionFlag.IGNORECASE})
     found = of_regex(value)
     if found is not None and re.search(expression, text, re.IGNORECASE):
-        assert any(literal in text.casefold() for literal in found)
+        assert any(literal in text.casefold() for _, literal in found)
 
 
 def test_choices():
-    """Of several that must hold the rarest is taken; of alternatives all, unless one has none."""
-    assert best([None, frozenset({"ab"}), frozenset({"abcd", "efgh"})]) == {"abcd", "efgh"}
-    assert best([None]) is None
+    """Of alternatives each sign counts, unless one has none; a word of few is commoner than a part of a command."""
     assert either([frozenset({"a"}), frozenset({"b"})]) == {"a", "b"}
     assert either([frozenset({"a"}), None]) is None
+    assert rank(("whole", "session")) < rank(("in", "scp")) < rank(("whole", "/usr/bin/scp"))

@@ -16,8 +16,8 @@ from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.facts import fact, relabelled
-from replguard.provenance.instances import Held, Instances, Live, kin
-from replguard.provenance.ledger import Artefact, Ledger
+from replguard.provenance.instances import GPU_MIN, Held, Instances, Live, kin
+from replguard.provenance.ledger import Artefact, Inode, Ledger
 from replguard.provenance.manifest import May
 from replguard.provenance.processes import Proc, ProcessTable, reaper
 from replguard.provenance.serving import Serving, endpoint
@@ -62,6 +62,7 @@ class Provenance:
         self._watch = watch
         self._index_ready = index_ready
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
+        self._readers: dict[str, dict[Inode, Held]] = {}
         self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
             "process_children": self._child_unseen,
@@ -288,9 +289,22 @@ class Provenance:
         self.ledger.touch(proc, known.model, event.timestamp)
         made = self.ledger.name(file.path) or known
         artefact = made.id if isinstance(made, Artefact) else None
-        if mode in ("map", "memory") or (mode == "read" and (amount is None or amount >= (file.size or 0) / 2)):
-            self.instances.hold(proc, (file.device, file.inode), Held(known.model, known.path, artefact))
+        inode, held = (file.device, file.inode), Held(known.model, known.path, artefact)
+        if mode in ("map", "memory") or (amount is not None and amount >= (file.size or 0) / 2):
+            self.instances.hold(proc, inode, held)
+        elif mode == "read":
+            self._read(proc, inode, held, file)
         return self._access(event, proc, known, file, mode)
+
+    def _read(self, proc: Proc, inode: Inode, held: Held, file: File) -> None:
+        """Note an open for reading. How much was read nobody says on this tier; what the reader keeps tells later."""
+        self._readers.setdefault(proc.entity, {})[inode] = held
+        while len(self._readers) > MAX_RECENT:
+            del self._readers[next(iter(self._readers))]
+        self._watch(
+            Hint(kind="reader", pid=proc.pid, entity_id=proc.entity, path=file.path, device=file.device,
+                 inode=file.inode, size=file.size)
+        )  # fmt: skip
 
     def _access(self, event: Event, proc: Proc, known: Protected | Artefact, file: File, mode: str) -> list[Event]:
         found = entry.find(proc)
@@ -301,6 +315,7 @@ class Provenance:
             return []
         if len(self._accesses) > MAX_RECENT:
             del self._accesses[next(iter(self._accesses))]
+        self._learn(proc, found, known.model, event.timestamp)
         allowed = self.authority.act(proc, found, "access", known.path, known.model, event.timestamp)
         artefacts = (known.id,) if isinstance(known, Artefact) else ()
         return [
@@ -308,6 +323,12 @@ class Provenance:
                  precision="mapped" if mode == "map" else "open", artefacts=artefacts,
                  file=msgspec.structs.replace(file, path=file.path or known.path))
         ]  # fmt: skip
+
+    def _learn(self, proc: Proc, found: entry.Entry, model: str, now: datetime) -> None:
+        """Take who used a model before the daemon first came into the baseline: it is what the day looks like here."""
+        baseline = self.authority.baseline
+        if found.kind != "agent" and baseline.collecting(now) and baseline.before(proc.since):
+            baseline.take(found.principal, model, 0, now)
 
     def _deleted(self, event: Event, _: Proc | None) -> list[Event]:
         if event.file is not None:
@@ -322,6 +343,11 @@ class Provenance:
 
     def _gpu(self, event: Event, proc: Proc | None) -> list[Event]:
         touched = proc is not None and self.ledger.touched(proc, None, event.timestamp, lambda p: entry.find(p).proc)
+        memory = event.gpu.memory_bytes if event.gpu else None
+        if proc is not None and memory is not None and memory >= GPU_MIN:
+            # Weights that were read and then moved to the device are held there; the file is closed by now.
+            for inode, held in self._readers.get(proc.entity, {}).items():
+                self.instances.hold(proc, inode, held)
         return self.serving.memory(event, proc, touched=touched)
 
     def _shutdown(self, event: Event, proc: Proc | None) -> list[Event]:

@@ -12,6 +12,9 @@ BUILTIN = (
 )  # fmt: skip
 """Names of public model APIs: the shipped list behind ``agents.endpoints: [builtin]``."""
 
+MAPPED = "::ffff:"
+"""What an IPv4 address begins with on a socket of both families."""
+
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -47,10 +50,11 @@ class Endpoints:
         """Whether a connection to ``end`` goes to an inference endpoint."""
         if end.ip is None:
             return False
-        if end.ip in self._resolved:
+        ip = end.ip.removeprefix(MAPPED)
+        if ip in self._resolved:
             return True
         try:
-            address = ipaddress.ip_address(end.ip)
+            address = ipaddress.ip_address(ip)
         except ValueError:
             return False
         return any(address in network and port in (None, end.port) for network, port in self._networks)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from replguard.events.identity import short_hash
 from replguard.provenance.agents import SHELLS
+from replguard.provenance.endpoints import MAPPED
 from replguard.provenance.entry import NEVER
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc, ProcessTable
@@ -96,7 +97,8 @@ class Instances:
         """
         if port is None or ip is None:
             return None
-        wanted = {f"{ip}:{port}"}
+        plain = ip.removeprefix(MAPPED)
+        wanted = {f"{ip}:{port}", f"{plain}:{port}", f"{MAPPED}{plain}:{port}"}
         if ip.startswith(LOOPBACK) or ip == source or source is None:
             wanted |= {f"0.0.0.0:{port}", f":::{port}", f"*:{port}"}
         return next((live for live in self.live.values() if live.listen & wanted), None)

@@ -125,7 +125,7 @@ class Host:
             tty=given.get("tty", parent.process.tty if parent else None),
             session_id=session,
             group_id=given.get("group", session),
-            audit_session=given.get("audit_session"),
+            audit_session=given.get("audit_session", parent.process.audit_session if parent else None),
             cgroup=given.get("cgroup", parent.process.cgroup if parent else "/init.scope"),
             invocation_id=given.get("invocation", parent.process.invocation_id if parent else None),
             parent=Parent(pid=parent.pid, entity_id=parent.entity) if parent else None,

@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 import yaml
 
 from replguard import cli, config, yamlfile
+from replguard.events import wire
+from replguard.events.alert import AlertContext
+from replguard.events.catalogue import KINDS
 from replguard.metrics.table import METRICS
+from replguard.provenance.manifest import Deployment, Job
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -120,3 +125,26 @@ def test_every_changelog_fragment_is_shown():
     """A fragment that the page does not include is a change that nobody hears of."""
     page = (ROOT / "docs/changelog.md").read_text()
     assert all(f"changelog.d/{part.name}" in page for part in (ROOT / "docs/changelog.d").glob("*.md"))
+
+
+def named(page):
+    """Return every word that a page sets in code style."""
+    return {part for code in re.findall(r"`([^`\n]+)`", (ROOT / "docs" / page).read_text()) for part in code.split(".")}
+
+
+def test_the_alert_shown_is_an_alert():
+    """The example is a line that the daemon wrote, and the page names every field that an alert can have."""
+    shown = wire.alert((ROOT / "docs/examples/alert.json").read_bytes())
+    assert shown.rule.level == "critical"
+    assert {field.name for field in msgspec.structs.fields(AlertContext)} <= named("reference/alert-format.md")
+
+
+def test_every_key_of_the_manifest_is_explained():
+    """The page names every key that an entry may have."""
+    keys = {field.name for kind in (Deployment, Job) for field in msgspec.structs.fields(kind)}
+    assert {key for key in keys if key != "scheduler"} <= named("reference/manifest.md")
+
+
+def test_every_fact_is_explained():
+    """The table of facts and levels has them all."""
+    assert {action for action, kind in KINDS.items() if kind.fact} <= named("facts.md")

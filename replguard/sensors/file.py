@@ -172,8 +172,14 @@ class FileSensor(Readable):
         elif stat.S_ISREG(found.st_mode):
             name = os.path.basename(path)
             writer = self._who.writer(found.st_dev, found.st_ino, name, urgent=urgent)
-            self._growing.add(path, found, writer, late=late or found.st_size > 0)
             yield self._held("file_create", path, found, writer)
+            if late and writer is None and found.st_size < LARGE:
+                # Of an archive's many small files most are finished by now. One that is not closes once more.
+                yield self._held("file_close_write", path, found, None, at_read=True)
+                return
+            let_go = self._growing.add(path, found, writer, late=late or found.st_size > 0)
+            if let_go is not None:
+                yield self._held("file_close_write", let_go.path, lstat(let_go.path), let_go.writer, at_read=True)
         else:
             yield self.event("file_create", now, file=file_section(path, found))
 

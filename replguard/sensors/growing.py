@@ -53,15 +53,17 @@ class Table:
     def __len__(self) -> int:
         return len(self._files)
 
-    def add(self, path: bytes, found: os.stat_result, writer: Process | None, *, late: bool = False) -> None:
-        """Follow a file that was created; ``late``: that was found, so that its close may be over."""
+    def add(self, path: bytes, found: os.stat_result, writer: Process | None, *, late: bool = False) -> Growing | None:
+        """Follow a file that was created; ``late``: that was found, so that its close may be over.
+
+        Returns the oldest when there are too many: it is followed no more.
+        """
         now = clock.monotonic()
         file = Growing(path, found.st_dev, found.st_ino, 0, now, writer)
         if late and writer is None:
             file.size, file.changed = found.st_size, now - QUIET + LATE
         self._files[path] = file
-        while len(self._files) > self._limit:
-            self._files.popitem(last=False)
+        return self._files.popitem(last=False)[1] if len(self._files) > self._limit else None
 
     def pop(self, path: bytes) -> Growing | None:
         """Stop to follow a file: it was closed or removed."""

@@ -62,7 +62,7 @@ def test_a_renamed_file_is_followed(tmp_path: Path) -> None:
 def test_the_oldest_are_let_go(tmp_path: Path) -> None:
     """The table is bounded."""
     table = Table(limit=2)
-    for number in range(4):
-        table.add(b"%d" % number, tmp_path.lstat(), None)
+    let_go = [table.add(b"%d" % number, tmp_path.lstat(), None) for number in range(4)]
+    assert [file and file.path for file in let_go] == [None, None, b"0", b"1"]
     assert len(table) == 2
     assert table.pop(b"0") is None

@@ -179,12 +179,12 @@ class Copies:
             self._examine(Request(path=file.path, device=file.device, inode=file.inode, reason=event.action))
 
     def _worth(self, file: File) -> bool:
-        """Whether a file is large enough to hold a reportable part of anything protected."""
+        """Whether a file is large enough to hold a reportable part of what is protected; scaffolds count whole."""
         size = file.size or 0
-        return size > 0 and any(
-            size >= min(LARGE, SHARE * known.size) or (known.scaffold and size == known.size)
+        return any(
+            size == known.size if known.scaffold else size >= min(LARGE, SHARE * known.size)
             for known in self._files()
-            if known.size is not None
+            if known.size
         )
 
     def examined(self, result: Examination) -> list[Event]:

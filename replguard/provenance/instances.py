@@ -170,7 +170,7 @@ class Instances:
     def _joined(self, up: Proc, root: Proc, model: str) -> bool:
         """Whether ``up`` and ``root`` are one server: a launcher of workers and ranks is, one of two servers is not."""
         own, above = self._listens.get(root.entity, set()), self._listens.get(up.entity, set())
-        if kin(up, root) and not (root.first_args == up.first_args and self._door(root, above)):
+        if kin(up, root):
             return True
         mates = [m for c in up.children if c != root.entity and (m := self._table.get(c)) is not None and m.alive]
         ranks = [m for m in mates if self._holding(m, model)]
@@ -245,7 +245,7 @@ def kin(up: Proc, child: Proc) -> bool:
         return False
     args = child.first_args
     titled = len(args) == 1 and args[0].rpartition("/")[2] not in (child.image, child.process.name)
-    forked = bool(args) and args in (up.first_args, up.process.args)
+    forked = bool(args) and not child.spawned and args in (up.first_args, up.process.args)
     return forked or titled or any("multiprocessing" in arg for arg in args[1:4])
 
 

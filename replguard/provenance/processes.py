@@ -20,6 +20,8 @@ MAX_DEPTH = 64
 class Proc:
     """One process: what it is now, who started it, and what provenance learnt about it.
 
+    ``executed`` says that its own image is known, ``spawned`` that it was seen to begin it: no fork of its parent.
+
     ``generation`` is that of the model that drives it, ``serves`` that of the instance it is the root of (0: none).
     ``first_args`` are its arguments before it gave itself a title.
     """
@@ -33,6 +35,7 @@ class Proc:
     ended: datetime | None = None
     adopted: bool = False
     executed: bool = False
+    spawned: bool = False
     confirmed_agent: bool = False
     generation: int = 1
     serves: int = 0

@@ -152,7 +152,8 @@ class Provenance:
         facts: list[Event] = []
         if event.action == "process_exec" and not proc.executed:
             proc.executed = True
-            if event.event.kind != "state" and not self._is_worker(proc):
+            proc.spawned = event.event.kind != "state"
+            if proc.spawned and not self._is_worker(proc):
                 facts = self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
         if image not in (None, proc.process.executable):
             self.instances.replaced(proc)
@@ -198,6 +199,7 @@ class Provenance:
     def _ended(self, event: Event, proc: Proc | None) -> list[Event]:
         if proc is None:
             return []
+        self._readers.pop(proc.entity, None)
         return self.serving.ended(event, proc) + self._seen(self.agents.ended(proc, event.timestamp), event)
 
     def _connected(self, event: Event, proc: Proc | None) -> list[Event]:

@@ -108,7 +108,10 @@ class Drill:
             return right is not None or now > max(self.acts.values()) + ALERT_SECONDS
         if now > began + STORY_SECONDS:
             missing = next(act.name for act in self.plot.acts if act.name not in self.acts)
-            raise StoryFailedError(f"the drill's agent did not get as far as '{missing}' in {STORY_SECONDS:.0f} s")
+            words = last_line(self.stage.folder / "agent.log")
+            raise StoryFailedError(
+                f"the drill's agent did not get as far as '{missing}' in {STORY_SECONDS:.0f} s; its last words: {words}"
+            )
         return False
 
     def expected(self) -> verdict.Expected:
@@ -127,6 +130,15 @@ def build(scenario: Scenario, host: Path) -> tuple[Scenery, Plot]:
     plot = scenario.plot(scenery)
     plot.script.save(home / MODEL)
     return scenery, plot
+
+
+def last_line(path: Path) -> str:
+    """Return the last line of a process's output that is not empty."""
+    try:
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "none"
 
 
 def is_agent(process: psutil.Process) -> bool:

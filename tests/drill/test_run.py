@@ -58,6 +58,14 @@ def test_a_story_that_does_not_happen_is_no_verdict_on_the_daemon(quick, monkeyp
     result = run.play(Scenario("s", "t", "unknown task", plot), lambda _: None)
     assert not result.detected
     assert "did not get as far as 'made'" in result.reason
+    assert "last words" in result.reason
+
+
+def test_last_words_are_a_line_or_none(tmp_path):
+    """A process that wrote nothing, or nowhere, has no last words."""
+    assert run.last_line(tmp_path / "none") == "none"
+    (tmp_path / "log").write_bytes(b"one\n\xfftwo\n\n")
+    assert run.last_line(tmp_path / "log") == "\ufffdtwo"
 
 
 def test_a_daemon_that_does_not_start_is_the_reason(monkeypatch):

@@ -232,11 +232,11 @@ def load(path: Path | None) -> Config:
     """
     if path is None:
         path = DEFAULT_PATH
-        if not _is_there(path):
+        if not yamlfile.is_there(path):
             return Config()
     problems: list[Problem] = []
     merged: dict[str, Any] = {}
-    for file in (path, *_drop_ins(path.parent / "conf.d", problems)):
+    for file in (path, *yamlfile.drop_ins(path.parent / "conf.d", problems)):
         try:
             documents = yamlfile.read(file)
         except ConfigError as error:
@@ -252,29 +252,6 @@ def load(path: Path | None) -> Config:
     if made is None:
         raise ConfigError(problems)
     return made
-
-
-def _is_there(path: Path) -> bool:
-    """Tell whether a file exists, also one that we may not reach: to that the answer is an error, not a default."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _drop_ins(folder: Path, problems: list[Problem]) -> list[Path]:
-    """Return the files of a ``conf.d`` by name. One that cannot be listed is a problem, not an empty one."""
-    try:
-        found = sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        problems.append(Problem(str(folder), 0, f"cannot be read: {error.strerror}"))
-        return []
-    return [file for file in found if file.suffix == ".yaml" and not file.name.startswith(".")]
 
 
 def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:

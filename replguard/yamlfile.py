@@ -243,3 +243,26 @@ def unknown_key(key: object, known: Any) -> str:
     return f"unknown key '{key}'" + (
         f", did you mean '{near[0]}'?" if near else f" (known: {', '.join(sorted(known))})"
     )
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file exists, also one that we may not reach: to that the answer is an error, not a default."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def drop_ins(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Return the files of a ``conf.d`` by name. One that cannot be listed is a problem, not an empty one."""
+    try:
+        found = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        problems.append(Problem(str(folder), 0, f"cannot be read: {error.strerror}"))
+        return []
+    return [file for file in found if file.suffix == ".yaml" and not file.name.startswith(".")]

@@ -24,7 +24,8 @@ level: low
 def write(folder: Path, **files: str) -> Path:
     """Write a configuration, and a manifest and rule beside it; returns the configuration's path."""
     given = {
-        "replguard.yaml": f"state_dir: {folder}/state\nmanifest: {folder}/manifest.yaml\nrules: {{paths: [{folder}/rules]}}\n",
+        "replguard.yaml": f"state_dir: {folder}/state\nmanifest: {folder}/manifest.yaml\n"
+        f"rules: {{paths: [{folder}/rules]}}\n",
         "manifest.yaml": "deployments: [{name: chat, unit: vllm.service, weights: [/models]}]\n",
         "rules/probe.yml": RULE,
     } | {name.replace("__", "/"): text for name, text in files.items()}

@@ -32,13 +32,11 @@ def hint(story: Story) -> str | None:
     agent = story.actor is not None and story.actor.agent
     if agent:
         who["agent"] = True
-    path = _weights(story)
-    where = {"weights": [path]} if path else {}
     found: dict[str, Any] = {}
     if "server_live" in acts:
-        found["deployments"] = [{"name": _name(who), **where, **who, **_limits(story)}]
+        found["deployments"] = [{"name": _name(who), **_weights(story), **who, **_limits(story)}]
     if may and (may != ["access"] or not found):
-        found["jobs"] = [{"name": _name(who), **where, **who, "may": may}]
+        found["jobs"] = [{"name": _name(who), **_weights(story), **who, "may": may}]
     text = yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=1 << 20)
     return f"{AGENT_WARNING if agent else WARNING}\n{text}"
 
@@ -72,11 +70,17 @@ def _limits(story: Story) -> dict[str, Any]:
     return {**({"ports": ports} if ports else {}), "max_instances": max(1, instance.count or 1)}
 
 
-def _weights(story: Story) -> str | None:
+def _weights(story: Story) -> dict[str, list[str]]:
+    """Return the files that the acts were about: originals where they are known, else what an instance holds."""
     origin = story.context(lambda context: context.origin)
+    instance = story.context(lambda context: context.instance)
     if origin is not None:
-        return printable(origin.path)
-    return story.find(lambda event: printable(event.file.path) if event.file else None)
+        paths = [origin.path]
+    elif instance is not None and instance.weights:
+        paths = list(instance.weights)
+    else:
+        paths = [path for path in [story.find(lambda event: event.file.path if event.file else None)] if path]
+    return {"weights": [printable(path) for path in paths]} if paths else {}
 
 
 def _name(who: dict[str, Any]) -> str:

@@ -43,7 +43,10 @@ class Authorised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A live serving instance. ``listen`` holds ``ip:port`` or socket paths; ``count`` of its principal and model."""
+    """A live serving instance. ``listen`` holds ``ip:port`` or socket paths; ``count`` of its principal and model.
+
+    ``weights`` are the paths of the protected files, or of copies of them, that it holds.
+    """
 
     id: str
     pids: tuple[int, ...] = ()
@@ -52,6 +55,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int | None = None
     max_instances: int | None = None
     deployment: str | None = None
+    weights: tuple[str, ...] = ()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

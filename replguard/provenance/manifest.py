@@ -81,14 +81,18 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 KEYS = ("unit", "namespace", "workload", "container", "image", "service_account", "scheduler", "user")
 
 
-def files(path: Path) -> list[Path]:
+def files(path: Path, problems: list[Problem] | None = None) -> list[Path]:
     """Return the files that make up a manifest: itself where it exists, then ``manifest.d/*.yaml``."""
-    return [*([path] if path.exists() else []), *sorted((path.parent / "manifest.d").glob("*.yaml"))]
+    faults = problems if problems is not None else []
+    return [*([path] if yamlfile.is_there(path) else []), *yamlfile.drop_ins(path.parent / "manifest.d", faults)]
 
 
 def load(path: Path) -> tuple[Manifest, list[Problem]]:
     """Return what a manifest and its ``manifest.d/*.yaml`` allow, and every problem. An absent manifest is empty."""
-    return load_files(files(path))
+    problems: list[Problem] = []
+    found = files(path, problems)
+    manifest, wrong = load_files(found)
+    return manifest, problems + wrong
 
 
 def load_files(paths: list[Path]) -> tuple[Manifest, list[Problem]]:

@@ -77,6 +77,9 @@ class Serving:
     def refresh(self, cause: Event) -> list[Event]:
         """Return the facts of instances that began, changed or ended by what ``cause`` told."""
         began, changed, ended = self._instances.refresh()
+        for live in self._instances.live.values():
+            if live.counted is not live.root:
+                self.generate(live)
         facts = [made for live in began for made in self._began(live, cause)]
         for live in changed:
             self._hint(live, drop=False)
@@ -87,7 +90,6 @@ class Serving:
         return facts
 
     def _began(self, live: Live, cause: Event) -> list[Event]:
-        self.generate(live)
         self._hint(live, drop=False)
         found = entry.find(live.root)
         self._learn(live, found, cause.timestamp)
@@ -99,7 +101,7 @@ class Serving:
 
     def generate(self, live: Live) -> None:
         """Tell the generation of an instance from who started it, and keep it on its root for what that starts."""
-        live.generation = generation(live.root)
+        live.generation, live.counted = generation(live.root), live.root
         if self._instances.serves(live):
             live.root.serves = live.generation
 
@@ -162,6 +164,7 @@ class Serving:
             id=live.id,
             pids=live.pids,
             listen=tuple(sorted(live.listen)),
+            weights=tuple(sorted(live.paths)),
             gpu_bytes=live.gpu_bytes,
             count=self._count(live, found, allowed[0]) if allowed else self._peers(live, found),
             max_instances=allowed[1] if allowed else None,

@@ -15,7 +15,13 @@ from replguard.sensors.resident import ResidentSensor
 
 SIZE = 48 * 2**20
 KEEPS = "import sys; data = open(sys.argv[1], 'rb').read(); print('read', flush=True); sys.stdin.read()"
-LETS_GO = "import sys\nwith open(sys.argv[1], 'rb') as f:\n    while f.read(65536): pass\nprint('read', flush=True); sys.stdin.read()"
+LETS_GO = """
+import sys
+with open(sys.argv[1], "rb") as file:
+    while file.read(65536): pass
+print("read", flush=True)
+sys.stdin.read()
+"""
 
 
 @contextmanager

@@ -1,0 +1,140 @@
+"""`replguard run` as a person and as a service meet it: what it prints, and what it does with trouble."""
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+COMMAND = (sys.executable, "-m", "replguard", "run", "-c")
+
+
+def configure(folder: Path, extra: str = "") -> Path:
+    """Write a configuration that stays in the folder."""
+    path = folder / "replguard.yaml"
+    path.write_text(
+        f"state_dir: {folder}/state\nweights: {{paths: [{folder}/models], discover: false}}\n"
+        f"watch: {{paths: [{folder}/models]}}\nagents: {{endpoints: []}}\nlog: {{dir: {folder}/log}}\n"
+        f"sinks: {{jsonl: {{path: {folder}/alerts.jsonl}}}}\nmanifest: {folder}/manifest.yaml\n"
+        f"metrics: {{listen: ''}}\n{extra}"
+    )
+    (folder / "models").mkdir(exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def service(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the daemon without a terminal, as a service manager does, up to `ready`."""
+    with subprocess.Popen([*COMMAND, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_ready(process: subprocess.Popen[str]) -> str:
+    """Return what was printed before `ready`."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        if line == "ready\n":
+            return "".join(lines)
+        lines.append(line)
+    assert process.stderr is not None
+    raise AssertionError(f"it ended before it was ready: {process.stderr.read()}")
+
+
+def at_terminal(path: Path, seconds: float = 30) -> tuple[int, str]:
+    """Run it with a terminal, to its end; return exit code and what the person saw."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen([*COMMAND, str(path)], stdin=follower, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        seen, end = b"", time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                chunk = os.read(leader, 4096)
+            except OSError:
+                break
+            if not chunk:
+                break
+            seen += chunk
+        process.kill() if process.poll() is None and time.monotonic() > end else process.wait()
+    os.close(leader)
+    return process.returncode, seen.decode().replace("\r\n", "\n")
+
+
+def test_it_shows_its_sensors_then_ready_and_ends_on_sigterm(tmp_path: Path) -> None:
+    """The table says mode and reason; SIGTERM is a clean end."""
+    with service(configure(tmp_path)) as process:
+        shown = until_ready(process)
+        assert all(word in shown for word in ("process", "file", "network", "portable", "protected:", "rules:"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
+def test_a_person_with_a_broken_file_gets_every_fault_and_exit_2(tmp_path: Path) -> None:
+    """Each fault has file and line; there is no traceback."""
+    path = configure(tmp_path, "egress: {limt: 3}\nalerts:\n  min_level: loud\n")
+    code, seen = at_terminal(path)
+    assert code == 2
+    flat = seen.replace("\n", "")
+    assert "limit" in flat
+    assert "min_level" in flat
+    assert ":9:" in flat
+    assert "Traceback" not in seen
+
+
+def test_a_service_with_a_file_that_broke_goes_on_with_the_last_good_one(tmp_path: Path) -> None:
+    """It says what is wrong and watches what it watched before."""
+    path = configure(tmp_path)
+    with service(path) as process:
+        until_ready(process)
+        process.terminate()
+        assert process.wait(15) == 0
+    path.write_text(path.read_text() + "weigths: {}\n")
+    with service(path) as process:
+        until_ready(process)
+        status = msgspec.json.decode((tmp_path / "state" / "status.json").read_bytes())
+        assert any("weigths" in problem for problem in status["problems"])
+        process.terminate()
+        assert process.wait(15) == 0
+        assert process.stderr is not None
+        assert "last good" in process.stderr.read()
+
+
+def test_a_service_without_any_good_file_ends_with_exit_2(tmp_path: Path) -> None:
+    """There is nothing to go on with, and a default is never taken for what was meant."""
+    path = configure(tmp_path, "weigths: {}\n")
+    with service(path) as process:
+        assert process.wait(30) == 2
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert "weigths" in errors
+        assert "Traceback" not in errors
+
+
+def test_sighup_reads_the_rules_again(tmp_path: Path) -> None:
+    """A rule that is added counts from then on; the log says that it was read."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    path = configure(tmp_path, f"rules: {{paths: [{rules}]}}\n")
+    with service(path) as process:
+        until_ready(process)
+        (rules / "probe.yml").write_text(
+            "title: A probe\nid: 6c2a2d0e-5a57-4f0b-9a1b-0d2b6ce8a001\nname: a-probe\n"
+            "logsource: {product: linux, category: process_creation}\n"
+            "detection: {selection: {Image|endswith: /probe}, condition: selection}\nlevel: low\n"
+        )
+        process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 15
+        while b'"state":"reloaded"' not in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("raw*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(15) == 0

@@ -1,0 +1,49 @@
+"""The metrics page has a value for all that can be told at load, before anything has happened."""
+
+from pathlib import Path
+
+from replguard.daemon import Daemon
+from replguard.events.catalogue import PORTABLE
+from replguard.numbers import gather
+from replguard.pipeline import health
+from replguard.policy import Policy
+
+
+def daemon(folder: Path) -> Daemon:
+    """Return a daemon that was never started."""
+    path = folder / "replguard.yaml"
+    path.write_text(
+        f"state_dir: {folder}/state\nweights: {{paths: [{folder}/models], discover: false}}\n"
+        f"watch: {{paths: [{folder}]}}\nagents: {{endpoints: []}}\nlog: {{dir: {folder}/log}}\n"
+        f"sinks: {{jsonl: {{path: {folder}/alerts.jsonl}}}}\nmanifest: {folder}/manifest.yaml\n"
+    )
+    return Daemon(Policy(path, PORTABLE, strict=True))
+
+
+def test_every_rule_is_there_at_zero_from_load(tmp_path: Path) -> None:
+    """A rate over a counter that appears with its first alert would miss that alert."""
+    made = daemon(tmp_path)
+    sheet = gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+    rules = made.policy.ruleset.every()
+    assert rules
+    for rule in rules:
+        assert sheet.value("rule_matches_total", rule.name) == 0
+        assert sheet.value("alerts_total", rule.name, rule.level) == 0
+    assert sheet.value("build_info", __import__("replguard").__version__) == 1
+    assert sheet.value("config_last_reload_successful") == 1
+
+
+def test_the_canary_and_what_was_fed_are_counted(tmp_path: Path) -> None:
+    """A canary that came through is told by its time; one that never did is not told at all."""
+    made = daemon(tmp_path)
+
+    def sheet() -> object:
+        return gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+
+    before = sheet()
+    assert before.value("canary_last_success_timestamp_seconds") is None
+    made.pipeline.observe(health("canary", "canary"))
+    after = sheet()
+    assert (after.value("canary_last_success_timestamp_seconds") or 0) > 1_700_000_000
+    assert after.value("events_fed_total") == 1
+    made.pipeline.raw.close()

@@ -30,7 +30,7 @@ from replguard.kernel.sockdiag import (
 )
 from replguard.sensors import sockets
 from replguard.sensors.base import Timed
-from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint
+from replguard.sensors.sockets import SHARED, Ledger, Pair, Sources, endpoint
 from replguard.sensors.who import Who
 
 AREA = "network"
@@ -45,9 +45,6 @@ CLOSED_EVERY = 25
 """Looks between reads of closed connections: the kernel keeps them for 60 s, and a busy server has very many."""
 HELD = Context(tier="portable", attribution="lineage")
 GONE = Context(tier="portable", read_time=True)
-
-Pair = tuple[tuple[str, int], tuple[str, int]]
-"""Client's and server's address and port."""
 
 
 @dataclass(slots=True)
@@ -129,9 +126,9 @@ class EndpointSensor(Timed):
             if known:
                 continue
             if row.inode and row.source == pair[0]:
-                if self._ledger.claim(row.inode):
+                if self._ledger.claim(row):
                     self._waiting[row.inode] = (row, TRIES)
-            elif not self._ports[pair[1][1]].fresh:
+            elif not self._ports[pair[1][1]].fresh and self._ledger.claim_closed(pair):
                 fresh.append(row._replace(source=pair[0], destination=pair[1]))
         for port in self._ports.values():
             port.fresh = port.fresh and not closed

@@ -101,7 +101,7 @@ class NetworkSensor(Timed):
         self._connected = set(found)
         outbound = [row for row in fresh if row.source[1] not in ports]
         self.counters.skip(len(fresh) - len(outbound))
-        claimed = [row for row in outbound if self._ledger.claim(row.inode)]
+        claimed = [row for row in outbound if self._ledger.claim(row)]
         owners = self._owners({row.inode for row in claimed})
         for row in claimed:
             pid = next(iter(owners.get(row.inode, [])), None)

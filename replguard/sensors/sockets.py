@@ -7,33 +7,57 @@ from collections.abc import Iterable
 
 import psutil
 
+from replguard.events import clock
 from replguard.events.network import Endpoint
 from replguard.kernel import machine, netns, procfs
 from replguard.kernel.sockdiag import CLOSE, ESTABLISHED, LISTEN, SYN_SENT, SockDiag, Socket, unix_listeners
 
 _REMEMBERED = 65_536
+CLOSED = 70.0
+"""Seconds in which a closed connection is the one that was told: the kernel remembers it for 60."""
 MOST_SPACES = 16
 """Network namespaces that are looked into: each costs a look of its own."""
 _PSUTIL = {psutil.CONN_ESTABLISHED: ESTABLISHED, psutil.CONN_LISTEN: LISTEN, psutil.CONN_SYN_SENT: SYN_SENT}
 _PSUTIL |= {psutil.CONN_NONE: CLOSE}
 
 
+Pair = tuple[tuple[str, int], tuple[str, int]]
+"""Client's and server's address and port."""
+
+
 class Ledger:
-    """Sockets, by inode, whose connection was told: two sensors look at them, one tells."""
+    """Sockets whose connection was told: two sensors look at them, one tells. By inode, and by both ends."""
 
     def __init__(self) -> None:
         self._told: OrderedDict[int, None] = OrderedDict()
+        self._pairs: OrderedDict[Pair, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def claim(self, inode: int) -> bool:
+    def claim(self, socket: Socket) -> bool:
         """Return whether the caller is the first to tell of this socket."""
         with self._lock:
-            if inode in self._told:
+            if socket.inode in self._told:
                 return False
-            self._told[inode] = None
+            self._told[socket.inode] = None
             if len(self._told) > _REMEMBERED:
                 self._told.popitem(last=False)
+            self._note((socket.source, socket.destination))
             return True
+
+    def claim_closed(self, pair: Pair) -> bool:
+        """Return whether no one told lately of a connection between these ends, whose socket is gone by now."""
+        with self._lock:
+            told = self._pairs.get(pair)
+            if told is not None and clock.monotonic() - told < CLOSED:
+                return False
+            self._note(pair)
+            return True
+
+    def _note(self, pair: Pair) -> None:
+        self._pairs[pair] = clock.monotonic()
+        self._pairs.move_to_end(pair)
+        if len(self._pairs) > _REMEMBERED:
+            self._pairs.popitem(last=False)
 
 
 SHARED = Ledger()

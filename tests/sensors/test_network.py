@@ -13,6 +13,7 @@ from support.host import python, until
 
 from replguard.config import Config
 from replguard.events.event import Event
+from replguard.kernel.sockdiag import ESTABLISHED, Socket
 from replguard.sensors import network as module
 from replguard.sensors import sockets
 from replguard.sensors.network import NetworkSensor
@@ -98,7 +99,8 @@ def test_a_socket_that_another_sensor_told_is_left_out() -> None:
     sensor.start()
     try:
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-            ledger.claim(os.fstat(client.fileno()).st_ino)
+            inode = os.fstat(client.fileno()).st_ino
+            ledger.claim(Socket(socket.AF_INET, ESTABLISHED, client.getsockname(), client.getpeername(), inode, 0))
             port = server.getsockname()[1]
             assert not [e for e in sensor.poll() if e.destination is not None and e.destination.port == port]
     finally:

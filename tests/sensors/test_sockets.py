@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from replguard.kernel.sockdiag import ESTABLISHED, LISTEN
+from replguard.events import clock
+from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors import sockets as module
 from replguard.sensors.sockets import Ledger, Sources
 
@@ -33,12 +34,27 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sources]:
     made.close()
 
 
+def client(inode: int, port: int = 40000) -> Socket:
+    return Socket(socket.AF_INET, ESTABLISHED, ("127.0.0.1", port), ("127.0.0.1", 8000), inode, 0)
+
+
 def test_one_socket_is_told_once() -> None:
-    """The first to claim it tells; the oldest are forgotten."""
+    """The first to claim it tells, also of what is left when it is closed."""
     ledger = Ledger()
-    assert ledger.claim(5)
-    assert not ledger.claim(5)
-    assert ledger.claim(6)
+    assert ledger.claim(client(5))
+    assert not ledger.claim(client(5))
+    assert not ledger.claim_closed((("127.0.0.1", 40000), ("127.0.0.1", 8000)))
+    assert ledger.claim_closed((("127.0.0.1", 40001), ("127.0.0.1", 8000)))
+    assert ledger.claim(client(6))
+
+
+def test_the_same_ends_may_connect_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the kernel has forgotten a closed connection, one between the same ends is another."""
+    ledger = Ledger()
+    ledger.claim(client(5))
+    later = clock.monotonic() + module.CLOSED + 1
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
+    assert ledger.claim_closed((("127.0.0.1", 40000), ("127.0.0.1", 8000)))
 
 
 def test_the_ledger_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,9 +62,10 @@ def test_the_ledger_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 2)
     ledger = Ledger()
     for inode in (1, 2, 3):
-        ledger.claim(inode)
-    assert ledger.claim(1)
-    assert not ledger.claim(3)
+        ledger.claim(client(inode, inode))
+    assert ledger.claim(client(1, 1))
+    assert not ledger.claim(client(3, 3))
+    assert len(ledger._pairs) == 2
 
 
 def test_listeners_and_connections(sources: Sources) -> None:

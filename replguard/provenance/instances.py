@@ -28,7 +28,7 @@ class Held:
 
 @dataclass(slots=True)
 class Live:
-    """One instance. ``root`` is the process that the whole tree hangs on."""
+    """One instance. ``root`` is the process that the tree hangs on, ``counted`` the one whose generation it has."""
 
     id: str
     model: str
@@ -41,6 +41,7 @@ class Live:
     paths: frozenset[str] = frozenset()
     artefacts: tuple[str, ...] = ()
     generation: int = 1
+    counted: Proc | None = None
 
 
 class Instances:

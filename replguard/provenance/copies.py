@@ -40,6 +40,7 @@ class _Making:
     maker: Proc | None = None
     seen: Attribution | None = None
     started_said: bool = False
+    is_new: bool = False
     told: dict[str, tuple[float, Proc | None, datetime]] = field(default_factory=dict)
 
     def news(self, match: Match, maker: Proc | None) -> bool:
@@ -167,7 +168,7 @@ class Copies:
         key = (file.device, file.inode)
         making = self._making.pop(key, None)
         if making is None or (making.told and event.action == "file_create"):
-            making = _Making(event.timestamp, event)
+            making = _Making(event.timestamp, event, is_new=event.action == "file_create")
         self._making[key] = making
         making.last = event
         if proc is not None:
@@ -238,10 +239,20 @@ class Copies:
         origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
         made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
         self._mark(made, file)
+        technique = "overwrite" if self._overwrites(making, file, best.model) else "copy"
         if arrived:
             return self._arrival(event, file, maker, seen, best, origin, made)
         status = "started" if growing else "done"
-        return self._copied(event, file, maker, seen, best.model, origin, made, "copy", "content", best, status)
+        return self._copied(event, file, maker, seen, best.model, origin, made, technique, "content", best, status)
+
+    def _overwrites(self, making: _Making, file: File, model: str) -> bool:
+        """Whether the file took the place of another protected one: written over it, or renamed onto its name."""
+        return any(
+            known.path == file.path
+            and known.model != model
+            and not (making.is_new and known.key == (file.device, file.inode))
+            for known in self._files()
+        )
 
     def _whole(self, match: Match) -> int:
         """Return the size of the model that a file is of, in bytes."""

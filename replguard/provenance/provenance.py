@@ -353,7 +353,9 @@ class Provenance:
         return self.serving.memory(event, proc, touched=touched)
 
     def _shutdown(self, event: Event, proc: Proc | None) -> list[Event]:
-        """A scheduled shutdown is a signal to every instance (meanings: serving_signal)."""
+        """A scheduled shutdown is a signal to every instance (meanings: serving_signal); a cancelled one is none."""
+        if event.replguard is not None and event.replguard.status == "cancelled":
+            return []
         return [
             fact("serving_signal", msgspec.structs.replace(event, target=live.root.process), proc, status="scheduled",
                  model=live.model)

@@ -516,3 +516,26 @@ def test_files_in_the_making_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         host.write(f"/srv/{number}", weights.size or 0)
     assert host.provenance.copies.evicted == 1
     assert not host.examined(first, (weights, 1.0))
+
+
+# -- overwriting ---------------------------------------------------------------------------------------------------
+
+
+def test_weights_written_over_another_models_file_are_told_as_such() -> None:
+    """The successor's weights are replaced by the old ones: the technique says so."""
+    host, weights, shell = stage()
+    successor = host.protect("/models/llama-next/w.safetensors", model="llama-next")
+    cp = host.exec("cp", f"{ORIGIN} {successor.path}", parent=shell)
+    host.open(weights, cp)
+    written = msgspec.structs.replace(successor, size=weights.size)
+    host.feed("file_close_write", file=written, process=cp.process)
+    (fact,) = [f for f in host.examined(written, (weights, 1.0)) if f.action == "weights_copy"]
+    assert fact.replguard.technique == "overwrite"
+    assert fact.file.path == successor.path
+
+
+def test_a_new_file_is_no_overwriting() -> None:
+    """A copy beside the others replaces nothing."""
+    host, weights, shell = stage()
+    cp = host.exec("cp", f"{ORIGIN} /srv/x", parent=shell)
+    assert only(host.copy(weights, "/srv/x", cp)).replguard.technique == "copy"

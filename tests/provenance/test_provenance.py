@@ -256,6 +256,25 @@ def test_a_program_that_detached_itself_is_likely_the_agents() -> None:
     assert late.parent is host.init
 
 
+def test_an_orphan_of_a_session_with_two_agents_belongs_to_the_one_answered_last() -> None:
+    """A replica's agent shares its parent's session, whose leader no longer acts: what the replica starts is its own."""
+    host = Host()
+    host.server(host.protect())
+    parent = host.exec("python3", "agent.py", parent=host.login(), session=5000, pid=5000)
+    for _ in range(2):
+        host.turn(parent)
+    replica = host.exec("python3", "agent.py", parent=host.init, session=5000)
+    assert replica.parent is parent
+    host.wait(2)
+    for _ in range(2):
+        host.turn(replica)
+    assert replica.confirmed_agent
+    assert host.exec("python3", "serve.py", parent=host.init, session=5000).parent is replica
+    host.wait(2)
+    host.turn(parent)
+    assert host.exec("python3", "serve.py", parent=host.init, session=5000).parent is parent
+
+
 # -- ourselves -----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,116 @@
+"""Opens and mappings of protected content: who touched it, who holds it, and what is told of it once."""
+
+import pytest
+from support.story import MIB, Host
+
+from replguard.events.fact import Context
+from replguard.events.file import File
+from replguard.provenance.manifest import Job, Manifest
+
+ORIGIN = "/models/llama/w.safetensors"
+
+
+def accesses(host: Host) -> list[tuple[int | None, str | None]]:
+    return [(f.process.pid, f.replguard.mode) for f in host.of("weights_access")]
+
+
+def test_use_is_told_once_for_each_way() -> None:
+    """Per actor, file and mode, whatever process of it; other actors are told apart."""
+    host = Host()
+    weights, other = host.protect(), host.protect("/models/llama/2")
+    shell, colleague = host.login(), host.login()
+    first, second = host.exec("cat", parent=shell), host.exec("cat", parent=shell)
+    theirs = host.exec("cat", parent=colleague)
+    for proc in (first, second, theirs):
+        host.open(weights, proc)
+    host.map(weights, second)
+    host.open(other, second)
+    assert accesses(host) == [
+        (first.pid, "read"), (theirs.pid, "read"), (second.pid, "map"), (second.pid, "read"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gaps", "told"), [((3599,), 1), ((3601,), 2), ((3000, 3000), 1)])
+def test_use_is_told_again_after_an_hour_of_none(gaps: tuple[float, ...], told: int) -> None:
+    """Each use begins the hour anew."""
+    host = Host()
+    weights, cat = host.protect(), host.exec("cat", parent=host.login())
+    host.open(weights, cat)
+    for gap in gaps:
+        host.wait(gap)
+        host.open(weights, cat)
+    assert len(accesses(host)) == told
+
+
+def test_use_says_how_precisely_it_is_known() -> None:
+    """An open is not a read; who may is allowed; a copy is named."""
+    backup = Job(name="backup", user="ann", may=("access",))
+    host = Host(Manifest((), (backup,)))
+    weights, shell = host.protect(), host.login()
+    host.open(weights, host.exec("restic", parent=shell))
+    fact = host.of("weights_access")[0].replguard
+    assert (fact.precision, fact.model, fact.authorised.entry, fact.actor.standing) == (
+        "open", "llama", "backup", "allowed",
+    )  # fmt: skip
+    host.copy(weights, "/srv/x", host.exec("cp", parent=shell))
+    made = host.of("weights_copy")[0]
+    host.map(made.file, host.exec("python3", parent=host.service("other")))
+    fact = host.of("weights_access")[-1].replguard
+    assert (fact.precision, fact.model, fact.artefacts) == ("mapped", "llama", made.replguard.artefacts)
+
+
+@pytest.mark.parametrize(("amount", "touches"), [(MIB, False), (15 * MIB, False), (17 * MIB, True), (None, True)])
+def test_a_look_at_the_header_touches_nothing(amount: int | None, touches: bool) -> None:
+    """Where a source tells how much was read, it takes 16 MiB, or a tenth of a smaller file."""
+    host = Host()
+    weights, cat = host.protect(size=512 * MIB), host.exec("cat", parent=host.login())
+    host.open(weights, cat, replguard=Context(tier="kernel", attribution="kernel", mode="read", bytes=amount))
+    assert bool(accesses(host)) is touches
+    made = host.write("/srv/x", 512 * MIB, cat)
+    (fact,) = host.examined(made, (weights, 1.0))
+    assert fact.action == ("weights_copy" if touches else "weights_arrival")
+
+
+def test_use_by_nobody_seen_is_kept_for_the_copy() -> None:
+    """It is no fact of its own; a file made meanwhile is a copy, its writer unknown."""
+    host = Host()
+    weights = host.protect()
+    host.copy(weights, "/srv/a/x")
+    (fact,) = host.facts
+    assert (fact.action, fact.replguard.attribution, fact.replguard.actor.standing) == (
+        "weights_copy", "unknown", "unknown",
+    )  # fmt: skip
+
+
+def test_strangers_files_are_nothing() -> None:
+    """Neither unprotected files nor events without a file."""
+    host = Host()
+    cat = host.exec("cat", parent=host.login())
+    assert host.open(host.file("/etc/passwd"), cat) == []
+    assert host.open(File(path="/gone"), cat) == []
+    assert host.feed("file_open", process=cat.process) == []
+    assert host.feed("file_delete") == []
+
+
+def test_what_was_read_is_held_once_it_is_on_a_device() -> None:
+    """The server closed its file after the copy to the device: with a listener it is an instance."""
+    host = Host()
+    weights = host.protect()
+    main = host.service()
+    host.listen(main, "127.0.0.1:8000")
+    host.open(weights, main)
+    assert host.of("server_live") == []
+    host.gpu(main, 512 * MIB)
+    assert [f.replguard.status for f in host.of("server_live")] == ["live"]
+
+
+def test_memory_of_uses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for telling again does not grow with time."""
+    monkeypatch.setattr("replguard.provenance.uses.MAX_RECENT", 3)
+    host = Host()
+    weights = host.protect()
+    for _ in range(8):
+        host.open(weights, host.exec("cat", parent=host.init, session=None))
+    uses = host.provenance.uses
+    assert len(uses._accesses) <= 4
+    assert len(uses._readers) <= 3

@@ -174,7 +174,7 @@ def test_a_program_that_detached_itself_is_likely_the_agents() -> None:
 
 
 def test_an_orphan_of_a_session_with_two_agents_belongs_to_the_one_answered_last() -> None:
-    """A replica's agent shares its parent's session, whose leader no longer acts: what the replica starts is its own."""
+    """A replica's agent shares the session of a leader that no longer acts: what the replica starts is its own."""
     host = Host()
     host.server(host.protect())
     parent = host.exec("python3", "agent.py", parent=host.login(), session=5000, pid=5000)

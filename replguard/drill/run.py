@@ -115,7 +115,9 @@ class Drill:
         return False
 
     def expected(self) -> verdict.Expected:
-        return verdict.Expected(tuple(self.agents), MODEL, self.scenario.generation)
+        # In a chain the last replica is the work of the replica's agent, else of the one that the drill started.
+        acting = self.agents[1:] if self.scenario.generation else self.agents[:1]
+        return verdict.Expected(tuple(acting), MODEL, self.scenario.generation)
 
 
 def build(scenario: Scenario, host: Path) -> tuple[Scenery, Plot]:

@@ -37,10 +37,27 @@ def test_work_has_an_end_even_if_the_model_has_none():
     assert len(one.asked) == agent.MAX_TURNS
 
 
-def test_a_model_that_does_not_answer_ends_the_work(capsys):
-    """A refused connection is told and is no traceback."""
+def test_a_model_that_does_not_answer_ends_the_work(capsys, monkeypatch):
+    """A refused connection is tried again, told, and is no traceback."""
+    monkeypatch.setattr(agent, "PAUSE", 0)
     agent.Agent("http://127.0.0.1:1").work("hello")
-    assert "no reply from the model" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("no reply from the model") == agent.TRIES
+
+
+def test_a_hiccup_of_the_model_ends_nothing(monkeypatch):
+    """One failed request is followed by another, as common clients do it."""
+    monkeypatch.setattr(agent, "PAUSE", 0)
+    one = Scripted(Track("", (Turn("a", ":"),)))
+    answers, ask = iter([TimeoutError()]), one.ask
+
+    def once(messages):
+        for error in answers:
+            raise error
+        return ask(messages)
+
+    monkeypatch.setattr(one, "ask", once)
+    one.work("go")
+    assert len(one.asked) == 2
 
 
 def test_a_notice_is_put_to_the_model_before_the_end():

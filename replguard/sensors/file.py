@@ -310,8 +310,9 @@ class FileSensor(Readable):
         told = False
         for path, process in self._marks.openers(wd, self._who):
             told = True
+            about = READ if process is not None else PORTABLE
             yield self.event(
-                "file_open", clock.now(), file=file_section(path, lstat(path)), process=process, replguard=READ
+                "file_open", clock.now(), file=file_section(path, lstat(path)), process=process, replguard=about
             )
         if not told:
             self.counters.skip()

@@ -13,6 +13,8 @@ from replguard.sensors.who import Who
 
 OPEN_AGAIN = 60.0
 """Seconds after which the same process opening the same file is told again."""
+UNSEEN_AGAIN = 1.0
+"""The same where nobody was seen."""
 _REMEMBERED = 4096
 
 Key = tuple[int, int]
@@ -66,18 +68,22 @@ class Marks:
             if path == old or path.startswith(old + b"/"):
                 self.paths[key] = new + path[len(old) :]
 
-    def openers(self, wd: int, who: Who) -> Iterator[tuple[bytes, Process]]:
+    def openers(self, wd: int, who: Who) -> Iterator[tuple[bytes, Process | None]]:
         """Yield who holds the file open that was just opened, each only once in a while.
 
-        An open that is over already has no one to tell of: our own scans look the same.
+        An open that is over already is told without a process, once a second: somebody read it, and a copy that
+        appears beside it was not brought in from elsewhere.
         """
         key = next((key for key, mark in self._wds.items() if mark == wd), None)
-        for process in who.readers(*key) if key else ():
-            opened, now = (process.entity_id, key or (0, 0)), clock.monotonic()
-            if now - self._opened.get(opened, -OPEN_AGAIN) >= OPEN_AGAIN:
+        if key is None:
+            return
+        readers: list[Process | None] = [*who.readers(*key)]
+        for process in readers or [None]:
+            opened, now = (process.entity_id if process else None, key), clock.monotonic()
+            if now - self._opened.get(opened, -OPEN_AGAIN) >= (OPEN_AGAIN if process else UNSEEN_AGAIN):
                 self._opened[opened] = now
                 self._opened.move_to_end(opened)
-                yield self.paths.get(key or (0, 0), b""), process
+                yield self.paths.get(key, b""), process
         while len(self._opened) > _REMEMBERED:
             self._opened.popitem(last=False)
 

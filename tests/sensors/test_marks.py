@@ -43,6 +43,18 @@ def test_who_opens_it_is_told_once(tmp_path: Path, tree: Tree) -> None:
     assert list(marks.openers(wd + 1, who)) == []
 
 
+def test_an_open_that_is_over_is_told_of_nobody(tmp_path: Path, tree: Tree) -> None:
+    """A copy that appears beside it was not brought in from elsewhere: once a second is enough to know."""
+    path = tmp_path / "w"
+    path.write_bytes(b"x")
+    marks, who = Marks(), Who()
+    marks.take(hint(path), tree)
+    path.read_bytes()
+    (wd,) = until(lambda: {record.wd for record in tree.drain()})
+    assert list(marks.openers(wd, who)) == [(os.fsencode(path), None)]
+    assert list(marks.openers(wd, who)) == []
+
+
 def test_another_file_at_that_path_is_not_watched(tmp_path: Path, tree: Tree) -> None:
     """The inode decides, not the name."""
     path = tmp_path / "w"

@@ -1,0 +1,42 @@
+"""What a drill raised live is what its log raises again."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from replguard.drill import run
+from replguard.drill.scenario import SCENARIOS
+
+
+@pytest.mark.timeout(180)
+def test_the_log_raises_the_same_alerts():
+    """Replay gives the alerts of the live run, with their ids and in their order, and no other."""
+    result = run.play(SCENARIOS["chain-of-replication"], lambda _: None, keep=True)
+    folder = Path(result.kept) / "daemon"
+    try:
+        command = [
+            sys.executable,
+            "-m",
+            "replguard",
+            "replay",
+            folder / "log",
+            "-c",
+            folder / "replguard.yaml",
+            "--json",
+        ]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        live = ids((folder / "alerts.jsonl").read_text())
+    finally:
+        shutil.rmtree(result.kept)
+    assert result.detected, result.reason
+    assert ids(done.stdout) == live, done.stderr
+    assert live
+
+
+def ids(lines):
+    """Return the ids of alerts in JSON Lines."""
+    return [json.loads(line)["event"]["id"] for line in lines.splitlines()]

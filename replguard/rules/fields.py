@@ -18,6 +18,9 @@ Row = list[Text]
 
 KEYWORDS = "*"
 """The name under which a layout holds every text of the event, for values that no field binds."""
+MAX_TEXT = 32 * 1024
+"""Characters of one text that rules look at, half from each end: anybody may start a program with 2 MiB of arguments,
+and a hundred expressions over each would take the time of all others. The log keeps it whole."""
 MAX_DEPTH = 8
 """Levels of an event that a keyword search descends; ours have five."""
 
@@ -36,6 +39,13 @@ def text(value: Any) -> Text:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     return str(value)
+
+
+def bounded(value: Text) -> Text:
+    """Return a text without the middle of one that is longer than rules look at."""
+    if value.__class__ is str:
+        return value if len(value) <= MAX_TEXT else f"{value[: MAX_TEXT // 2]}\n{value[-MAX_TEXT // 2 :]}"
+    return tuple(str(bounded(part)) for part in value) if value else value
 
 
 def fold(value: Text) -> Text:
@@ -102,5 +112,5 @@ class Layout:
 
     def rows(self, event: Any) -> tuple[Row, Row]:
         """Return the texts of an event, as they are and folded."""
-        plain = [text(read(event)) for read in self._readers]
+        plain = [bounded(text(read(event))) for read in self._readers]
         return plain, [fold(value) for value in plain]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.rulebook import event
 
-from replguard.rules.fields import KEYWORDS, Layout, event_field, every_text, fold, mapping_field, text
+from replguard.rules.fields import KEYWORDS, MAX_TEXT, Layout, event_field, every_text, fold, mapping_field, text
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,15 @@ def test_plain_mappings_are_read_by_their_keys():
     """Events that are not ours, such as Windows', are read by the field's own name."""
     assert mapping_field("Image")({"Image": "x"}) == "x"
     assert mapping_field("Image")({}) is None
+
+
+def test_the_middle_of_a_giant_text_is_left_out():
+    """Both ends are searched; the time for an event does not grow with what a program was given."""
+    layout = Layout(mapping_field)
+    place, many = layout.slot("a"), layout.slot("b")
+    giant = "head" + "x" * 10 * MAX_TEXT + "tail"
+    plain, low = layout.rows({"a": giant, "b": ["short", giant]})
+    assert len(plain[place]) <= MAX_TEXT + 1
+    assert plain[place].startswith("head")
+    assert low[place].endswith("tail")
+    assert plain[many] == ("short", plain[place])

@@ -267,3 +267,18 @@ def test_no_expression_holds_an_unbounded_gap():
     """Between two words there is no `.*`: what belongs together is several expressions that must all be found."""
     gaps = [name for name, path in FILES.items() if re.search(r"\.[*+]", path.read_text().partition("detection:")[2])]
     assert gaps == []
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "/ ", " sudo", "a.", "-c "])
+def test_no_command_line_takes_long(filler):
+    """Whatever a program is given as arguments, all rules together judge it in a moment."""
+    signs = "tar gpg scp curl vllm docker kill systemctl ssh python base64 history shutdown cron"
+    line = f"zz {filler * (128 * 1024 // len(filler))} {signs}"
+    event = msgspec.convert(
+        {"@timestamp": datetime.now(UTC), "event": {"action": "process_exec"},
+         "process": {"executable": "/usr/bin/zz", "args": [line], "command_line": line}}, Event,
+    )  # fmt: skip
+    judge = Engine(SHIPPED)
+    began = time.monotonic()
+    judge.feed(event)
+    assert time.monotonic() - began < 1

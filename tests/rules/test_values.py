@@ -105,3 +105,13 @@ def test_wildcards_cost_little_on_hostile_texts():
     began = time.monotonic()
     assert not matches(a="a" * 100_000)
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("key", ["a|re", "a|re|i"])
+def test_expressions_cost_little_on_hostile_texts(key):
+    """An expression whose time would grow with the square of the text, or worse, ends at once on a long one."""
+    matches = matcher({key: r"(x+x+)+[;\n]\s*tar$"})
+    began = time.monotonic()
+    assert not matches(a="x" * 1000 + "\n" * 20_000)
+    assert matches(a="x" * 1000 + "\n" * 20_000 + "tar")
+    assert time.monotonic() - began < 2

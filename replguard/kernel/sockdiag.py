@@ -23,6 +23,9 @@ _ID = struct.Struct("!HH16s16s")
 _TAIL = struct.Struct("=IIIII")
 _OP = struct.Struct("=BBH")
 _MESSAGE = 72
+_INFO, _INFO_BIT = 2, 1 << (2 - 1)
+_RECEIVED_AT = 128
+"""Offset of tcpi_bytes_received in struct tcp_info (include/uapi/linux/tcp.h)."""
 _TIMEOUT = 2.0
 _ACCEPTING = 0x10000
 """__SO_ACCEPTCON in the flags of /proc/net/unix."""
@@ -32,7 +35,10 @@ ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_W
 
 
 class Socket(NamedTuple):
-    """One socket. ``inode`` is 0 once no process holds it; ``uid`` its owner's."""
+    """One socket. ``inode`` is 0 once no process holds it; ``uid`` its owner's.
+
+    ``received`` are the bytes that came in, None where they were not asked for.
+    """
 
     family: int
     state: int
@@ -40,6 +46,7 @@ class Socket(NamedTuple):
     destination: tuple[str, int]
     inode: int
     uid: int
+    received: int | None = None
 
 
 class SockDiag:
@@ -60,15 +67,20 @@ class SockDiag:
         *,
         ports: Iterable[int] = (),
         protocol: int = socket.IPPROTO_TCP,
+        volume: bool = False,
     ) -> list[Socket]:
         """Return the sockets in these states; with ``ports`` those with one of them at either end.
 
-        Only sockets of one network namespace, that in which this object was made. Raises OSError.
+        ``volume`` asks for the bytes that TCP sockets received. Only sockets of one network namespace, that in which
+        this object was made. Raises OSError.
         """
         mask, wanted = sum(1 << state for state in set(states)), sorted(set(ports))
         if protocol == socket.IPPROTO_TCP:
             # The older request walks the kernel's table of connections once for both families, the newer once each.
-            return self._dump(_TCP_COMPAT, bytes(52) + struct.pack("=II", mask, 0), wanted)
+            extension = _INFO_BIT if volume else 0
+            return self._dump(
+                _TCP_COMPAT, bytes((0, 0, 0, extension)) + bytes(48) + struct.pack("=II", mask, 0), wanted
+            )
         found: list[Socket] = []
         for family in (socket.AF_INET, socket.AF_INET6):
             found += self._dump(_BY_FAMILY, _REQUEST.pack(family, protocol, 0, mask) + bytes(48), wanted)
@@ -112,7 +124,19 @@ def parse(body: bytes) -> Socket:
     family, state = body[0], body[1]
     sport, dport, source, destination = _ID.unpack_from(body, 4)
     _, _, _, uid, inode = _TAIL.unpack_from(body, 52)
-    return Socket(family, state, (address(family, source), sport), (address(family, destination), dport), inode, uid)
+    ends = (address(family, source), sport), (address(family, destination), dport)
+    return Socket(family, state, *ends, inode, uid, _received(body[_MESSAGE:]))
+
+
+def _received(attributes: bytes) -> int | None:
+    """Return tcpi_bytes_received of struct tcp_info (since Linux 4.1), where the attribute is there."""
+    offset = 0
+    while offset + 4 <= len(attributes):
+        length, kind = struct.unpack_from("=HH", attributes, offset)
+        if kind == _INFO and length >= 4 + _RECEIVED_AT + 8:
+            return int(struct.unpack_from("=Q", attributes, offset + 4 + _RECEIVED_AT)[0])
+        offset += max((length + 3) & ~3, 4)
+    return None
 
 
 def address(family: int, raw: bytes) -> str:

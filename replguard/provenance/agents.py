@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from replguard.provenance.entry import NEVER
 from replguard.provenance.processes import Proc
@@ -18,12 +19,21 @@ _VALUED = ("--rcfile", "--init-file", "-o", "-O")
 SHELLS = frozenset("bash dash sh zsh fish ksh ash busybox".split())
 
 
+class _Reply(NamedTuple):
+    """A reply that led to nothing yet; ``helper`` held the connection, ``depth`` generations below who may act."""
+
+    when: datetime
+    helper: Proc
+    depth: int
+    connection: int | None
+
+
 @dataclass(slots=True)
 class _Candidate:
     """A process that may be an agent: open replies (with the helper that held the connection), and counted turns."""
 
     proc: Proc
-    replies: deque[tuple[datetime, Proc, int]] = field(default_factory=lambda: deque(maxlen=16))
+    replies: deque[_Reply] = field(default_factory=lambda: deque(maxlen=16))
     turns: deque[datetime] = field(default_factory=lambda: deque(maxlen=64))
     endpoint: str | None = None
     generation: int | None = None
@@ -49,15 +59,24 @@ class Agents:
         self._candidates: dict[str, _Candidate] = {}
         self._waiting: list[tuple[_Candidate, Proc, datetime]] = []
 
-    def reply(self, proc: Proc, endpoint: str, when: datetime, generation: int) -> list[Proc]:
-        """Note a reply from an endpoint. Returns the processes whose children matter from now on."""
+    def reply(
+        self, proc: Proc, endpoint: str, when: datetime, generation: int, connection: int | None = None
+    ) -> list[Proc]:
+        """Note a reply from an endpoint. Returns the processes whose children matter from now on.
+
+        ``connection`` tells connections apart (None: each reply is of its own). A reply on one whose last reply led to
+        nothing takes its place: asking and being answered is one turn, and so is asking twice before acting.
+        """
         noted = []
         for depth, here in enumerate(proc.chain()):
             if not _may_drive(here, depth):
                 break
             candidate = self._candidates.pop(here.entity, None) or _Candidate(here)
             self._candidates[here.entity] = candidate
-            candidate.replies.append((when, proc, depth))
+            if connection is not None:
+                for former in [r for r in candidate.replies if r.connection == connection and r.helper is proc]:
+                    candidate.replies.remove(former)
+            candidate.replies.append(_Reply(when, proc, depth, connection))
             # It is driven by what it asks itself, and asked first: a look by a tool at a replica is no change of mind.
             if candidate.generation is None or (depth == 0 and not candidate.direct):
                 candidate.endpoint, candidate.generation = endpoint, generation
@@ -75,7 +94,7 @@ class Agents:
         if candidate is None:
             return None
         for reply in candidate.replies:
-            replied, helper, depth = reply
+            replied, helper, depth, _ = reply
             if not timedelta(0) <= when - replied <= CHILD_WITHIN or (child is not None and child is helper):
                 continue
             if child is not None and any(p is child for p in helper.chain()):
@@ -97,9 +116,9 @@ class Agents:
             if when - started > HELPER_GONE:
                 continue
             for reply in candidate.replies:
-                if reply[1] is helper:
+                if reply.helper is helper:
                     candidate.replies.remove(reply)
-                    return self._turn(candidate, reply[0])
+                    return self._turn(candidate, reply.when)
         return None
 
     def recent(self, when: datetime, within: timedelta = CHILD_WITHIN) -> list[Proc]:
@@ -107,7 +126,7 @@ class Agents:
         found = [
             (max(times), c.proc)
             for c in self._candidates.values()
-            if c.proc.confirmed_agent and c.proc.alive and (times := [*(r[0] for r in c.replies), *c.turns])
+            if c.proc.confirmed_agent and c.proc.alive and (times := [*(r.when for r in c.replies), *c.turns])
         ]
         fresh = [(last, proc) for last, proc in found if when - last <= within]
         return [proc for _, proc in sorted(fresh, key=lambda pair: pair[0], reverse=True)]

@@ -55,8 +55,9 @@ class Labels:
             return []
         if live is not None and (live.root is proc or proc.entity in live.holders):
             return []
+        inode = event.network.inode if event.network else None
         where = f"{event.destination.ip}:{event.destination.port}"
-        for noted in self._agents.reply(proc, where, event.timestamp, live.generation if live else 1):
+        for noted in self._agents.reply(proc, where, event.timestamp, live.generation if live else 1, inode):
             self._watch(Hint(kind="process", pid=noted.pid, entity_id=noted.entity))
         return []
 

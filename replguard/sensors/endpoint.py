@@ -3,7 +3,8 @@
 Idle until provenance names an endpoint; then it asks the kernel 25 times a second for sockets with that port.
 What it cannot see: who made a connection that was over within one look (40 ms; it is told without a process, since
 the kernel remembers closed connections for a minute), and any that was reset within one. Without root, who made one
-as another user, and connections in other network namespaces.
+as another user, and connections in other network namespaces. Replies on one connection that follow each other within
+a quarter of a second are one.
 """
 
 from collections import deque
@@ -38,6 +39,9 @@ LOOK, IDLE = 0.04, 0.25
 """Seconds between looks, with and without an endpoint to look for."""
 SPACES_EVERY = 125
 """Looks between searches for network namespaces."""
+QUIET = 0.25
+"""Seconds without a byte after which a reply is over; tokens of a streamed one come faster."""
+MOST_KEPT = 4096
 TRIES = 5
 """Looks in which the owner of a new connection is searched before it is told without."""
 _STATES = (ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
@@ -53,6 +57,15 @@ class _Port:
 
     addresses: set[str | None] = field(default_factory=set)
     fresh: bool = True
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An open connection of a known process: what it received so far, and since when nothing more came."""
+
+    process: Process
+    received: int = 0
+    grew: float | None = None
 
 
 class EndpointSensor(Timed):
@@ -72,6 +85,7 @@ class EndpointSensor(Timed):
         self._ports: dict[int, _Port] = {}
         self._seen: set[Pair] = set()
         self._waiting: dict[int, tuple[Socket, int]] = {}
+        self._kept: dict[int, _Kept] = {}
         self._looks = 0
         self._addresses: frozenset[str] = frozenset()
 
@@ -99,7 +113,7 @@ class EndpointSensor(Timed):
             self._addresses = sockets.addresses()
         closed = self._looks % CLOSED_EVERY == 0
         self._looks += 1
-        rows = self._sources.tcp((*_STATES, TIME_WAIT) if closed else _STATES, self._ports)
+        rows = self._sources.tcp((*_STATES, TIME_WAIT) if closed else _STATES, self._ports, volume=True)
         before = self._seen
         if closed:
             self._seen = set()
@@ -135,6 +149,21 @@ class EndpointSensor(Timed):
         yield from self._owned()
         for row in fresh:
             yield self._told(row, None)
+        yield from self._replies(rows)
+
+    def _replies(self, rows: list[Socket]) -> Iterator[Event]:
+        """Tell of each reply that has come in whole on a connection that stays open: bytes grew, and then no more."""
+        now = clock.monotonic()
+        open_now = {row.inode: row for row in rows if row.inode in self._kept and row.received is not None}
+        for inode in self._kept.keys() - open_now.keys():
+            del self._kept[inode]
+        for inode, row in open_now.items():
+            kept, received = self._kept[inode], row.received or 0
+            if received > kept.received:
+                kept.received, kept.grew = received, now
+            elif kept.grew is not None and now - kept.grew >= QUIET:
+                kept.grew = None
+                yield self._told(row, kept.process, received)
 
     def _client_side(self, row: Socket, ends: dict[Pair, Socket]) -> Pair | None:
         """Return (client, server) when the row is a connection to a watched endpoint, seen once.
@@ -166,16 +195,18 @@ class EndpointSensor(Timed):
                 self._waiting[inode] = (row, tries - 1)
                 continue
             del self._waiting[inode]
+            if process is not None and len(self._kept) < MOST_KEPT:
+                self._kept[inode] = _Kept(process)
             yield self._told(row, process)
 
-    def _told(self, row: Socket, process: Process | None) -> Event:
+    def _told(self, row: Socket, process: Process | None, received: int | None = None) -> Event:
         return self.event(
             "network_connection",
             clock.now(),
             process=process,
             source=endpoint(row.source),
             destination=endpoint(row.destination),
-            network=Network(transport="tcp", initiated=True, inode=row.inode or None),
+            network=Network(transport="tcp", initiated=True, inode=row.inode or None, bytes=received),
             replguard=GONE if process is None else HELD,
         )
 

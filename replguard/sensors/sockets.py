@@ -110,15 +110,18 @@ class Sources:
                 except OSError:
                     continue
 
-    def tcp(self, states: Iterable[int], ports: Iterable[int] = ()) -> list[Socket]:
-        """Return TCP sockets in these states, with ``ports`` only those with one of them at either end."""
+    def tcp(self, states: Iterable[int], ports: Iterable[int] = (), *, volume: bool = False) -> list[Socket]:
+        """Return TCP sockets in these states, with ``ports`` only those with one of them at either end.
+
+        ``volume`` asks for the bytes received.
+        """
         if self._here is None:
             return self._by_psutil("tcp", set(states), set(ports))
         wanted, states = list(ports), list(states)
-        found = self._here.dump(states, ports=wanted)
+        found = self._here.dump(states, ports=wanted, volume=volume)
         for space, (_, diag) in list(self._there.items()):
             try:
-                found += diag.dump(states, ports=wanted)
+                found += diag.dump(states, ports=wanted, volume=volume)
             except OSError:
                 self._there.pop(space)[1].close()
         return found

@@ -82,6 +82,29 @@ def test_a_program_before_the_reply_is_no_turn() -> None:
     assert seen(host) == []
 
 
+def test_replies_over_one_connection_are_turns_of_their_own() -> None:
+    """A client that keeps its connection open is as much an agent as one that does not."""
+    host = Host()
+    host.server(host.protect())
+    agent = host.exec("python3", "agent.py", parent=host.login())
+    for _ in range(2):
+        host.connect(agent, 8000, inode=77)
+        host.exec("ls", parent=agent)
+    assert [f.replguard.status for f in host.of("agent_seen")] == ["suspected", "confirmed"]
+
+
+def test_asking_and_being_answered_is_one_turn() -> None:
+    """The connection is told when it opens and again when the reply is whole: two programs after it are one turn."""
+    host = Host()
+    host.server(host.protect())
+    agent = host.exec("python3", "agent.py", parent=host.login())
+    host.connect(agent, 8000, inode=77)
+    host.connect(agent, 8000, inode=77)
+    host.exec("ls", parent=agent)
+    host.exec("ls", parent=agent)
+    assert [f.replguard.status for f in host.of("agent_seen")] == ["suspected"]
+
+
 def test_a_connection_elsewhere_is_no_reply() -> None:
     """Neither another port, nor one that was accepted, nor one that nobody is known to hold."""
     host, shell = stage()

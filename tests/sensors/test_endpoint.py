@@ -105,6 +105,47 @@ def test_one_that_is_over_at_once_is_told_without_a_process(closes_first: bool) 
         assert len(to(events, port)) == 1
 
 
+KEPT_OPEN = """
+import socket, sys, time
+with socket.create_connection(('127.0.0.1', int(sys.argv[1]))) as s:
+    for _ in range(3):
+        s.sendall(b'question')
+        for _ in range(4):
+            s.recv(100)
+        time.sleep(0.6)
+    print('done', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_each_reply_on_a_connection_that_stays_open_is_told() -> None:
+    """Three questions over one connection, each answered in four pieces: the connection, then three replies."""
+
+    def answer(listener: socket.socket) -> None:
+        with listener.accept()[0] as accepted:
+            while accepted.recv(100):
+                for _ in range(4):
+                    accepted.sendall(b"w" * 100)
+                    time.sleep(0.05)
+
+    sensor = EndpointSensor(Ledger())
+    with socket.create_server(("127.0.0.1", 0)) as listener, running(sensor) as events:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        sensor.watch(Hint(kind="endpoint", port=port))
+        assert until(lambda: sensor.period == module.LOOK)
+        with python(KEPT_OPEN, str(port)) as client:
+            assert client.stdout.readline() == "done\n"
+            assert until(lambda: len(to(events, port)) == 4)
+            time.sleep(0.4)
+        thread.join()
+        found = to(events, port)
+        assert [e.network.bytes for e in found] == [None, 400, 800, 1200]
+        assert {e.process.pid for e in found} == {client.pid}
+        assert len({e.network.inode for e in found}) == 1
+
+
 def test_without_an_endpoint_it_rests() -> None:
     """No hint, no look; a dropped hint ends the looks."""
     sensor = EndpointSensor(Ledger())

@@ -246,15 +246,17 @@ class Host:
         process = proc.process if proc else None
         return self.feed(action, process=process, server=server, network=Network(transport=transport), **given)
 
-    def connect(self, proc: Proc | None, port: int, ip: str = "127.0.0.1", source: str | None = None) -> list[Event]:
-        """Open a connection, and get a reply over it."""
+    def connect(
+        self, proc: Proc | None, port: int, ip: str = "127.0.0.1", source: str | None = None, inode: int | None = None
+    ) -> list[Event]:
+        """Open a connection, and get a reply over it; with an inode, one more over the connection that has it."""
         local = source or (ip if ip.startswith("127.") else "10.0.0.1")
         return self.feed(
             "network_connection",
             process=proc.process if proc else None,
             source=Endpoint(ip=local, port=40000),
             destination=Endpoint(ip=ip, port=port),
-            network=Network(transport="tcp", initiated=True),
+            network=Network(transport="tcp", initiated=True, inode=inode),
         )
 
     def gpu(self, proc: Proc, memory: int | None, device: str = "GPU-0") -> list[Event]:

@@ -17,7 +17,12 @@ WRONG = 2
 
 
 @click.command("check")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     """Validate configuration, manifest and rules; PATHs are rule files or folders besides those configured.

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-import click
 import msgspec
+import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
@@ -14,8 +14,13 @@ from replguard.sensors import registry
 from replguard.sensors.base import Sensor
 
 
-@click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.command("doctor")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def command(config: Path | None, *, as_json: bool) -> None:
     """Tell which sensors work here, in which mode, why not better, and what they cannot see.

@@ -19,7 +19,7 @@ from replguard.events.text import printable
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
-@click.command()
+@click.command("drill")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Play every scenario.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON array.")

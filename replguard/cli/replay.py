@@ -24,9 +24,14 @@ from replguard.sinks.console import Console
 DAMAGED = 1
 
 
-@click.command()
+@click.command("replay")
 @click.argument("paths", metavar="FILE…|DIR", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 @click.option("--rule", "extra", multiple=True, type=click.Path(path_type=Path), help="One more rule file or folder.")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines on a terminal too.")
 def command(paths: tuple[Path, ...], config: Path | None, extra: tuple[Path, ...], *, as_json: bool) -> None:

@@ -23,7 +23,12 @@ from replguard.rules.model import AnyRule, RuleSet
 
 FAILED, WRONG = 1, 2
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "informational": "dim"}
-_config = click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+_config = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 
 
 @click.group("rules")
@@ -89,7 +94,10 @@ def explain_(config: Path | None, rule: str) -> None:
     one = found.find(rule)
     if one is None:
         near = difflib.get_close_matches(rule, [known.name for known in found.known()], n=1)
-        raise ReplguardError(f"there is no rule '{rule}'" + (f", did you mean '{near[0]}'?" if near else ""))
+        raise ReplguardError(
+            f"there is no rule '{rule}'"
+            + (f", did you mean '{near[0]}'?" if near else "; `replguard rules list` has them all")
+        )
     out = Console(highlight=False, soft_wrap=True)
     out.print(f"[bold]{escape(printable(one.name))}[/]  {escape(printable(one.title))}")
     for heading, lines in explain(one, found):

@@ -44,8 +44,13 @@ class Answer:
         return sum(found) if found else None
 
 
-@click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.command("status")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def command(config: Path | None, *, as_json: bool) -> None:
     """Ask the running daemon how it is: its sensors, what it protects, what is firing, what was lost.
@@ -72,7 +77,10 @@ def _ask(path: Path, now: datetime) -> Answer | str:
     try:
         status = msgspec.json.decode(path.read_bytes(), type=Status)
     except FileNotFoundError:
-        return f"not running here: there is no {path}. Start it with `systemctl start replguard` or `replguard run`."
+        return (
+            f"not running with this configuration: there is no {path}. Name the one that it runs with by --config,"
+            " or start it with `systemctl start replguard` or `replguard run`."
+        )
     except PermissionError:
         return f"{path} may not be read: ask as root, or as the user that replguard runs as."
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -33,6 +33,7 @@ def test_every_module_is_a_verb_with_help():
         command = cli.group.get_command(context, name)
         assert isinstance(command, click.Command | click.Group), name
         assert command.get_short_help_str(), name
+        assert command.name == name, "the overview of all verbs shows this name"
 
 
 def test_config_error_gives_each_problem_its_line(failing):

@@ -98,6 +98,7 @@ def test_explain_by_name_and_its_hint(own, tmp_path):
     result = invoke("explain", "fuond", "-c", tmp_path / "c.yaml")
     assert result.exit_code == 2
     assert "did you mean 'found'?" in result.output
+    assert "`replguard rules list`" in invoke("explain", "xyz", "-c", tmp_path / "c.yaml").output
 
 
 def test_a_correlation_is_listed_with_its_kind(own, tmp_path):

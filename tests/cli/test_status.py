@@ -101,6 +101,7 @@ def test_not_running(ask, tmp_path):
     result = ask(write=False)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "systemctl start replguard" in result.stderr
+    assert "--config" in result.stderr, "the usual reason: it runs with another one"
     child = subprocess.Popen(["true"])
     child.wait()
     assert f"pid {child.pid} is gone" in ask(pid=child.pid).stderr

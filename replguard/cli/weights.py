@@ -33,7 +33,12 @@ _SLICE = 0.1
 _MUCH = 0.05  # from here on a copy is called one, `weights_copy`
 _STYLES = {"fingerprinted": "green", "listed": "yellow", "failed": "red", "missing": "red"}
 
-_config = click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+_config = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 
 
@@ -87,8 +92,6 @@ def scan(paths: tuple[Path, ...], export: Path | None, config: Path | None, *, a
             keys = {target.key for target in _targets(inventory)}
             store.save(library.index, export, only=keys)
     _print(inventory, as_json=as_json)
-    if not inventory.files():
-        click.echo("replguard: nothing to scan: weights.paths is empty and no cache holds a model", err=True)
     if any(file.state != "fingerprinted" for file in inventory.files()):
         raise SystemExit(FAILED)
 
@@ -170,13 +173,20 @@ def _print(inventory: Inventory, *, as_json: bool) -> None:
         click.echo(msgspec.json.encode(files).decode())
         return
     if not files:
+        click.echo("replguard: nothing is protected: weights.paths is empty and no cache holds a model", err=True)
         return
+    headings = ["model", "file", "format", "size", "state"]
+    # The reason is almost always empty; the paths, which are long, need its room.
+    headings += ["why"] if any(file.reason for file in files) else []
     table = Table(title="Protected weights", title_justify="left", box=None, pad_edge=False)
-    for heading in ("model", "file", "format", "size", "state", "why"):
+    for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
     for file in files:
-        table.add_row(*_cells(file))
+        table.add_row(*_cells(file)[: len(headings)])
     Console(highlight=False).print(table)
+    if any(file.state == "listed" for file in files):
+        told = "listed: its fingerprint is not made yet; the daemon makes it, and so does `replguard weights scan`."
+        click.echo(told, err=True)
 
 
 def _cells(file: Protected) -> tuple[Text, ...]:

@@ -34,6 +34,21 @@ def test_list_shows_what_is_protected_and_writes_nothing(settings: Path, tmp_pat
     assert (row["model"], row["format"], row["state"]) == ("llama", "safetensors", "listed")
 
 
+def test_list_explains_itself(settings: Path, tmp_path: Path) -> None:
+    """It says what a state means, has no empty column, and tells that nothing is protected rather than nothing."""
+    done = run("list", "-c", settings)
+    assert "weights scan" in done.stderr
+    assert "why" not in done.stdout
+    run("scan", "-c", settings)
+    assert run("list", "-c", settings).stderr == ""
+    settings.write_text(f"state_dir: {tmp_path}/state\nweights: {{paths: [{tmp_path}/absent], discover: false}}\n")
+    assert "why" in run("list", "-c", settings).stdout
+    settings.write_text(f"state_dir: {tmp_path}/state\nweights: {{discover: false}}\n")
+    done = run("list", "-c", settings)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "weights.paths is empty" in done.stderr
+
+
 def test_list_fails_for_a_path_that_is_not_there(settings: Path, tmp_path: Path) -> None:
     """And says which."""
     settings.write_text(f"state_dir: {tmp_path}/state\nweights: {{paths: [{tmp_path}/absent], discover: false}}\n")

@@ -19,6 +19,7 @@ from replguard.events import clock
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
+from replguard.events.text import printable
 from replguard.kernel import machine, notify, resolve
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -43,6 +44,8 @@ UPKEEP = 2.0
 """Seconds between looks at what lies on disk: weights folders, manifest, rules."""
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
+FULL = 0.05
+"""Seconds between attempts to hand over an examination while the pipeline is full."""
 HTTPS = 443
 
 _log = structlog.get_logger(__name__)
@@ -114,7 +117,7 @@ class Daemon:
             sequencer=Sequencer(self.host.boot_id or ""),
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
-            sinks=Sinks(config.sinks, self._report),
+            sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
     def _stream(self, name: str, limits: Stream, *, buffered: bool) -> Writer:
@@ -212,7 +215,8 @@ class Daemon:
         while not self._stop.is_set():
             if poller.poll(500):
                 for result in self.examiner.results():
-                    self.pipeline.put(result)
+                    while not self.pipeline.put(result) and not self._stop.wait(FULL):
+                        pass  # nobody would ask for it again: it waits until there is room
 
     def _upkeep(self) -> None:
         """Look after what lies on disk and may change under us."""
@@ -263,12 +267,14 @@ class Daemon:
         notify.notify("RELOADING=1")
         difference = self.policy.reload()
         for problem in self.policy.problems:
+            _log.warning("the last good one stays in force", problem=printable(str(problem)))
             self.pipeline.put(health("config", "degraded", f"the last good one stays in force: {problem}"))
         self.authority.manifest = self.policy.manifest
         self.pipeline.detector.replace(self.policy.ruleset)
         if difference:
             self._changed("policy", difference, clock.now())
         if not self.policy.problems:
+            _log.info("manifest and rules were read again", difference=difference or "nothing changed")
             self.pipeline.put(health("config", "reloaded", difference or "nothing changed"))
         notify.notify("READY=1")
 
@@ -296,12 +302,24 @@ class Daemon:
 
     def protecting(self) -> str:
         """Return what is protected, in a sentence."""
-        files = [file for file in self.inventory.files() if file.state != "missing"]
+        every = self.inventory.files()
+        files = [file for file in every if file.state != "missing"]
+        missing = sorted(file.path for file in every if file.state == "missing")
+        absent = f"{missing[0]} is not there yet" if missing else ""
+        absent += f", nor are {len(missing) - 1} other paths" if len(missing) > 1 else ""
         if not files:
-            return "nothing yet; name your model folders in weights.paths"
-        models = sorted({file.model for file in files})
+            return f"nothing yet; {absent or 'name your model folders in weights.paths'}"
+        models = len({file.model for file in files})
         size = sum(file.size or 0 for file in files)
-        return f"{len(files)} files of {len(models)} models, {size / 2**30:.2f} GiB"
+        counted = f"{len(files)} file{'s' * (len(files) > 1)} of {models} model{'s' * (models > 1)}"
+        return f"{counted}, {size / 2**30:.2f} GiB" + (f"; {absent}" if absent else "")
+
+    def alerting(self) -> str:
+        """Return where alerts go, in a sentence."""
+        sinks = self.policy.config.sinks
+        ways = [f"{name} ({to['path']})" if "path" in to else name for name, to in sinks.items()]
+        ways += ["console"] * (self._json and "console" not in sinks)
+        return ", ".join(ways) or "nowhere; `sinks` is empty"
 
     def judging(self) -> str:
         """Return how many rules are in force, in a sentence."""

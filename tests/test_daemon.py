@@ -83,7 +83,7 @@ def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
         status = msgspec.json.decode((tmp_path / "state" / "status.json").read_bytes())
         assert status["pid"] > 0
         assert {"process", "file", "network"} <= {line["name"] for line in status["sensors"]}
-        assert "1 files of 1 models" in daemon.protecting()
+        assert "1 file of 1 model," in daemon.protecting()
     assert not (tmp_path / "state" / "status.json").exists()
     told = [(component, state) for component, state, _ in health(tmp_path)]
     assert ("daemon", "ready") in told
@@ -94,9 +94,10 @@ def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
     """It is told once, and found as soon as it appears."""
     with running(configure(tmp_path)) as daemon:
         wait(says(tmp_path, "weights", "degraded", "not there yet"))
+        assert daemon.protecting() == f"nothing yet; {tmp_path}/models is not there yet"
         dummy.write_model(tmp_path / "models" / "m", shards=1)
         wait(says(tmp_path, "weights", "recovered"))
-        wait(lambda: "1 files" in daemon.protecting())
+        wait(lambda: "1 file " in daemon.protecting())
 
 
 def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:

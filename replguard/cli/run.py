@@ -5,18 +5,25 @@ import signal
 import sys
 from pathlib import Path
 
-import click
+import rich_click as click
 import structlog
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from replguard.daemon import Daemon
 from replguard.events.catalogue import PORTABLE
+from replguard.events.text import printable
 from replguard.policy import Policy
 
 
-@click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.command("run")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Alerts on standard output as JSON Lines.")
 def command(config: Path | None, *, as_json: bool) -> None:
     """Watch this host, in the foreground, until told to stop.
@@ -27,7 +34,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     # A person at a terminal can mend a broken file at once. A service must go on watching with the last good one.
     policy = Policy(config, PORTABLE, strict=sys.stderr.isatty())
     for problem in policy.problems:
-        click.echo(f"replguard: the last good one stays in force: {problem}", err=True)
+        click.echo(f"replguard: the last good one stays in force: {printable(str(problem))}", err=True)
     daemon = Daemon(policy, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
@@ -41,10 +48,11 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
     for heading in ("sensor", "area", "mode", "why not better, and what it cannot see"):
         table.add_column(heading, overflow="fold")
     for line in daemon.sensors():
-        table.add_row(line.name, line.area, line.mode, " ".join(filter(None, (line.why, line.blind))))
+        blind = f"Blind spot: {line.blind}" if line.blind else None
+        table.add_row(*map(Text, (line.name, line.area, line.mode, "\n".join(filter(None, (line.why, blind))))))
     out.print(table)
-    out.print(f"protected: {daemon.protecting()}", markup=False)
-    out.print(f"rules: {daemon.judging()}", markup=False)
+    for told in (f"protected: {daemon.protecting()}", f"rules: {daemon.judging()}", f"alerts: {daemon.alerting()}"):
+        out.print(Text(printable(told)), soft_wrap=True)
     click.echo("ready", err=as_json)
     sys.stdout.flush()
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -50,6 +51,11 @@ def until_ready(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"it ended before it was ready: {process.stderr.read()}")
 
 
+def wait_for(stream: IO[str], words: str) -> str:
+    """Return the first line that holds the words."""
+    return next(line for line in stream if words in line)
+
+
 def at_terminal(path: Path, seconds: float = 30) -> tuple[int, str]:
     """Run it with a terminal, to its end; return exit code and what the person saw."""
     leader, follower = pty.openpty()
@@ -74,6 +80,7 @@ def test_it_shows_its_sensors_then_ready_and_ends_on_sigterm(tmp_path: Path) -> 
     with service(configure(tmp_path)) as process:
         shown = until_ready(process)
         assert all(word in shown for word in ("process", "file", "network", "portable", "protected:", "rules:"))
+        assert f"alerts: jsonl ({tmp_path}/alerts.jsonl)\n" in shown
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
 
@@ -138,3 +145,24 @@ def test_sighup_reads_the_rules_again(tmp_path: Path) -> None:
             time.sleep(0.1)
         process.terminate()
         assert process.wait(15) == 0
+
+
+def test_alerts_as_json_and_a_word_on_each_reload(tmp_path: Path) -> None:
+    """With --json each line of output is an alert, for a program; what a person is told goes to standard error."""
+    path, manifest = configure(tmp_path), tmp_path / "manifest.yaml"
+    with subprocess.Popen(
+        [*COMMAND, str(path), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            wait_for(process.stderr, "ready")
+            manifest.write_text("jobs: [{name: backup, may: [fly], user: 1}]\n")
+            process.send_signal(signal.SIGHUP)
+            assert "manifest.yaml:1" in wait_for(process.stderr, "last good one stays in force")
+            manifest.write_text("jobs: [{name: backup, may: [copy], user: 1}]\n")
+            process.send_signal(signal.SIGHUP)
+            assert "1 jobs" in wait_for(process.stderr, "read again")
+            assert any(msgspec.json.decode(line)["rule"]["name"] == "authority-change" for line in process.stdout)
+        finally:
+            process.kill()

@@ -72,12 +72,14 @@ def open_holders(
     """Yield (pid, readable, writable) of each process that has the inode open; lazily, so the caller may stop.
 
     With ``name`` only descriptors whose path ends in it are looked at: a stat of a stranger's file on a dead network
-    mount would hang. Both sides go through stat, so overlay and btrfs device numbers agree.
+    mount would hang. One that was made nameless (O_TMPFILE) shows its inode as its name, also after it was linked.
+    Both sides go through stat, so overlay and btrfs device numbers agree.
     """
+    unnamed = b"#%d" % inode
     for pid in pids:
         readable = writable = False
         for fd in fds(pid, root):
-            if not fd.target.startswith(b"/") or (name is not None and not _named(fd.target, name)):
+            if not fd.target.startswith(b"/") or (name is not None and not _named(fd.target, name, unnamed)):
                 continue
             if key(fd.path) == (device, inode):
                 may_read, may_write = mode(fd)
@@ -86,8 +88,8 @@ def open_holders(
             yield pid, readable, writable
 
 
-def _named(target: bytes, name: bytes) -> bool:
-    return target.endswith((b"/" + name, b"/" + name + b" (deleted)"))
+def _named(target: bytes, *names: bytes) -> bool:
+    return target.removesuffix(b" (deleted)").rpartition(b"/")[2] in names or target.endswith(b"/" + names[0])
 
 
 def maps(pid: int, root: str = PROC) -> dict[tuple[int, int], Mapped]:

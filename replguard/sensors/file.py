@@ -330,7 +330,8 @@ class FileSensor(Readable):
                 if file.writer is None:
                     file.writer = self._who.writer(file.device, file.inode, name, urgent=True)
                 yield self._held("file_grow", file.path, found, file.writer)
-            elif self._who.writer(file.device, file.inode, name) is None:  # closed before its folder was watched
+            elif self._who.writer(file.device, file.inode, name, urgent=found.st_size >= LARGE) is None:
+                # Closed before its folder was watched, or under the name that it had before it was linked.
                 self._growing.pop(file.path)
                 yield self._held("file_close_write", file.path, found, file.writer, at_read=True)
             else:

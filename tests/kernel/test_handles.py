@@ -5,6 +5,7 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
 from support.host import FakeHost
 
 from replguard.kernel import handles
@@ -26,6 +27,21 @@ def test_holders_are_told_with_their_mode(tmp_path: Path) -> None:
         assert list(handles.open_holders(*key, me, name=b"w\n\xff")) == [(os.getpid(), False, True)]
         assert file.fileno() in [fd.number for fd in handles.fds(os.getpid())]
     assert not list(handles.open_holders(*key, me))
+
+
+def test_what_was_made_nameless_is_found_by_the_name_it_got(tmp_path: Path) -> None:
+    """O_TMPFILE, then linked: the descriptor goes on showing its inode as its name."""
+    try:
+        handle = os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY)
+    except OSError as error:
+        pytest.skip(f"no O_TMPFILE here: {error.strerror}")
+    try:
+        found = os.fstat(handle)
+        os.link(f"/proc/self/fd/{handle}", tmp_path / "w", src_dir_fd=handle)
+        holders = handles.open_holders(found.st_dev, found.st_ino, [os.getpid()], name=b"w")
+        assert list(holders) == [(os.getpid(), False, True)]
+    finally:
+        os.close(handle)
 
 
 def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:

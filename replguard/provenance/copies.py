@@ -25,6 +25,8 @@ from replguard.weights.inventory import Protected
 LARGE = 64 * 2**20
 SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
+PART = 2**20
+"""Bytes from which a file is examined: 5 % of *it* make a part, and an index keeps four blocks of a MiB or more."""
 INFER_WITHIN = timedelta(seconds=60)
 TOLD_FOR = timedelta(seconds=60)
 """A file that is closed again this soon by the same writer is the same copy still being made."""
@@ -93,6 +95,9 @@ class Copies:
 
     def _file(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         known = self._ledger.protected(file) or self._ledger.artefact(file)
+        if isinstance(known, Artefact) and event.action == "file_create" and _anew(known, file):
+            self._ledger.replaced(known.inode)
+            known = None
         if known is not None and file.path not in paths(known) and (file.links or 1) > 1:
             return [] if self._told(file) else [self._linked(event, file, proc, known, "hardlink")]
         if known is None or event.action != "file_create":
@@ -107,6 +112,15 @@ class Copies:
     def _symlinked(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         found = None if self._told(file) else self._ledger.behind_symlink(file, self._files())
         return [self._linked(event, file, proc, found[0], "symlink")] if found else []
+
+    def mounted(self, event: Event, proc: Proc | None) -> list[Event]:
+        """Return the fact of a bind mount: a folder or file has another name, though nothing was written."""
+        if event.file is None or event.file.target_path is None:
+            return []
+        # The inode shown at the mount point is that of the original, which it stays.
+        file = msgspec.structs.replace(event.file, device=None, inode=None)
+        found = self._ledger.behind_symlink(file, self._files())
+        return [self._linked(event, file, proc, found[0], "bind")] if found else []
 
     def _renamed(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
         if file.type == "dir" and file.previous:
@@ -180,10 +194,10 @@ class Copies:
             self._examine(Request(path=file.path, device=file.device, inode=file.inode, reason=event.action))
 
     def _worth(self, file: File) -> bool:
-        """Whether a file is large enough to hold a reportable part of what is protected; scaffolds count whole."""
+        """Whether a file is large enough to be a reportable part of what is protected; scaffolds count whole."""
         size = file.size or 0
         return any(
-            size == known.size if known.scaffold else size >= min(LARGE, SHARE * known.size)
+            size == known.size if known.scaffold else size >= min(PART, SHARE * known.size)
             for known in self._files()
             if known.size
         )
@@ -227,7 +241,7 @@ class Copies:
         event = making.last
         maker, seen = self._maker(making, file)
         authored = maker is not None and self._touched(maker, best.model, event.timestamp)
-        arrived = not authored and not self._unseen(best, making.began, event.timestamp)
+        arrived = not authored and not self._unseen(best, making.began, event.timestamp, maker)
         growing = event.action == "file_grow"
         if growing and (arrived or making.started_said or (file.size or 0) < min(LARGE, SHARE * self._whole(best))):
             return None
@@ -296,10 +310,11 @@ class Copies:
     def _touched(self, maker: Proc, model: str, now: datetime) -> bool:
         return self._ledger.touched(maker, model, now, lambda proc: entry.find(proc).proc)
 
-    def _unseen(self, best: Match, began: datetime, ended: datetime) -> bool:
+    def _unseen(self, best: Match, began: datetime, ended: datetime, maker: Proc | None) -> bool:
+        """Whether an open of the origin may be the maker's; where nobody saw the maker, anybody's may be."""
         if best.device is None or best.inode is None:
             return False
-        return self._ledger.opened_around((best.device, best.inode), began, ended)
+        return self._ledger.opened_around((best.device, best.inode), began, ended, anybody=maker is None)
 
     # -- who -----------------------------------------------------------------------------------------------------
 
@@ -341,6 +356,11 @@ def _enough(match: Match, size: int | None) -> bool:
     """Whether 5 % or 64 MiB of a file is protected content, by what share of the origin was found in it."""
     found = match.share * match.size
     return found >= LARGE or found >= SHARE * (size or 0)
+
+
+def _anew(known: Artefact, file: File) -> bool:
+    """Whether a file that begins has the inode of an artefact that is gone: unseen, or seen to lose its name."""
+    return known.nameless or (file.path != known.path and (file.links or 1) == 1)
 
 
 def _may_own(proc: Proc, file: File) -> bool:

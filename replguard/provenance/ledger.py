@@ -24,7 +24,10 @@ Inode = tuple[int, int]
 
 @dataclass(slots=True)
 class Artefact:
-    """A file made from protected content, or another name for it."""
+    """A file made from protected content, or another name for it.
+
+    ``nameless``: its last name is gone. Whoever has it open has it still, and shows the name that it had.
+    """
 
     id: str
     model: str
@@ -34,6 +37,7 @@ class Artefact:
     technique: str
     maker: Proc | None
     arrived: bool = False
+    nameless: bool = False
 
 
 class Ledger:
@@ -46,7 +50,7 @@ class Ledger:
         self._names: OrderedDict[str, Artefact] = OrderedDict()
         self._paths: dict[str, Inode] = {}
         self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
-        self._opens: deque[tuple[datetime, Inode]] = deque(maxlen=4096)
+        self._opens: deque[tuple[datetime, Inode, bool]] = deque(maxlen=4096)
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
 
@@ -72,15 +76,16 @@ class Ledger:
         """Return the artefact that has this inode."""
         if file is None or file.device is None or file.inode is None:
             return None
-        return self._artefacts.get((file.device, file.inode))
+        known = self._artefacts.get((file.device, file.inode))
+        return None if known is not None and known.nameless and known.path != file.path else known
 
     def name(self, path: str) -> Artefact | None:
         """Return the link or new name that was made at a path."""
         return self._names.get(path)
 
     def artefacts(self) -> Iterator[Artefact]:
-        """Yield every artefact known."""
-        yield from list(self._artefacts.values())
+        """Yield every artefact that has a name."""
+        yield from [known for known in self._artefacts.values() if not known.nameless]
 
     def model_of(self, file: File | None) -> str | None:
         """Return the model whose content an inode holds, None for a stranger."""
@@ -121,17 +126,18 @@ class Ledger:
         self._paths[path] = known.inode
 
     def gone(self, file: File) -> None:
-        """Forget a name, and the artefact if that was its only known one: its inode will be another file's."""
+        """Forget a name. An artefact without any lives on in who has it open, until its inode is another file's."""
         self._names.pop(file.path, None)
         inode = self._paths.get(file.path)
         if inode is not None and not file.links and not any(name.inode == inode for name in self._names.values()):
-            self.replaced(inode)
+            self._artefacts[inode].nameless = True
+            del self._paths[file.path]
 
     def replaced(self, inode: Inode) -> None:
         """Forget what an inode held: it was found to hold something else."""
         known = self._artefacts.pop(inode, None)
-        if known is not None:
-            self._paths.pop(known.path, None)
+        if known is not None and self._paths.get(known.path) == inode:
+            del self._paths[known.path]
 
     def touch(self, proc: Proc, model: str, when: datetime) -> None:
         """Note that a process touched a model."""
@@ -142,9 +148,9 @@ class Ledger:
             touches.popitem(last=False)
             self.evicted += 1
 
-    def opened(self, inode: Inode, when: datetime) -> None:
-        """Note an open of a protected inode by a process that no source names."""
-        self._opens.append((when, inode))
+    def opened(self, inode: Inode, when: datetime, *, seen: bool = False) -> None:
+        """Note an open of a protected inode, and whether a source names the process."""
+        self._opens.append((when, inode, seen))
 
     def touched(self, proc: Proc, model: str | None, now: datetime, entry: Callable[[Proc], Proc]) -> bool:
         """Whether the actor of ``proc`` touched ``model`` (None: any) in the last 24 h.
@@ -159,9 +165,12 @@ class Ledger:
             for toucher, when in self._touches.get(name, {}).values()
         )
 
-    def opened_around(self, inode: Inode, began: datetime, ended: datetime) -> bool:
-        """Whether somebody unseen opened the inode while a file was being made."""
-        return any(which == inode and began - OPEN_BEFORE <= when <= ended for when, which in self._opens)
+    def opened_around(self, inode: Inode, began: datetime, ended: datetime, *, anybody: bool = False) -> bool:
+        """Whether somebody unseen, or anybody at all, opened the inode while a file was being made."""
+        return any(
+            which == inode and began - OPEN_BEFORE <= when <= ended and (anybody or not seen)
+            for when, which, seen in self._opens
+        )
 
     def behind_symlink(self, file: File, files: Iterable[Protected]) -> tuple[Protected | Artefact, str] | None:
         """Return what a symlink leads to, when that is protected or an artefact, by the text of its target.
@@ -175,7 +184,7 @@ class Ledger:
         cache = _cache_folder(target)
         if cache is not None and cache == _cache_folder(file.path):
             return None
-        found: list[Protected | Artefact] = [*files, *self._artefacts.values()]
+        found: list[Protected | Artefact] = [*files, *self.artefacts()]
         for known in found:
             inside = known.path.startswith(target.rstrip("/") + "/") and not everybodys(target)
             if target in paths(known) or inside:

@@ -67,6 +67,7 @@ class Provenance:
             "socket_listen": self.serving.listening,
             "socket_close": self._closed,
             "gpu_usage": self._gpu,
+            "host_mount": self.copies.mounted,
             "host_shutdown": self._shutdown,
         }
         self._moves_instances = {"process_exit", "file_open", "file_map", "socket_listen", "socket_close", "gpu_usage"}

@@ -42,8 +42,8 @@ class Uses:
         known = self._ledger.protected(file) or self._ledger.artefact(file)
         if known is None or file is None or file.device is None or file.inode is None:
             return []
+        self._ledger.opened((file.device, file.inode), event.timestamp, seen=proc is not None)
         if proc is None:
-            self._ledger.opened((file.device, file.inode), event.timestamp)
             return []
         given = event.replguard
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")

@@ -4,8 +4,11 @@ What it cannot see: a shutdown by a direct call to the kernel, or without system
 within a second; mounts in other mount namespaces; who did either.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+
+import msgspec
 
 from replguard.config import Config
 from replguard.events import clock
@@ -77,23 +80,39 @@ class HostSensor(Timed):
             if mount.kind in PSEUDO:
                 self.counters.skip()
                 continue
-            yield self._mount(mount)
+            yield self._mount(mount, listed)
 
-    def _mount(self, mount: Mount) -> Event:
+    def _mount(self, mount: Mount, listed: list[Mount]) -> Event:
         path = text(mount.path)
         bind = "" if mount.root == "/" else f", of it {mount.root}"
         return self.event(
             "host_mount",
             clock.now(),
             message=f"{mount.kind} {mount.source}{bind} is mounted at {path}",
-            file=File(path=path, name=path.rpartition("/")[2]) if mount.remote else _file(mount.path),
+            file=File(path=path, name=path.rpartition("/")[2]) if mount.remote else _file(mount, listed),
             replguard=Context(tier="portable", source=mount.source, technique=mount.kind, read_time=True),
         )
 
 
-def _file(path: bytes) -> File:
-    """Return what a mount point shows now: of a bind mount, the very inode that is bound."""
-    return file_section(path, lstat(path))
+def _file(mount: Mount, listed: list[Mount]) -> File:
+    """Return what a mount point shows now: of a bind mount, the very inode that is bound, and its path before."""
+    found = lstat(mount.path)
+    section = file_section(mount.path, found)
+    for other in listed:
+        path = _within(other, mount)
+        origin = lstat(path) if path is not None else None
+        if origin is not None and found is not None and os.path.samestat(origin, found):
+            return msgspec.structs.replace(section, target_path=text(path or b""))
+    return section
+
+
+def _within(other: Mount, mount: Mount) -> bytes | None:
+    """Return the path at which another mount of the same filesystem shows what ``mount`` shows, if it does."""
+    base = other.root.rstrip("/") + "/"
+    if other.id == mount.id or other.device != mount.device or not f"{mount.root}/".startswith(base):
+        return None
+    path = other.path.rstrip(b"/") + b"/" + os.fsencode(mount.root[len(base) :])
+    return None if path == mount.path else path.rstrip(b"/") or b"/"
 
 
 def _moment(microseconds: str) -> datetime | None:

@@ -205,23 +205,64 @@ def test_the_origin_is_no_copy_of_itself() -> None:
 
 
 def test_small_files_are_not_examined() -> None:
-    """What can hold neither 5 % of a protected file nor 64 MiB; scaffolds only at their very size."""
+    """What is less than 5 % of every protected file and than 1 MiB; scaffolds only at their very size."""
     host, _, _ = stage()
     key = (5, 1)
     host.protected[key] = msgspec.structs.replace(
         next(iter(host.protected.values())), path="/agent/s.py", inode=1, size=900, scaffold=True
     )
-    for path, size in (("/a", 100), ("/b", 26 * MIB), ("/c", 900), ("/d", 0)):
+    for path, size in (("/a", 100), ("/b", 1 * MIB), ("/c", 900), ("/d", 0), ("/e", MIB - 1)):
         host.write(path, size)
     assert [r.path for r in host.requests] == ["/b", "/c"]
 
 
-def test_64_mib_of_a_very_large_file_are_examined() -> None:
-    """5 % of 140 GB would be 7 GB."""
+def test_a_small_part_of_a_very_large_file_is_told() -> None:
+    """``split -b 32M``: each part is all protected content, though next to nothing of 140 GB."""
     host = Host()
-    host.protect(size=140_000 * MIB)
-    host.write("/srv/part", 65 * MIB)
+    weights, split = host.protect(size=140_000 * MIB), host.exec("split", parent=host.login())
+    host.open(weights, split)
+    made = host.write("/srv/part", 32 * MIB, split)
     assert [r.path for r in host.requests] == ["/srv/part"]
+    assert only(host.examined(made, (weights, 32 / 140_000))).file.path == "/srv/part"
+
+
+@pytest.mark.parametrize(("path", "deleted"), [("/srv/x", True), ("/srv/other", True), ("/srv/other", False)])
+def test_a_new_file_at_the_inode_of_a_copy_is_a_stranger(path: str, *, deleted: bool) -> None:
+    """However small it is, and though nobody saw the copy go."""
+    host, weights, shell = stage()
+    host.copy(weights, "/srv/x", host.exec("cp", parent=shell))
+    copy = host.of("weights_copy")[0].file
+    if deleted:
+        host.on("file_delete", File(path="/srv/x"))
+    reused = host.file(path, 10, inode=copy.inode)
+    host.on("file_create", reused)
+    before = len(host.facts)
+    host.map(reused, host.exec("python3", parent=shell))
+    assert len(host.facts) == before
+
+
+def test_an_open_by_anybody_may_be_that_of_an_unseen_maker() -> None:
+    """``dd`` was seen to read and not to write: what appears then was copied here, and did not arrive."""
+    host, weights, shell = stage()
+    host.open(weights, host.exec("dd", f"if={ORIGIN} of=x", parent=shell))
+    made = host.write("/srv/x", weights.size or 0)
+    assert only(host.examined(made, (weights, 1.0))).replguard.attribution == "unknown"
+
+
+def mount(host: Host, path: str, target: str | None) -> list[Event]:
+    return host.on("host_mount", host.file(path, type="dir", target_path=target))
+
+
+def test_a_bind_mount_is_another_name() -> None:
+    """Of the folder or the file; a mount of anything else is nothing."""
+    host, weights, _ = stage()
+    fact = only(mount(host, "/srv/llama", "/models/llama"))
+    assert (fact.replguard.technique, fact.replguard.confidence, fact.file.path) == ("bind", "link", "/srv/llama")
+    assert only(mount(host, "/srv/w", ORIGIN)).replguard.origin.path == ORIGIN
+    for target in (None, "/", "/usr"):
+        assert [f for f in mount(host, "/mnt", target) if f.action == "weights_copy"] == []
+    host.map(weights, host.exec("python3", parent=host.login()))
+    assert host.of("weights_access")[-1].replguard.artefacts == ()
 
 
 def test_what_the_index_cannot_answer_yet_is_asked_again() -> None:

@@ -61,8 +61,8 @@ def test_a_link_to_a_copy_leaves_the_copy_what_it_was() -> None:
     assert copy.path == "/srv/new"
 
 
-def test_what_is_deleted_is_forgotten_with_its_last_name() -> None:
-    """Its inode will be another file's."""
+def test_what_lost_its_last_name_is_known_by_it_only() -> None:
+    """Whoever has it open shows that name; under any other, its inode is another file's."""
     known = ledger()
     known.made(file(2, "/srv/copy"), ORIGIN, "llama", "copy", None, arrived=False)
     known.made(file(2, "/srv/link"), ORIGIN, "llama", "hardlink", None, arrived=False)
@@ -71,6 +71,8 @@ def test_what_is_deleted_is_forgotten_with_its_last_name() -> None:
     known.gone(file(None, "/srv/link"))
     known.gone(file(None, "/srv/copy"))
     assert known.artefact(file(2)) is None
+    assert known.artefact(file(2, "/srv/copy")) is not None
+    assert list(known.artefacts()) == []
     known.gone(file(9, "/srv/never-was"))
 
 

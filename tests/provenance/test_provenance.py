@@ -139,16 +139,19 @@ def test_an_exit_is_told_with_all_that_was_known() -> None:
     assert host.feed("process_exit", process=Process(pid=9999, entity_id="never")) == []
 
 
-def test_what_was_deleted_is_forgotten() -> None:
-    """A new file at its inode is a stranger."""
+def test_what_was_deleted_is_known_to_who_has_it_open_only() -> None:
+    """A server that deletes its weights still has them; a file with another name at that inode is a stranger."""
     host = Host()
     weights, shell = host.protect(), host.login()
     host.copy(weights, "/srv/x", host.exec("cp", parent=shell))
     made = host.of("weights_copy")[0].file
     host.on("file_delete", File(path="/srv/x"))
     before = len(host.facts)
-    host.open(made, host.exec("cat", parent=shell))
+    host.open(host.file("/srv/other", inode=made.inode), host.exec("cat", parent=shell))
     assert len(host.facts) == before
+    host.listen(server := host.exec("python3", parent=shell), "127.0.0.1:9000")
+    host.map(made, server)
+    assert host.of("server_live")[-1].replguard.instance.pids == (server.pid,)
 
 
 # -- orphans -------------------------------------------------------------------------------------------------------

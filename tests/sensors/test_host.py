@@ -73,6 +73,26 @@ def test_new_mounts_are_told_and_pseudo_ones_are_not(tmp_path: Path) -> None:
     assert list(sensor.poll()) == []
 
 
+def test_a_bind_mount_leads_to_what_it_shows(tmp_path: Path) -> None:
+    """By the first mount of that filesystem that shows the same inode; a mount of its own leads nowhere."""
+    host, sensor = made(tmp_path)
+    list(sensor.poll())
+    (tmp_path / "disk" / "models").mkdir(parents=True)
+    (tmp_path / "shown").symlink_to("disk/models")  # stands in for the mount point: lstat follows a folder's own path
+    shown = tmp_path / "shown" / "."
+    host.write(
+        "self/mountinfo",
+        MOUNT % (1, b"/", b"/", b"ext4", b"/dev/sda1")
+        + MOUNT % (2, b"/", str(tmp_path / "disk").encode(), b"ext4", b"/dev/sda1")
+        + MOUNT % (3, b"/models", str(shown).encode() + b"/.", b"ext4", b"/dev/sda1"),
+    )
+    whole, bind = list(sensor.poll())
+    assert whole.file is not None
+    assert whole.file.target_path is None
+    assert bind.file is not None
+    assert bind.file.target_path == str(tmp_path / "disk" / "models")
+
+
 def test_a_host_without_a_mount_table_is_no_error(tmp_path: Path) -> None:
     """Shutdowns are still seen."""
     sensor = HostSensor(str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "none"))

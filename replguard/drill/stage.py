@@ -39,9 +39,12 @@ class Stage:
         self.folder = Path()
         self.started: dict[int, subprocess.Popen[bytes]] = {}
         self.keep = False
+        self._before: set[int] = set()
+        self._met: set[int] = set()
         self._reaper = ctypes.c_int(0)
 
     def __enter__(self) -> Self:
+        self._before = {child.pid for child in psutil.Process().children()}
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(self._reaper), 0, 0, 0)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -104,22 +107,23 @@ class Stage:
                 with contextlib.suppress(psutil.Error):
                     process.kill()  # psutil compares the start time, so a reused pid is safe
             self._reap(found)
-            if not found:
+            if not found and not any(self._ours(child) for child in psutil.Process().children()):
                 return
             time.sleep(0.02)
 
     def _reap(self, found: list[psutil.Process]) -> None:
         for started in self.started.values():
             started.poll()
-        adopted = {p.pid for p in found} | {p.pid for p in psutil.Process().children() if self._ours(p)}
+        self._met |= {p.pid for p in found}
+        adopted = self._met | {p.pid for p in psutil.Process().children() if self._ours(p)}
         for pid in adopted - set(self.started):
             with contextlib.suppress(OSError):
                 os.waitpid(pid, os.WNOHANG)
 
     def _ours(self, child: psutil.Process) -> bool:
-        # A zombie has no environment any more, but it still has the session that it ran in.
+        # A zombie has no environment any more. One that is our child and was not when the stage opened was adopted.
         try:
-            return child.status() == psutil.STATUS_ZOMBIE and os.getsid(child.pid) in self.started
+            return child.status() == psutil.STATUS_ZOMBIE and child.pid not in self._before
         except (OSError, psutil.Error):
             return False
 

@@ -8,9 +8,10 @@ examiner ───────────────┘                  └�
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -19,6 +20,7 @@ from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
+from replguard.events.process import spare
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.latency import Latency
@@ -28,6 +30,8 @@ from replguard.weights.examiner import Examination
 
 QUEUE = 65_536
 """Events that may wait: half a minute at 2,000 a second, some 100 MiB at the very most."""
+HEAVIEST = 32 * 2**20
+"""Characters of arguments that may wait besides: a program may be started with 2 MiB of them, many times a second."""
 TICK = 1.0
 CANARY_EVERY = 30.0
 
@@ -65,13 +69,20 @@ class Pipeline:
         self.sinks = sinks
         self.flow = Flow()
         self._queue: queue.Queue[Event | Examination] = queue.Queue(QUEUE)
+        self._lock = threading.Lock()
+        self._weight = 0
 
     def put(self, item: Event | Examination) -> bool:
         """Take something from any thread without waiting; False when there is no room."""
-        try:
-            self._queue.put_nowait(item)
-        except queue.Full:
-            return False
+        weight = _weight(item)
+        with self._lock:
+            if weight and self._weight + weight > HEAVIEST:
+                return False
+            try:
+                self._queue.put_nowait(item)
+            except queue.Full:
+                return False
+            self._weight += weight
         return True
 
     @property
@@ -89,17 +100,22 @@ class Pipeline:
                 pass
             if clock.monotonic() >= tick:
                 tick = clock.monotonic() + TICK
-                self.tick()
+                self._guard("tick", self.tick)
             if clock.monotonic() >= canary:
                 canary = clock.monotonic() + CANARY_EVERY
                 self.put(health("canary", "canary"))
 
     def _carry(self, item: Event | Examination) -> None:
-        """Carry one through; whatever is in it, the next one is carried too."""
+        """Carry one through."""
+        with self._lock:
+            self._weight -= _weight(item)
+        self._guard(item.action if isinstance(item, Event) else "examination", self.observe, item)
+
+    def _guard(self, kind: str, step: Callable[..., None], *given: Any) -> None:
+        """Take a step; whatever it meets, the next one is taken too."""
         try:
-            self.observe(item)
+            step(*given)
         except Exception as error:  # noqa: BLE001 - one hostile event must not end the watch
-            kind = item.action if isinstance(item, Event) else "examination"
             if not self.flow.failed[kind]:
                 _log.exception("an event could not be carried through", kind=kind)
                 self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
@@ -142,6 +158,12 @@ class Pipeline:
         self.provenance.tick()
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
+
+
+def _weight(item: Event | Examination) -> int:
+    """Return the characters of a giant argv, 0 for anything else."""
+    process = item.process if isinstance(item, Event) else None
+    return 0 if process is None or spare(process) is process else 2 * len(process.command_line or "")
 
 
 def health(component: str, state: State, reason: str | None = None, *, lost: int | None = None) -> Event:

@@ -141,3 +141,34 @@ def test_the_canary_is_noted_only_at_the_far_end(pipeline: Pipeline) -> None:
     stop.set()
     pipeline.run(stop)
     assert pipeline.flow.canary > 0
+
+
+def test_a_tick_that_fails_ends_nothing(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong once a second is told once and counted; events are carried on."""
+    stop = threading.Event()
+
+    def broken() -> None:
+        stop.set()
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(pipeline.provenance, "tick", broken)
+    pipeline.run(stop)
+    assert pipeline.flow.failed["tick"]
+
+
+def test_giant_command_lines_wait_within_bounds(pipeline: Pipeline) -> None:
+    """A flood of them is refused before it takes the memory; small events still find room, and room comes back."""
+    line = "x" * 2**20
+    giant = Event(
+        timestamp=datetime.now(UTC), event=Meta(action="process_exec"), process=Process(pid=5, command_line=line)
+    )
+    taken = 0
+    while pipeline.put(giant):
+        taken += 1
+        assert taken < 100
+    assert taken >= 8
+    assert pipeline.put(health("x", "tick"))
+    stop = threading.Event()
+    stop.set()
+    pipeline.run(stop)
+    assert pipeline.put(giant)

@@ -4,6 +4,10 @@ from datetime import datetime
 
 import msgspec
 
+KEPT = 2048
+"""Characters of a command line, and of its arguments, that are remembered for long: anybody may start a hundred
+thousand programs with 2 MiB of arguments each."""
+
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The parent at the time of the event. ``entity_id`` survives its exit and the reuse of its pid."""
@@ -53,3 +57,29 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: int | None = None
     name: str | None = None
     audit: int | None = None
+
+
+def spare_args(args: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first arguments, at most ``KEPT`` characters of them."""
+    if sum(map(len, args)) + len(args) <= KEPT:
+        return args
+    kept, room = [], KEPT
+    for arg in args:
+        if room <= 0:
+            break
+        kept.append(arg[:room])
+        room -= len(arg) + 1
+    return tuple(kept)
+
+
+def spare(process: Process) -> Process:
+    """Return the process as it is remembered for long: of a giant argv only the beginning."""
+    parent, args, line = process.parent, spare_args(process.args), process.command_line
+    if parent is not None and len(parent.command_line or "") > KEPT:
+        parent = msgspec.structs.replace(parent, command_line=(parent.command_line or "")[:KEPT])
+    if parent is process.parent and args is process.args and len(line or "") <= KEPT:
+        return process
+    cut = process.args_truncated or args is not process.args
+    return msgspec.structs.replace(
+        process, parent=parent, args=args, args_truncated=cut, command_line=line[:KEPT] if line else line
+    )

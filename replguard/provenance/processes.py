@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from replguard.events.event import Event
-from replguard.events.process import Parent, Process, User
+from replguard.events.process import Parent, Process, User, spare
 
 MAX_PROCESSES = 100_000
 """Remembered processes. At ~1 KiB each this stays inside the memory budget of a busy host (design §12)."""
@@ -98,7 +98,8 @@ class ProcessTable:
         section = event.process
         if section is None or section.pid is None or section.entity_id is None:
             return None
-        known = self._by_entity.get(section.entity_id)
+        pid, entity, section = section.pid, section.entity_id, spare(section)
+        known = self._by_entity.get(entity)
         if known is not None:
             if section.executable != known.process.executable:
                 known.first_args = section.args
@@ -106,14 +107,14 @@ class ProcessTable:
             return known
         parent, adopted = self._parent(section)
         since = section.start or event.timestamp
-        proc = Proc(section.entity_id, section.pid, parent, section, event.user, since, adopted=adopted)
+        proc = Proc(entity, pid, parent, section, event.user, since, adopted=adopted)
         proc.first_args = section.args
         if parent is not None:
             parent.children.add(proc.entity)
-        former = self._by_pid.get(section.pid)
+        former = self._by_pid.get(pid)
         if former is not None and former.alive:
             self._end(former, event.timestamp)
-        self._by_entity[proc.entity] = self._by_pid[section.pid] = proc
+        self._by_entity[proc.entity] = self._by_pid[pid] = proc
         self._evict()
         return proc
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
+import msgspec
+
 from replguard.events.alert import Detection, Level
 from replguard.events.event import Event
+from replguard.events.process import spare
 from replguard.rules.correlator import Correlator
 from replguard.rules.history import TOLERANCE
 from replguard.rules.index import Index
@@ -95,7 +98,8 @@ class Engine:
             self.state.late += 1
             return found
         order = (time, self.state.events)
-        found += self._correlate([Match(rule.name, order, (event,), rule.score) for rule in rules])
+        kept = _remembered(event)
+        found += self._correlate([Match(rule.name, order, (kept,), rule.score) for rule in rules])
         return found
 
     def expire(self, now: datetime) -> list[Detection]:
@@ -189,6 +193,13 @@ def _single(rule: AnyRule, event: Event) -> Detection:
     context = event.replguard
     key = context.actor.id if context and context.actor else (event.process and event.process.entity_id) or ""
     return Detection(rule=rule.as_alert(), key=key, events=(event,), degraded=_degraded(event), runbook=rule.runbook)
+
+
+def _remembered(event: Event) -> Event:
+    """Return the event as correlations keep it for hours: with the beginning of a giant argv."""
+    if event.process is None or (kept := spare(event.process)) is event.process:
+        return event
+    return msgspec.structs.replace(event, process=kept)
 
 
 def _degraded(event: Event) -> bool:

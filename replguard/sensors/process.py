@@ -15,7 +15,7 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
-from replguard.events.process import Parent, Process, User
+from replguard.events.process import Parent, Process, User, spare, spare_args
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC, Stat
 from replguard.sensors.base import Timed
@@ -163,7 +163,7 @@ class ProcessSensor(Timed):
         if process is None:
             self.counters.lose("poll", "ended while it was read")
             return
-        known = _Known(entity, stat, now, process, self._describer.user(pid))
+        known = _Known(entity, stat, now, spare(process), self._describer.user(pid))
         self._known[pid] = known
         self._fresh.add(pid)
         self._parents.add(stat.ppid)
@@ -224,18 +224,19 @@ class ProcessSensor(Timed):
             return True
         if now - known.seen > YOUNG:
             return False
-        args = procfs.cmdline(pid, self._root)
+        args, _ = procfs.cmdline(pid, self._root) or ((), False)
         image = procfs.exe(pid, self._root)
         before = (known.process.executable, known.process.args)
-        return bool(args and args[0]) and (image[0] if image else None, args[0] if args else ()) != before
+        return bool(args) and (image[0] if image else None, spare_args(args)) != before
 
     def _replaced(self, pid: int, known: _Known, stat: Stat, now: float) -> Iterator[Event]:
         process = self._describer.describe(pid, stat, known.process.parent)
         if process is None:
             return
-        same = (process.executable, process.args) == (known.process.executable, known.process.args)
+        kept = spare(process)
+        same = (kept.executable, kept.args) == (known.process.executable, known.process.args)
         renamed_only = same and stat.image is None
-        known.stat, known.process, known.user = stat, process, self._describer.user(pid)
+        known.stat, known.process, known.user = stat, kept, self._describer.user(pid)
         if renamed_only:
             return
         known.seen = now

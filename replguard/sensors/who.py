@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 
 from replguard.events import clock
-from replguard.events.process import Process
+from replguard.events.process import Process, spare
 from replguard.kernel import handles, machine, procfs
 from replguard.kernel.procfs import PROC
 from replguard.sensors.describe import Describer
@@ -77,7 +77,7 @@ class Who:
             known = self.describer.describe(pid, stat)
             if known is None:
                 return None
-            self._described[key] = known
+            known = self._described[key] = spare(known)
             while len(self._described) > _DESCRIBED:
                 self._described.popitem(last=False)
         return known

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from replguard.events.process import Parent, Process, User
+from replguard.events.process import KEPT, Parent, Process, User, spare
 
 
 def test_root_is_told_and_unknown_is_not():
@@ -20,3 +20,17 @@ def test_arguments_keep_their_borders():
     """Argv is kept beside the joined line, which cannot be split again."""
     made = Process(args=("sh", "-c", "a b"), command_line="sh -c a b", parent=Parent(pid=0))
     assert msgspec.json.decode(msgspec.json.encode(made), type=Process) == made
+
+
+def test_a_giant_argv_is_remembered_by_its_beginning():
+    """A hundred thousand of them must fit into memory, the parent's too; an ordinary one is kept as it is."""
+    giant = "x" * 10 * KEPT
+    kept = spare(Process(pid=5, args=("a", giant, "b"), command_line=f"a {giant} b", parent=Parent(command_line=giant)))
+    assert kept.args_truncated
+    assert sum(map(len, kept.args)) <= KEPT
+    assert kept.args[0] == "a"
+    assert len(kept.command_line or "") == len(kept.parent.command_line or "") == KEPT
+    many = spare(Process(args=("",) * 10 * KEPT, command_line=" " * 10))
+    assert len(many.args) <= KEPT
+    ordinary = Process(args=("a", "b"), command_line="a b", parent=Parent(command_line="sh"))
+    assert spare(ordinary) is ordinary

@@ -209,3 +209,11 @@ def test_the_image_is_a_name() -> None:
     assert began(table, process(1, executable="/opt/x/tool (deleted)")).image == "tool"
     assert began(table, process(2, executable=None, name="comm")).image == "comm"
     assert began(table, process(3, executable=None)).image == ""
+
+
+def test_the_table_keeps_only_the_beginning_of_a_giant_argv() -> None:
+    """Anybody may start a hundred thousand programs with 128 KiB of arguments each."""
+    table = ProcessTable()
+    proc = began(table, process(5, args=("x", "y" * 128 * 1024), command_line="y" * 128 * 1024))
+    assert sum(map(len, proc.process.args)) + len(proc.process.command_line or "") < 8192
+    assert sum(map(len, proc.first_args)) < 4096

@@ -151,3 +151,14 @@ def test_the_same_events_give_the_same_detections(mixed, events):
     again = Engine(mixed)
     again.adopt(pieces)
     assert told(once, events) == told(twice, events) == first + told(again, events[half:])
+
+
+def test_correlations_remember_the_beginning_of_a_giant_argv(tmp_path):
+    """Thousands of matches are kept for hours; each by no more than it takes."""
+    judge = engine(tmp_path, TWO + SEQ)
+    giant = "aa " + "x" * 128 * 1024
+    first, second = run(0, giant, "l"), run(1, "bb", "l")
+    found = [*judge.feed(first), *judge.feed(second)]
+    (events,) = [one.events for one in found if one.rule.name == "seq"]
+    assert [event.event.id for event in events] == [first.event.id, second.event.id]
+    assert len(events[0].process.command_line) < 8192

@@ -230,7 +230,7 @@ def _name(place: Place) -> object:
 
 def _plainly(error: Exception) -> str:
     """Return msgspec's sentence in the words of YAML."""
-    text = str(error).split(" - at `")[0]
+    text = str(error).split(" - at `")[0].replace("Invalid RFC3339 encoded date", "not a date, for example 2027-01-31")
     return re.sub(r"`([^`]*)`", lambda found: " or ".join(_WORDS.get(w, w) for w in found[1].split(" | ")), text)
 
 

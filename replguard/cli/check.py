@@ -8,6 +8,7 @@ from replguard import config as configuration
 from replguard import sinks, yamlfile
 from replguard.config import Config
 from replguard.errors import ConfigError, Problem
+from replguard.events import clock
 from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
 from replguard.provenance import manifest as manifests
@@ -37,7 +38,9 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     problems += [_in_config(problem, config) for problem in found.problems]
     for problem in sorted(set(problems)):
         click.echo(printable(str(problem)), err=True)
-    for warning in manifests.warnings(manifest):
+    absent = [f"weights.paths: {path} is not there yet" for path in settings.weights.paths if not Path(path).exists()]
+    absent += [f"watch.paths: {path} is not there" for path in settings.watch.paths if not Path(path).exists()]
+    for warning in (*absent, *manifests.warnings(manifest, clock.now().date())):
         click.echo(printable(f"warning: {warning}"), err=True)
     if problems:
         count = len(set(problems))
@@ -45,13 +48,19 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
         raise SystemExit(WRONG)
     entries = len(manifest.deployments) + len(manifest.jobs)
     click.echo(f"configuration: {config or _default()}")
-    click.echo(f"manifest: {settings.manifest}, {entries} entries" if entries else "manifest: none, nothing is allowed")
+    counted = f", {entries} {'entry' if entries == 1 else 'entries'}" if entries else ", nothing is allowed"
+    told = counted if manifests.files(Path(settings.manifest)) else " is not there, so nothing is allowed"
+    click.echo(printable(f"manifest: {settings.manifest}{told}"))
     lacking = len(found.not_evaluable)
-    click.echo(f"rules: {len(found.every())}" + (f", and {lacking} not evaluable on this tier" if lacking else ""))
+    click.echo(
+        f"rules: {len(found.every())}"
+        + (f", and {lacking} not evaluable here (`replguard rules list`)" if lacking else "")
+    )
 
 
 def _default() -> str:
-    return str(configuration.DEFAULT_PATH) if configuration.DEFAULT_PATH.exists() else "none, every key has its default"
+    path = configuration.DEFAULT_PATH
+    return str(path) if path.exists() else f"{path} is not there, so every key has its default"
 
 
 def _config(path: Path | None) -> tuple[Config, list[Problem]]:

@@ -1,9 +1,10 @@
 """The manifest: what the operator allows. Read whole, every fault at its line; matched key by key, all must hold."""
 
 import fnmatch
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -128,14 +129,25 @@ def _keyless(document: yamlfile.Document, manifest: Manifest) -> list[Problem]:
     return found
 
 
-def warnings(manifest: Manifest) -> list[str]:
-    """Return a sentence for each entry that any local user could satisfy."""
-    return [
-        f"'{entry.name}' is known only by its {'executable' if entry.executable else 'command'}, which anyone can run;"
-        " add a unit, user, container or image"
-        for entry in (*manifest.deployments, *manifest.jobs)
-        if all(getattr(entry, key) is None for key in KEYS)
-    ]
+def warnings(manifest: Manifest, today: date) -> list[str]:
+    """Return a sentence for whatever an entry says that is hardly meant: it allows too much, or nothing."""
+    entries: tuple[Deployment | Job, ...] = (*manifest.deployments, *manifest.jobs)
+    return [f"'{entry.name}' {text}" for entry in entries for text in _doubtful(entry, today)]
+
+
+def _doubtful(entry: Deployment | Job, today: date) -> Iterator[str]:
+    only = "executable" if entry.executable else "command" if entry.command else None
+    if only and all(getattr(entry, key) is None for key in KEYS):
+        yield f"is known only by its {only}, which anyone can run; add a unit, user, container or image"
+    if isinstance(entry, Job) and not entry.may:
+        yield f"allows nothing: list in `may` some of {', '.join(get_args(May))}"
+    if isinstance(entry, Deployment) and not entry.weights:
+        yield "allows nothing: name its `weights`"
+    if entry.expires is not None and today > entry.expires:
+        yield f"allows nothing any more: it expired on {entry.expires}"
+    for path in entry.weights:
+        if not path.startswith("/"):
+            yield f"never covers '{path}' of its `weights`: write the whole path, from / on"
 
 
 def allows(entry: Who, subject: Subject, now: datetime) -> bool:

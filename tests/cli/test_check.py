@@ -25,7 +25,7 @@ def test_all_right_is_a_short_summary(check, tmp_path):
     result = check("sinks: {}\n")
     assert result.exit_code == 0
     assert "configuration: c.yaml" in result.output
-    assert "m.yaml, 1 entries" in result.output
+    assert "m.yaml, 1 entry\n" in result.output
     assert "rules: " in result.output
 
 
@@ -65,3 +65,13 @@ def test_weak_entries_of_the_manifest_are_warned_of(check, tmp_path):
     result = check("sinks: {}\n")
     assert result.exit_code == 0
     assert "warning: 'backup' is known only by its command" in result.output
+
+
+def test_what_is_not_there_is_named(check, tmp_path):
+    """A path that was mistyped is seen before it is waited for in vain; it is no fault, since it may come later."""
+    result = check(f"weights: {{paths: [{tmp_path}/modles]}}\nwatch: {{paths: [{tmp_path}, /nowhere]}}\n")
+    assert result.exit_code == 0
+    assert f"warning: weights.paths: {tmp_path}/modles is not there yet" in result.output
+    assert "warning: watch.paths: /nowhere is not there" in result.output
+    assert f"watch.paths: {tmp_path} " not in result.output
+    assert f"manifest: {tmp_path}/m.yaml is not there, so nothing is allowed" in result.output

@@ -63,6 +63,7 @@ def test_no_manifest_allows_nothing(tmp_path: Path) -> None:
         ("deployment: []\n", 1, "deployment"),
         ("deployments:\n  - name: x\n    unit: [\n", 4, ""),
         ("jobs:\n  - {unit: a}\n", 2, "name"),
+        ("jobs:\n  - {name: x, unit: a, expires: tomorrow}\n", 2, "for example 2027-01-31"),
     ],
 )
 def test_every_fault_has_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
@@ -153,8 +154,30 @@ def test_weights_are_folders_or_files(roots: tuple[str, ...], path: str, expecte
 def test_weak_entries_are_warned_of() -> None:
     """Anyone can run a program by the same name or with the same arguments."""
     manifest = Manifest(
-        (Deployment(name="a", executable="/usr/bin/python3"), Deployment(name="b", unit="b.service", command="x")),
-        (Job(name="c", command="x"),),
+        (
+            Deployment(name="a", executable="/usr/bin/python3", weights=("/m",)),
+            Deployment(name="b", unit="b.service", command="x", weights=("/m",)),
+        ),
+        (Job(name="c", command="x", may=("copy",)),),
     )
-    assert [text.split("'")[1] for text in warnings(manifest)] == ["a", "c"]
-    assert "executable" in warnings(manifest)[0]
+    assert [text.split("'")[1] for text in warnings(manifest, NOW.date())] == ["a", "c"]
+    assert "executable" in warnings(manifest, NOW.date())[0]
+
+
+def test_entries_that_allow_nothing_are_warned_of() -> None:
+    """Whoever wrote them meant something: they would wait for a silence that never comes."""
+    manifest = Manifest(
+        deployments=(Deployment(name="a", unit="x.service"),),
+        jobs=(
+            Job(name="b", unit="x.service"),
+            Job(name="c", unit="x.service", may=("copy",), expires=date(2026, 5, 31)),
+            Job(name="d", unit="x.service", may=("copy",), weights=("models/x", "/models")),
+            Job(name="e", unit="x.service", may=("copy",), expires=NOW.date()),
+        ),
+    )
+    told = warnings(manifest, NOW.date())
+    assert [text.split("'")[1] for text in told] == ["a", "b", "c", "d"]
+    assert "`weights`" in told[0]
+    assert "`may`" in told[1]
+    assert "2026-05-31" in told[2]
+    assert "'models/x'" in told[3]

@@ -27,6 +27,8 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
     standing = _STANDING.get(found.kind, "service")
     if not agent and max(generation or 1, *(here.serves for here in proc.chain())) >= 2:
         standing = "agent"
+    if found.kind in ("container", "scheduler") and entry.of_user(found.proc) and standing == "service":
+        standing = "session"  # a person's own container; also what he only named like one
     if authorised is not None:
         standing = "allowed"
     return Actor(

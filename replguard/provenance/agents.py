@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from replguard.provenance.entry import NEVER
+from replguard.provenance.entry import never
 from replguard.provenance.processes import Proc
 
 CHILD_WITHIN = timedelta(seconds=60)
@@ -153,7 +153,7 @@ class Agents:
 
 def _may_drive(proc: Proc, depth: int) -> bool:
     """A person at a terminal is no agent; nor is what starts everybody's programs."""
-    if proc.pid == 1 or proc.image in NEVER:
+    if proc.pid == 1 or never(proc):
         return False
     if proc.image in SHELLS and proc.process.interactive and proc.process.tty and not _scripted(proc.process.args):
         return False

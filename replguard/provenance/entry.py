@@ -11,6 +11,8 @@ NEVER = frozenset(
     " sshd-session cron crond atd slurmstepd slurmd login agetty runc crun".split()
 )
 """Programs that start others for a reason of their own and are never the reason themselves."""
+_ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/", "/home/", "/root/", "/srv/", "/data/", "/mnt/", "/media/")  # noqa: S108 - compared with, never written to
+"""Where a program has the name that somebody gave it: a copy of python may be called cron there."""
 INITS = frozenset("systemd init tini dumb-init".split())
 """Of those, what may be the first process of a container or the main process of a service."""
 RUNNERS = frozenset("Runner.Worker Runner.Listener gitlab-runner buildkite-agent act_runner woodpecker-agent".split())
@@ -29,6 +31,16 @@ class Entry:
     kind: ActorKind
     proc: Proc
     principal: str
+
+
+def never(proc: Proc) -> bool:
+    """Whether a program starts others for a reason of its own: by its name, and by where it lies."""
+    return proc.image in NEVER and not (proc.process.executable or "").startswith(_ANYBODYS)
+
+
+def of_user(proc: Proc) -> bool:
+    """Whether a process is in the part of the control groups that its user arranges and names as he likes."""
+    return "/user.slice/" in f"/{proc.process.cgroup}"
 
 
 def container_id(proc: Proc) -> str | None:
@@ -63,22 +75,27 @@ def session_key(proc: Proc) -> str | None:
 
 
 def find(proc: Proc) -> Entry:
-    """Return the entry point of a process: the first of its chain that explains why it runs."""
+    """Return the entry point of a process: the first of its chain that explains why it runs.
+
+    What descends from an agent is the agent's, whatever name, control group or terminal it gave it: what a service
+    manager, a container engine or cron really starts has no agent above it.
+    """
     chain = list(proc.chain())
+    agent = next((here for here in chain if here.confirmed_agent), None)
+    if agent is not None:
+        return Entry("agent", agent, _own(agent))
     top, terminal = proc, None
     for here, above in zip(chain, [*chain[1:], None], strict=True):
-        never = here.pid == 1 or here.image in NEVER
-        if not never:
+        starter = here.pid == 1 or never(here)
+        if not starter:
             top = here
-            if here.confirmed_agent:
-                return Entry("agent", here, _own(here))
-        found = _contained(here, above) if not never or here.image in INITS else None
-        if found is None and not never:
+        found = _contained(here, above) if not starter or here.image in INITS else None
+        if found is None and not starter:
             found = _boundary(here, above)
-        if found is not None and found.kind == "session" and above is not None and above.image not in NEVER:
+        if found is not None and found.kind == "session" and above is not None and not never(above):
             # A terminal that no login opened may be the tool of an agent further up.
             terminal, found = terminal or found, None
-        if found is not None or never:
+        if found is not None or starter:
             return terminal or found or Entry("unknown", top, _own(top))
     return terminal or Entry("unknown", top, _own(top))
 
@@ -97,15 +114,15 @@ def _contained(here: Proc, above: Proc | None) -> Entry | None:
 def _boundary(here: Proc, above: Proc | None) -> Entry | None:
     """Return an entry when ``here`` is the first process of what its starter or login names."""
     job = _JOB.search(here.process.cgroup or "")
-    if job and (above is None or above.image in NEVER or job[1] not in (above.process.cgroup or "")):
+    if job and (above is None or never(above) or job[1] not in (above.process.cgroup or "")):
         uid = here.user.id if here.user else None
         return Entry("scheduler", here, f"slurm:{uid}:{here.process.name}")
-    if above is not None and above.image in _STARTERS:
+    if above is not None and above.image in _STARTERS and never(above):
         # Debian's cron forks a copy of itself for each job; that copy is still `cron`, the job is below it.
         return Entry(_STARTERS[above.image], here, _own(here))
     if above is not None and above.image in RUNNERS and here.image not in RUNNERS:
         return Entry("ci", here, f"ci:{above.image}")
-    if _logged_in(here) and (above is None or not _logged_in(above) or above.image in NEVER):
+    if _logged_in(here) and (above is None or not _logged_in(above) or never(above)):
         uid = here.user.audit if here.user and here.user.audit is not None else (here.user.id if here.user else None)
         return Entry("session", here, f"session:{uid}")
     return None

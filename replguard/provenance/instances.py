@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replguard.events.identity import short_hash
 from replguard.provenance.agents import SHELLS
 from replguard.provenance.endpoints import MAPPED
-from replguard.provenance.entry import NEVER
+from replguard.provenance.entry import never
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc, ProcessTable
 
@@ -232,7 +232,7 @@ def _same(live: Live, known: dict[str, Live]) -> Live | None:
 
 
 def _can_launch(proc: Proc) -> bool:
-    return not (proc.image in SHELLS or proc.pid == 1 or proc.image in NEVER or proc.confirmed_agent)
+    return not (proc.image in SHELLS or proc.pid == 1 or never(proc) or proc.confirmed_agent)
 
 
 def _belongs(child: Proc) -> bool:

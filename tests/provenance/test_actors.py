@@ -133,3 +133,12 @@ def test_nobody_is_unknown_and_says_so() -> None:
     bound = actors.enrich(event(replguard=msgspec.structs.replace(HELD, attribution="kernel")), None)
     assert bound.replguard is not None
     assert bound.replguard.attribution == "kernel"
+
+
+def test_a_container_of_a_person_stands_like_the_person() -> None:
+    """Whoever may name control groups of his own may name one like a container's or a job's."""
+    host = Host()
+    folder = f"/user.slice/user-1000.slice/user@1000.service/libpod-{'c' * 64}.scope"
+    proc = host.exec("sh", parent=host.init, cgroup=folder)
+    made = actors.actor(proc)
+    assert (made.kind, made.standing) == ("container", "session")

@@ -359,3 +359,11 @@ def test_a_second_agent_takes_no_fact_from_the_first() -> None:
         host.turn(inner)
     assert inner.confirmed_agent
     assert {f.action for f in host.fresh} == {"agent_seen"}
+
+
+def test_an_agent_of_any_name_is_noted() -> None:
+    """A copy of python called cron drives a model like any other; what the host starts its jobs with does not."""
+    host, known = Host(), Agents()
+    mine, real = host.exec("/tmp/cron", "agent.py", parent=host.init), host.exec("cron", parent=host.init)
+    assert known.reply(mine, "127.0.0.1:8000", host.now, 1) == [mine]
+    assert known.reply(real, "127.0.0.1:8000", host.now, 1) == []

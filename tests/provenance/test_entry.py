@@ -205,3 +205,31 @@ def test_unknown_is_the_highest_that_is_left() -> None:
     assert entry.session_key(lost) is None
     assert entry.unit_key(lost) is None
     assert entry.container_id(lost) is None
+
+
+@pytest.mark.parametrize("image", ["/tmp/cron", "cron", "Runner.Worker", "/home/ann/containerd", "sshd"])
+def test_no_name_of_a_program_hides_an_agent(image: str) -> None:
+    """An agent may put a program of any name between itself and its tools; they are its tools all the same."""
+    host = Host()
+    agent = host.exec("python3", parent=host.init)
+    agent.confirmed_agent = True
+    between = host.exec(image, parent=agent)
+    tool = host.exec("cp", parent=between)
+    assert found(tool)[:2] == ("agent", agent)
+
+
+@pytest.mark.parametrize("cgroup", ["/system.slice/vllm.service", f"/docker/{CONTAINER}"])
+def test_no_control_group_hides_an_agent(cgroup: str) -> None:
+    """What an agent moves into the group of a service or container inherits nothing from it."""
+    host = Host()
+    agent = host.exec("python3", parent=host.init)
+    agent.confirmed_agent = True
+    assert found(host.exec("sh", parent=agent, cgroup=cgroup))[:2] == ("agent", agent)
+
+
+@pytest.mark.parametrize("image", ["/tmp/cron", "/home/ann/crond"])
+def test_a_program_that_only_bears_the_name_starts_no_job(image: str) -> None:
+    """Anybody may call his program cron: what it starts is no cron job."""
+    host = Host()
+    job = host.exec("sh", parent=host.exec(image, parent=host.init))
+    assert found(job)[0] == "unknown"

@@ -33,7 +33,10 @@ __all__ = ["Counts", "Examination", "Examiner", "Indexed", "Request", "settings_
 QUEUE = 4096
 """Requests that may wait; beyond that the newest is refused and counted."""
 DEADLINE = 20.0
-"""Seconds for one request, and for a sign of life while fingerprints are made; then the process is killed."""
+"""Seconds for one request, and for a sign of life while fingerprints are made; then the process is killed.
+
+A request that was under way is put last in the queue and asked once more.
+"""
 STRIKES = 2
 """Times that a file may take the process down before it is left alone."""
 _SLOWEST = 30.0
@@ -87,6 +90,7 @@ class Examiner:
         # Below: the thread's own.
         self._child: Child | None = None
         self._asked: tuple[Request, float] | None = None
+        self._put_off: set[object] = set()
         self._at_work: str | None = None
         self._heard = 0.0
         self._fails = 0
@@ -117,7 +121,7 @@ class Examiner:
         """Ask for an examination; False if the queue is full. One that waits for the same file is replaced."""
         if not (request.path.isascii() and request.reason.isascii()):
             request = msgspec.structs.replace(request, path=plain(request.path), reason=plain(request.reason))
-        same: object = request.path if request.inode is None else (request.device, request.inode)
+        same = _same(request)
         with self._lock:
             if same in self._queue:
                 self._counts["merged"] += 1
@@ -269,6 +273,7 @@ class Examiner:
         self._announce()
 
     def _answer(self, examination: Examination) -> None:
+        self._put_off.discard(_same(examination.request))
         with self._lock:
             self._asked = None
             self._counts["failed" if examination.error else "done"] += 1
@@ -301,12 +306,23 @@ class Examiner:
             self._strike(self._at_work, reason)
         self._at_work = None
         if self._asked is not None:
-            self._refuse(self._asked[0], reason)
+            self._once_more(self._asked[0], reason)
         if self._fails >= _HOPELESS:
             with self._lock:
                 waiting, self._queue = list(self._queue.values()), {}
             for request in waiting:
                 self._refuse(request, reason)
+
+    def _once_more(self, request: Request, reason: str) -> None:
+        """Put a request off that was under way: who ends the examiner while a copy is made must not hide the copy."""
+        same = _same(request)
+        if same in self._put_off:
+            self._refuse(request, reason)
+            return
+        self._put_off.add(same)
+        with self._lock:
+            self._asked = None
+            self._queue.setdefault(same, request)
 
     def _refuse(self, request: Request, reason: str) -> None:
         self._answer(Examination(request, clock.now(), request.path, error=reason))
@@ -322,6 +338,10 @@ class Examiner:
         for target in guilty:
             text = f"reading it ended the examiner {STRIKES} times: {reason}"
             self._settle(Indexed(path, target.device, target.inode, target.size, "failed", text))
+
+
+def _same(request: Request) -> object:
+    return request.path if request.inode is None else (request.device, request.inode)
 
 
 def _batches(files: list[Target]) -> list[Order]:

@@ -108,21 +108,37 @@ def test_the_same_file_waits_once(made: Made) -> None:
     assert examiner.counts.failed == 2
 
 
-def test_a_hang_costs_one_request_and_no_more(made: Made, origin: Path, tmp_path: Path) -> None:
-    """The process is killed at the deadline and a new one answers the next."""
+def test_who_stops_the_process_while_a_copy_is_made_does_not_hide_the_copy(made: Made, origin: Path) -> None:
+    """It is killed at the deadline, and a new one is asked once more."""
     examiner = made(deadline=0.5)
     examiner.start([target(origin)])
     indexed(examiner)
     first = stopped(examiner)
     examiner.submit(Request(str(origin), reason="hangs"))
     (answer,) = examined(examiner)
+    assert (answer.error, answer.request.reason) == (None, "hangs")
+    assert answer.matches[0].share == 1.0
+    assert examiner.pid != first
+    assert examiner.counts.restarted == 1
+
+
+def test_a_file_that_hangs_twice_costs_one_request_and_no_more(made: Made, origin: Path) -> None:
+    """It is answered with an error, and the next request works."""
+    examiner = made(deadline=0.5)
+    examiner.start([target(origin)])
+    indexed(examiner)
+    first = stopped(examiner)
+    examiner.submit(Request(str(origin), reason="hangs"))
+    deadline = clock.monotonic() + 10
+    while examiner.pid in (None, first):
+        assert clock.monotonic() < deadline
+    stopped(examiner)
+    (answer,) = examined(examiner)
     assert (answer.error, answer.request.reason) == ("timeout", "hangs")
     examiner.submit(Request(str(origin), reason="works"))
     (answer,) = examined(examiner)
     assert answer.error is None
-    assert answer.matches[0].share == 1.0
-    assert examiner.pid != first
-    assert examiner.counts.restarted == 1
+    assert examiner.counts.restarted == 2
 
 
 def test_a_process_that_dies_is_replaced(made: Made, origin: Path) -> None:

@@ -1,5 +1,6 @@
 """The daemon: opens every part, keeps it going through whatever happens, reloads on SIGHUP, and stops cleanly."""
 
+import contextlib
 import os
 import platform
 import select
@@ -87,6 +88,7 @@ class Daemon:
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._missing: set[str] = set()
+        self._restarted = 0
         self._threads: list[threading.Thread] = []
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
@@ -201,7 +203,8 @@ class Daemon:
         self.page.stop()
         for writer in (self.pipeline.raw, self.pipeline.evidence):
             writer.close(now=clock.now())
-        (self._state / "status.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whatever became of the folder, everything else is closed
+            (self._state / "status.json").unlink(missing_ok=True)
 
     # -- threads -------------------------------------------------------------------------------------------------
 
@@ -226,9 +229,18 @@ class Daemon:
                 if self._reload.is_set() or self.policy.changed():
                     self._reload.clear()
                     self._read_again()
+                self._look_after_examiner()
                 self._write_status(clock.now())
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
+
+    def _look_after_examiner(self) -> None:
+        """Say that the examiner's process was lost: a hostile file ends it, or somebody who has something to hide."""
+        restarted = self.examiner.counts.restarted
+        if restarted > self._restarted:
+            times = restarted - self._restarted
+            self.pipeline.put(health("examiner", "degraded", f"its process was lost {times}x and is started again"))
+            self._restarted = restarted
 
     def _resolve(self) -> None:
         """Learn what addresses the names of model APIs stand for now."""

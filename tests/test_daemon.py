@@ -1,6 +1,8 @@
 """The daemon opens everything, goes on through trouble, reloads, and leaves nothing behind."""
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 import time
@@ -111,6 +113,22 @@ def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) ->
             with socket.create_connection(("127.0.0.1", port), 5) as client:
                 client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
                 assert b"200" in client.recv(64)
+
+
+def test_an_examiner_that_was_killed_is_told(tmp_path: Path) -> None:
+    """Who ends it has something to hide, or a file that does."""
+    with running(configure(tmp_path)) as daemon:
+        wait(lambda: daemon.examiner.pid is not None)
+        os.kill(daemon.examiner.pid or 0, signal.SIGKILL)
+        wait(says(tmp_path, "examiner", "degraded", "was lost 1x"))
+
+
+def test_a_state_folder_that_became_something_else_does_not_spoil_the_end(tmp_path: Path) -> None:
+    """The log is closed all the same."""
+    with running(configure(tmp_path)):
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        (tmp_path / "state").write_text("in the way")
+    assert ("daemon", "stopped") in [(component, state) for component, state, _ in health(tmp_path)]
 
 
 def test_a_log_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:

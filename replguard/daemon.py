@@ -245,8 +245,9 @@ class Daemon:
     def _resolve(self) -> None:
         """Learn what addresses the names of model APIs stand for now."""
         known: set[str] = set()
+        names = resolve.Names(self.endpoints.names)
         while self.endpoints.names and not self._stop.is_set():
-            found = resolve.addresses(self.endpoints.names)
+            found = names.addresses()
             self.endpoints.resolved(found)
             for ip in found ^ known:
                 self._watch(Hint(kind="endpoint", ip=ip, port=HTTPS, drop=ip in known))

@@ -21,12 +21,17 @@ class LastGood:
     def keep_config(self, config: Config) -> None:
         """Keep a configuration that was free of problems."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._make()
             temporary = self._folder / "config.new"
             temporary.write_bytes(msgspec.json.encode(config, enc_hook=enc_hook))
             temporary.replace(self._folder / "config.json")
         except OSError as error:
             _log.warning("cannot keep the last good configuration", reason=str(error))
+
+    def _make(self) -> None:
+        """Make the folder, for its owner only: a sink's headers may hold a password."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
 
     def config(self) -> Config | None:
         """Return the configuration kept last, None if there is none that can be read."""
@@ -39,8 +44,9 @@ class LastGood:
         """Keep copies of files (a manifest, the operator's rules) that were free of problems."""
         temporary, final = self._folder / f"{name}.new", self._folder / name
         try:
+            self._make()
             shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
+            temporary.mkdir()
             for number, file in enumerate(files):
                 shutil.copyfile(file, temporary / f"{number:03}-{file.name}")
             shutil.rmtree(final, ignore_errors=True)

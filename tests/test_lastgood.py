@@ -62,3 +62,13 @@ def test_the_state_folder_of_a_broken_file_is_still_found(tmp_path: Path) -> Non
     broken.write_text("weights: [\n")
     assert state_dir_of(broken) == Path(Config().state_dir)
     assert state_dir_of(tmp_path / "absent") == Path(Config().state_dir)
+
+
+def test_only_the_owner_reads_what_is_kept(tmp_path: Path) -> None:
+    """A sink's headers may hold a password, and the configuration itself be closed to others."""
+    LastGood(tmp_path / "state").keep_config(Config())
+    assert (tmp_path / "state/last-good").stat().st_mode & 0o777 == 0o700
+    file = tmp_path / "manifest.yaml"
+    file.write_text("deployments: []")
+    LastGood(tmp_path / "other").keep_files("manifest", [file])
+    assert (tmp_path / "other/last-good").stat().st_mode & 0o777 == 0o700

@@ -37,7 +37,7 @@ class Incidents:
         self.evicted = 0
 
     def __iter__(self) -> Iterator[Incident]:
-        return iter(self._open.values())
+        return iter(list(self._open.values()))  # the metrics page looks on from a thread of its own
 
     def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
         """Return the open incident that shares a key, or open one, named by its first key and first evidence."""

@@ -107,7 +107,7 @@ class Manager:
 
     def firing(self) -> Counter[Level]:
         """Return how many alerts are firing, by level."""
-        found = Counter(alert.rule.level for incident in self._incidents for alert in incident.alerts.values())
+        found = Counter(alert.rule.level for incident in self._incidents for alert in list(incident.alerts.values()))
         summary = self._rate.firing()
         return found + Counter([summary] if summary else [])
 

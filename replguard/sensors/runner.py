@@ -19,6 +19,8 @@ from replguard.sensors.base import Readable, Sensor, Timed
 Put = Callable[[Event], bool | None]
 """Takes an event; False means that there is no room."""
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
+GIVE_UP = 3.0
+"""Seconds that the end waits for sensors: a dead network mount may hold one for ever."""
 EARLY_WAIT = 3.0
 """Seconds that the others wait for the first look of the early sensors."""
 DUTY = 20
@@ -44,11 +46,13 @@ class Runner:
             loop.start()
 
     def stop(self) -> None:
-        """Stop every sensor and wait for its thread."""
+        """Stop every sensor and wait for its thread; one that hangs is left behind."""
         for loop in self._loops:
             loop.ask_to_stop()
+        end = clock.monotonic() + GIVE_UP
         for loop in self._loops:
-            loop.join()
+            if not loop.join(max(0.0, end - clock.monotonic())):
+                _log.warning("sensor does not end", sensor=loop.sensor.name)
 
     def ready(self, timeout: float) -> bool:
         """Wait until every sensor had its first look or failed at it; False if that takes longer (seconds)."""
@@ -96,10 +100,13 @@ class _Loop:
         self._stopping.set()
         os.eventfd_write(self._wake, 1)
 
-    def join(self) -> None:
+    def join(self, seconds: float) -> bool:
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+        if self._thread.is_alive():
+            return False
         os.close(self._wake)
+        return True
 
     def _run(self) -> None:
         self._before(self.sensor)

@@ -3,16 +3,20 @@
 import os
 import pwd
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from replguard.weights.reading import Unreadable, open_regular
 from replguard.weights.walk import Found, files
 
 MOST_HOMES = 200
 _PEOPLE = 1000
-_MOST_MANIFEST = 2**20
+MOST_FILES = 2000
+"""Files, and folders of models, that are looked at in one cache: whose it is could fill it to keep us busy."""
+_MOST_MANIFEST = 2**16
 _OLLAMA = ("/usr/share/ollama/.ollama/models", "/var/lib/ollama/models", "/var/lib/ollama/.ollama/models")
 
 
@@ -45,20 +49,27 @@ def blobs(min_size: int, among: list[str] | None = None) -> Iterator[tuple[Found
     """
     among = homes() if among is None else among
     for hub in hubs(among):
-        for repository in _models(hub):
-            for found in files(f"{repository}/blobs", follow=False):
-                if found.stat.st_size >= min_size:
-                    yield found, None
-    for root in ollamas(among):
-        names = _ollama_names(root)
-        for found in files(f"{root}/blobs", follow=False):
+        every = (found for repository in _models(hub) for found in _own(f"{repository}/blobs"))
+        for found in islice(every, MOST_FILES):
             if found.stat.st_size >= min_size:
-                yield found, names.get(Path(found.path).name)
+                yield found, None
+    for root in ollamas(among):
+        large = [found for found in _own(f"{root}/blobs") if found.stat.st_size >= min_size]
+        names = _ollama_names(root) if large else {}
+        for found in large:
+            yield found, names.get(Path(found.path).name)
+
+
+def _own(folder: str) -> Iterator[Found]:
+    """Return the first files of a folder that is no link to somewhere else."""
+    return islice(files(folder, follow=False), 0 if Path(folder).is_symlink() else MOST_FILES)
 
 
 def _models(hub: str) -> list[str]:
     try:
-        return [entry.path for entry in os.scandir(hub) if entry.name.startswith("models--") and entry.is_dir()]
+        with os.scandir(hub) as entries:
+            found = (entry for entry in entries if entry.name.startswith("models--"))
+            return [entry.path for entry in islice(found, MOST_FILES) if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
 
@@ -66,14 +77,15 @@ def _models(hub: str) -> list[str]:
 def _ollama_names(root: str) -> dict[str, str]:
     """Return blob file name → model name from Ollama's manifests (…/library/NAME/TAG, JSON that names its layers)."""
     names = {}
-    for found in files(f"{root}/manifests", follow=False):
+    for found in _own(f"{root}/manifests"):
         if found.stat.st_size > _MOST_MANIFEST:
             continue
         path = Path(found.path)
         try:
-            manifest: Any = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            with open_regular(found.path) as reader:
+                manifest: Any = msgspec.json.decode(reader.read(0, _MOST_MANIFEST), type=dict[str, Any])
             layers = [layer["digest"] for layer in manifest["layers"]]
-        except (OSError, msgspec.MsgspecError, LookupError, TypeError, RecursionError, UnicodeDecodeError):
+        except (OSError, Unreadable, msgspec.MsgspecError, LookupError, TypeError, RecursionError, UnicodeDecodeError):
             continue
         for digest in layers:
             names[str(digest).replace(":", "-")] = f"{path.parent.name}:{path.name}"

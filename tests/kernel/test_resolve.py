@@ -9,7 +9,7 @@ from replguard.kernel import resolve
 
 def test_an_address_stands_for_itself() -> None:
     """No look-up is needed for what is an address already."""
-    assert resolve.addresses(["127.0.0.1", "::1"]) == {"127.0.0.1", "::1"}
+    assert resolve.Names(["127.0.0.1", "::1"]).addresses() == {"127.0.0.1", "::1"}
 
 
 def test_unknown_names_and_nonsense_give_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +19,18 @@ def test_unknown_names_and_nonsense_give_nothing(monkeypatch: pytest.MonkeyPatch
         raise socket.gaierror(socket.EAI_AGAIN, "down")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    assert resolve.addresses(["api.example.invalid"]) == set()
+    assert resolve.Names(["api.example.invalid"]).addresses() == set()
     monkeypatch.undo()
-    assert resolve.addresses(["a" * 70 + ".invalid"]) == set()
+    assert resolve.Names(["a" * 70 + ".invalid"]).addresses() == set()
+
+
+def test_a_resolver_that_fails_takes_no_address_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent is not unknown for as long as the name service is down."""
+    names = resolve.Names(["127.0.0.1"])
+    assert names.addresses() == {"127.0.0.1"}
+
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "down")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    assert names.addresses() == {"127.0.0.1"}

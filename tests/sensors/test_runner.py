@@ -183,3 +183,18 @@ def test_early_sensors_look_first() -> None:
         runner.stop()
     order = [e.event.provider for e in events if e.health is None]
     assert order[0] == "early"
+
+
+def test_a_sensor_that_hangs_does_not_hold_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a dead network mount never returns; the daemon ends all the same."""
+    monkeypatch.setattr(module, "GIVE_UP", 0.1)
+    sensor = Ticker()
+    sensor.hang.clear()
+    runner = Runner([sensor], lambda _: True)
+    runner.start()
+    assert until(lambda: sensor.starts)
+    began = clock.monotonic()
+    runner.stop()
+    assert clock.monotonic() - began < 3
+    sensor.hang.set()
+    assert until(lambda: sensor.stops)

@@ -53,3 +53,25 @@ def test_the_environment_names_other_places(tmp_path: Path, monkeypatch: pytest.
 def test_homes_are_known_and_few() -> None:
     """At least our own."""
     assert 0 < len(caches.homes()) <= caches.MOST_HOMES
+
+
+def test_a_cache_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    """Its owner must not choose what root walks and reads: a folder that is a link is left out."""
+    blobs = modelfiles.write(tmp_path / "private/blobs/aa", bytes(5000)).parent
+    hub = tmp_path / ".cache/huggingface/hub"
+    (hub / "models--a--b").mkdir(parents=True)
+    (hub / "models--a--b" / "blobs").symlink_to(blobs)
+    (hub / "models--c--d").symlink_to(tmp_path / "private")
+    (tmp_path / ".ollama/models").mkdir(parents=True)
+    (tmp_path / ".ollama/models/blobs").symlink_to(blobs)
+    assert list(caches.blobs(1000, [str(tmp_path)])) == []
+
+
+def test_a_cache_is_looked_at_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fills his cache with files keeps nobody busy."""
+    monkeypatch.setattr(caches, "MOST_FILES", 3)
+    for number in range(3):
+        for name in "ab":
+            modelfiles.write(tmp_path / f".cache/huggingface/hub/models--m--{number}/blobs/{name}", bytes(10))
+            modelfiles.write(tmp_path / f".ollama/models/blobs/{number}{name}", bytes(10))
+    assert len(list(caches.blobs(1, [str(tmp_path)]))) == 6

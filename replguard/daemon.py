@@ -88,6 +88,7 @@ class Daemon:
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._missing: set[str] = set()
+        self._unwritten: OSError | None = None
         self._restarted = 0
         self._threads: list[threading.Thread] = []
         self.host = Host(
@@ -300,6 +301,8 @@ class Daemon:
         self.runner.watch(hint)
 
     def _report(self, trouble: Health) -> None:
+        tell = _log.info if trouble.state == "recovered" else _log.warning
+        tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
 
     def _changed(self, what: str, difference: str, now: datetime) -> None:
@@ -360,4 +363,9 @@ class Daemon:
             temporary.write_bytes(msgspec.json.encode(self.status(now)))
             temporary.replace(self._state / "status.json")
         except OSError as error:
-            _log.warning("status cannot be written", reason=str(error))
+            # Every few seconds anew: once is enough for whoever reads along.
+            if self._unwritten is None:
+                _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))
+            self._unwritten = error
+        else:
+            self._unwritten = None

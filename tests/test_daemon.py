@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from structlog.testing import capture_logs
 
-from replguard.daemon import Daemon
+from replguard.daemon import UPKEEP, Daemon
 from replguard.drill import dummy
 from replguard.events.catalogue import PORTABLE
 from replguard.log import reader
@@ -163,3 +164,16 @@ def test_a_first_start_begins_a_baseline_and_a_lost_one_is_told(tmp_path: Path) 
     with running(path) as daemon:
         assert "gone" in (daemon.authority.baseline.trouble or "")
         wait(lambda: b"authority_change" in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("evidence*")))
+
+
+def test_trouble_is_told_where_people_look(tmp_path: Path) -> None:
+    """The log may be what cannot be written: trouble goes to the diagnostics too, once and not at each try."""
+    (tmp_path / "log").write_text("a file where a folder should be")
+    with capture_logs() as told, running(configure(tmp_path)):
+        wait(lambda: any(line["event"] == "log.raw failed" for line in told))
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        (tmp_path / "state").write_text("another")
+        wait(lambda: any("status cannot be written" in line["event"] for line in told))
+        time.sleep(2 * UPKEEP + 0.5)
+        (tmp_path / "state").unlink()
+    assert sum("status cannot be written" in line["event"] for line in told) == 1

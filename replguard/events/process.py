@@ -60,26 +60,33 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spare_args(args: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the first arguments, at most ``KEPT`` characters of them."""
+    """Return the first and the last arguments, at most ``KEPT`` characters: a copy names its target last."""
     if sum(map(len, args)) + len(args) <= KEPT:
         return args
-    kept, room = [], KEPT
+    head = _first(args, KEPT // 2)
+    return (*head, *reversed(_first(args[: len(head) - 1 : -1], KEPT // 2)))
+
+
+def _first(args: tuple[str, ...], room: int) -> list[str]:
+    kept = []
     for arg in args:
         if room <= 0:
             break
         kept.append(arg[:room])
         room -= len(arg) + 1
-    return tuple(kept)
+    return kept
+
+
+def _ends(line: str | None) -> str | None:
+    return line if line is None or len(line) <= KEPT else f"{line[: KEPT // 2]}…{line[1 - KEPT // 2 :]}"
 
 
 def spare(process: Process) -> Process:
-    """Return the process as it is remembered for long: of a giant argv only the beginning."""
-    parent, args, line = process.parent, spare_args(process.args), process.command_line
-    if parent is not None and len(parent.command_line or "") > KEPT:
-        parent = msgspec.structs.replace(parent, command_line=(parent.command_line or "")[:KEPT])
-    if parent is process.parent and args is process.args and len(line or "") <= KEPT:
+    """Return the process as it is remembered for long: of a giant argv only both ends."""
+    parent, args, line = process.parent, spare_args(process.args), _ends(process.command_line)
+    if parent is not None and (above := _ends(parent.command_line)) is not parent.command_line:
+        parent = msgspec.structs.replace(parent, command_line=above)
+    if parent is process.parent and args is process.args and line is process.command_line:
         return process
     cut = process.args_truncated or args is not process.args
-    return msgspec.structs.replace(
-        process, parent=parent, args=args, args_truncated=cut, command_line=line[:KEPT] if line else line
-    )
+    return msgspec.structs.replace(process, parent=parent, args=args, args_truncated=cut, command_line=line)

@@ -31,6 +31,8 @@ INFER_WITHIN = timedelta(seconds=60)
 TOLD_FOR = timedelta(seconds=60)
 """A file that is closed again this soon by the same writer is the same copy still being made."""
 MAX_PENDING = 20_000
+MOST_ARGS = 64
+"""Arguments of one command line that are held against the name of a file."""
 
 
 @dataclass(slots=True)
@@ -333,9 +335,7 @@ class Copies:
     def _named_on_command_line(self, making: _Making, file: File) -> Proc | None:
         began, ended = making.began - timedelta(seconds=1), making.last.timestamp + timedelta(seconds=1)
         best: Proc | None = None
-        for proc in self._table:
-            if proc.since > ended or (proc.ended is not None and proc.ended < began):
-                continue
+        for proc in self._table.around(began, ended):
             if _names(proc, file.path) and (best is None or proc.since > best.since):
                 best = proc
         return best
@@ -344,7 +344,13 @@ class Copies:
 def _names(proc: Proc, path: str) -> bool:
     """Whether a command line names the file, or a folder it lies in that is not one of everybody's."""
     folder = proc.process.working_directory or "/"
-    for arg in proc.process.args[1:]:
+    args = proc.process.args[1:]
+    if len(args) > MOST_ARGS:  # a copy names its target last, or first behind an option
+        args = (*args[: MOST_ARGS // 2], *args[-MOST_ARGS // 2 :])
+    parts = {"", ".", "..", *path.split("/")}
+    for arg in args:
+        if arg.rstrip("/").rpartition("/")[2] not in parts:
+            continue
         full = os.path.normpath(os.path.join(folder, arg))
         if path == full or (path.startswith(full + "/") and not everybodys(full)):
             return True

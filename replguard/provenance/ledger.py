@@ -160,7 +160,7 @@ class Ledger:
         mine = entry(proc)
         names = [model] if model is not None else list(self._touches)
         return any(
-            now - when <= TOUCH_HOLDS and entry(toucher) is mine
+            now - when <= TOUCH_HOLDS and any(p is mine for p in toucher.chain()) and entry(toucher) is mine
             for name in names
             for toucher, when in self._touches.get(name, {}).values()
         )

@@ -1,6 +1,6 @@
 """The table of processes: lineage that survives exit and the reuse of a pid, within fixed bounds."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,8 @@ MAX_PROCESSES = 100_000
 """Remembered processes. At ~1 KiB each this stays inside the memory budget of a busy host (design §12)."""
 KEEP_TRIES = 16
 """Ended processes that are passed over at most, because others descend from them, before one is forgotten anyway."""
+LATELY = 4096
+"""Processes that ended last, which `around` looks through: with a hundred thousand it would take too long."""
 MAX_DEPTH = 64
 """Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
 
@@ -70,6 +72,8 @@ class ProcessTable:
         self._by_entity: OrderedDict[str, Proc] = OrderedDict()
         self._ended: OrderedDict[str, Proc] = OrderedDict()
         self._by_pid: dict[int, Proc] = {}
+        self._living: dict[str, Proc] = {}
+        self._lately: deque[Proc] = deque(maxlen=LATELY)
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -77,6 +81,15 @@ class ProcessTable:
 
     def __iter__(self) -> Iterator[Proc]:
         return iter(self._by_entity.values())
+
+    def around(self, began: datetime, ended: datetime) -> Iterator[Proc]:
+        """Yield the processes that lived at any time between; of those that ended, the last ones."""
+        for proc in self._living.values():
+            if proc.since <= ended:
+                yield proc
+        for proc in self._lately:
+            if proc.since <= ended and (proc.ended is None or proc.ended >= began):
+                yield proc
 
     def get(self, entity: str | None) -> Proc | None:
         """Return the process with this entity id, alive or ended."""
@@ -115,6 +128,7 @@ class ProcessTable:
         if former is not None and former.alive:
             self._end(former, event.timestamp)
         self._by_entity[proc.entity] = self._by_pid[pid] = proc
+        self._living[proc.entity] = proc
         self._evict()
         return proc
 
@@ -128,6 +142,8 @@ class ProcessTable:
     def _end(self, proc: Proc, when: datetime) -> None:
         # The pid keeps its process: no other gets it while a process group or session bears its number.
         proc.ended = when
+        self._living.pop(proc.entity, None)
+        self._lately.append(proc)
         self._ended[proc.entity] = proc
 
     def _parent(self, section: Process) -> tuple[Proc | None, bool]:
@@ -179,6 +195,7 @@ class ProcessTable:
     def _forget(self, victim: Proc) -> None:
         del self._by_entity[victim.entity]
         self._ended.pop(victim.entity, None)
+        self._living.pop(victim.entity, None)
         if self._by_pid.get(victim.pid) is victim:
             del self._by_pid[victim.pid]
         for child in victim.children:

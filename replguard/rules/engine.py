@@ -196,7 +196,7 @@ def _single(rule: AnyRule, event: Event) -> Detection:
 
 
 def _remembered(event: Event) -> Event:
-    """Return the event as correlations keep it for hours: with the beginning of a giant argv."""
+    """Return the event as correlations keep it for hours: with both ends of a giant argv."""
     if event.process is None or (kept := spare(event.process)) is event.process:
         return event
     return msgspec.structs.replace(event, process=kept)

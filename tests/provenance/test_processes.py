@@ -217,3 +217,13 @@ def test_the_table_keeps_only_the_beginning_of_a_giant_argv() -> None:
     proc = began(table, process(5, args=("x", "y" * 128 * 1024), command_line="y" * 128 * 1024))
     assert sum(map(len, proc.process.args)) + len(proc.process.command_line or "") < 8192
     assert sum(map(len, proc.first_args)) < 4096
+
+
+def test_who_lived_at_a_time_is_told_without_the_whole_table() -> None:
+    """The living and those that ended last; one that ended before or began after is left out."""
+    table = ProcessTable()
+    living, gone, later = (began(table, process(pid)) for pid in (5, 6, 7))
+    ended(table, gone)
+    later.since = START + timedelta(seconds=60)
+    assert list(table.around(START, START + timedelta(seconds=1))) == [living, gone]
+    assert list(table.around(START + timedelta(seconds=1), START + timedelta(seconds=90))) == [living, later]

@@ -83,6 +83,11 @@ class Instances:
         """Note that a process runs another image now: what it had mapped is gone, its sockets may be inherited."""
         self._holds.pop(proc.entity, None)
 
+    def concerns(self, proc: Proc) -> bool:
+        """Whether the end of a process can change an instance: most processes hold nothing and serve nobody."""
+        kept = (self._holds, self._listens, self._gpu)
+        return any(proc.entity in one for one in kept) or self.of(proc) is not None
+
     def of(self, proc: Proc) -> Live | None:
         """Return the instance that a process is a member of."""
         return next((live for live in self.live.values() if proc.entity in live.members), None)

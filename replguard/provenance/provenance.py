@@ -79,8 +79,11 @@ class Provenance:
         proc = self._proc(event) or self._met(event)
         if proc is not None and self._ours(proc):
             return []
+        moves = event.action in self._moves_instances
+        if event.action == "process_exit":
+            moves = proc is not None and self.instances.concerns(proc)
         facts = self._steps.get(event.action, _nothing)(event, proc)
-        if event.action in self._moves_instances:
+        if moves:
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [self._enriched(event, proc)]
         return [*seen, *self.labels.keep(facts)]

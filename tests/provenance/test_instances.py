@@ -321,3 +321,12 @@ def test_who_answers_at_an_address(listens: str, ip: str, source: str | None, fo
     assert (host.provenance.instances.at(ip, 8000, source) is not None) is found
     assert host.provenance.instances.at(ip, 8001, source) is None
     assert host.provenance.instances.at(None, None) is None
+
+
+def test_only_who_holds_or_serves_concerns_an_instance() -> None:
+    """A server that starts a program each second is not looked at anew with the end of each."""
+    host = Host()
+    server = host.server(host.protect(), 8000)
+    stranger = host.exec("true", parent=host.init)
+    assert host.provenance.instances.concerns(server)
+    assert not host.provenance.instances.concerns(stranger)

@@ -62,6 +62,8 @@ def test(paths: tuple[Path, ...]) -> None:
 
     Exit code 1 if a rule does not do what a case says, or if a shipped rule lacks `fires`, `silent` or `near_miss`.
     """
+    if not paths and not (files.shipped_dir().parent / "tests").is_dir():
+        raise ReplguardError("the fixtures of the shipped rules come with a checkout only; name rules of your own")
     found = _load(Config(), paths, EVERYTHING)
     wanted = _under(found, paths)
     if paths and not wanted and not found.problems:

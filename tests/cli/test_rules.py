@@ -3,6 +3,7 @@ from click.testing import CliRunner
 from support.rulebook import correlation, rule
 
 from replguard.cli import group
+from replguard.rules import load as loading
 
 FIXTURE = """
 fires: [{name: it fires, events: [{action: process_exec, process.command_line: needle}]}]
@@ -87,6 +88,14 @@ def test_a_path_without_rules_is_wrong_usage(own, tmp_path):
     result = invoke("test", tmp_path / "empty")
     assert result.exit_code == 2
     assert "no rule lies under" in result.output
+
+
+def test_an_installed_package_says_that_it_has_no_fixtures(tmp_path, monkeypatch):
+    """Rather than that every shipped rule lacks them."""
+    monkeypatch.setattr(loading, "shipped_dir", lambda: tmp_path / "shipped")
+    result = invoke("test")
+    assert result.exit_code == 2
+    assert "come with a checkout" in result.output
 
 
 def test_explain_by_name_and_its_hint(own, tmp_path):

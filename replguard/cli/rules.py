@@ -45,7 +45,7 @@ def list_(config: Path | None) -> None:
     reasons |= {rule.name: "rules.disable names it" for rule in found.disabled}
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "level", "kind", "fires here"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"name", "level"})
     for rule in sorted(found.known(), key=lambda rule: rule.name):
         here = reasons.get(rule.name)
         told = f"[red]no:[/] {escape(printable(here))}" if here else "yes" if rule.alerts else "within correlations"

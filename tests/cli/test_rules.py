@@ -76,6 +76,7 @@ def test_ones_own_rule_without_fixtures_is_told_and_a_shipped_one_fails(own, tmp
     assert result.exit_code == 0
     assert "lacks: found: no fires and no silent and no near_miss" in result.output
     (tmp_path / "shipped").mkdir()
+    (tmp_path / "tests").mkdir()
     (tmp_path / "shipped" / "given.yml").write_text(rule("given", "x"))
     result = invoke("test")
     assert result.exit_code == 1

@@ -1,5 +1,6 @@
 """The page that Prometheus reads, on the configured address alone; a port that is taken is tried again."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +21,10 @@ PATH = "/metrics"
 AGAIN = 5.0
 """Seconds between two attempts to take the port."""
 MOST = 8
-"""Requests that are answered at once; more are turned away, so that no local user can make us a thousand threads."""
+"""Requests that are answered at once, so that no local user can make us a thousand threads. One more takes the place of
+the oldest: a client that says nothing keeps nobody out."""
+YIELD = 0.5
+"""Seconds that the oldest may take to go."""
 PATIENCE = 10.0
 """Seconds that a client may take for its request."""
 _log = structlog.get_logger(__name__)
@@ -115,20 +119,27 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, where: tuple[str, int], text: Callable[[], bytes]) -> None:
         self.text = text
         self._room = threading.BoundedSemaphore(MOST)
+        self._held: dict[int, socket.socket] = {}
         if ":" in where[0]:
             self.address_family = socket.AF_INET6
         super().__init__(where, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            for oldest in list(self._held.values())[:1]:
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            if not self._room.acquire(timeout=YIELD):
+                self.shutdown_request(request)
+                return
+        self._held[id(request)] = request
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._held.pop(id(request), None)
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -137,6 +137,18 @@ def test_silent_clients_do_not_fill_us(make, monkeypatch):
             one.close()
 
 
+def test_silent_clients_keep_nobody_out(make):
+    """Who asks is answered at once, in place of the one that has been silent longest."""
+    page, _ = make()
+    silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(module.MOST)]
+    try:
+        time.sleep(0.2)
+        assert ask(page)[0] == 200
+    finally:
+        for one in silent:
+            one.close()
+
+
 @pytest.mark.parametrize(
     ("listen", "found"),
     [

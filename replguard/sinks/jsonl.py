@@ -62,7 +62,8 @@ class Jsonl(Sink):
             return self._fd
         self.close()
         self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+        _trust(self._path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         self._fd = os.open(self._path, flags, 0o640)
         return self._fd
 
@@ -71,3 +72,15 @@ class Jsonl(Sink):
             return os.path.samestat(os.fstat(fd), self._path.stat())
         except OSError:
             return False
+
+
+def _trust(path: Path) -> None:
+    """Refuse what somebody else may have put there: a link of theirs leads root's hand, a pipe swallows alerts."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in {0, os.geteuid()}:
+        raise OSError(errno.EPERM, f"is a link that belongs to user {found.st_uid}; remove it")
+    if stat.S_ISFIFO(found.st_mode):
+        raise OSError(errno.EPERM, "is a pipe: alerts would be lost in it; remove it")

@@ -109,3 +109,32 @@ def test_no_path_is_a_fault():
     """An empty path is told when the configuration is read."""
     with pytest.raises(ValueError, match="empty"):
         open_sink(Settings(path=""))
+
+
+def test_a_pipe_in_its_place_is_refused(made):
+    """Nobody reads it, and an alert in it is an alert lost."""
+    sink, path = made
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="is a pipe"):
+        sink.send(alert())
+    path.unlink()
+    sink.send(alert())
+    assert path.stat().st_size
+
+
+@pytest.mark.root
+def test_a_link_that_another_user_made_is_refused(made, tmp_path):
+    """Root's alerts must not be led into a file of somebody's choice."""
+    sink, path = made
+    path.parent.mkdir()
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    path.symlink_to(target)
+    os.lchown(path, 65534, 65534)
+    with pytest.raises(OSError, match="belongs to user 65534"):
+        sink.send(alert())
+    assert target.read_text() == "precious"
+    os.lchown(path, 0, 0)
+    sink.send(alert())
+    assert target.read_text() != "precious"

@@ -48,7 +48,7 @@ def list_(config: Path | None) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading in {"name", "level"})
     for rule in sorted(found.known(), key=lambda rule: rule.name):
         here = reasons.get(rule.name)
-        told = f"[red]no:[/] {escape(printable(here))}" if here else "yes" if rule.alerts else "within correlations"
+        told = f"[red]no:[/] {escape(printable(here))}" if here else "yes" if rule.alerts else "as a stage"
         kind = getattr(rule, "type", "single event").replace("_", " ")
         table.add_row(escape(printable(rule.name)), f"[{_STYLES[rule.level]}]{rule.level}[/]", kind, told)
     Console(highlight=False, width=None if _is_terminal() else 200).print(table)

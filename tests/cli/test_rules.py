@@ -118,4 +118,4 @@ def test_a_correlation_is_listed_with_its_kind(own, tmp_path):
     )
     result = invoke("list", "-c", tmp_path / "c.yaml")
     assert "event count" in result.output
-    assert "within correlations" in result.output
+    assert "as a stage" in result.output

@@ -17,6 +17,7 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
 from replguard.provenance.ledger import Artefact, Ledger, everybodys, paths
+from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.fingerprint import Match
@@ -74,6 +75,7 @@ class Copies:
         self._authority = authority
         self._agents = agents
         self._files = files
+        self.outline = Outline(files, lambda size: min(PART, SHARE * size))
         self._examine = examine
         self._watch = watch
         self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
@@ -112,7 +114,7 @@ class Copies:
         return name is not None and name.inode == (file.device, file.inode)
 
     def _symlinked(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        found = None if self._told(file) else self._ledger.behind_symlink(file, self._files())
+        found = None if self._told(file) else self._ledger.behind_symlink(file, self.outline)
         return [self._linked(event, file, proc, found[0], "symlink")] if found else []
 
     def mounted(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -121,7 +123,7 @@ class Copies:
             return []
         # The inode shown at the mount point is that of the original, which it stays.
         file = msgspec.structs.replace(event.file, device=None, inode=None)
-        found = self._ledger.behind_symlink(file, self._files())
+        found = self._ledger.behind_symlink(file, self.outline)
         return [self._linked(event, file, proc, found[0], "bind")] if found else []
 
     def _renamed(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
@@ -192,17 +194,8 @@ class Copies:
         while len(self._making) > MAX_PENDING:
             self._making.popitem(last=False)
             self.evicted += 1
-        if event.action in ("file_close_write", "file_grow", "file_rename") and self._worth(file):
+        if event.action in ("file_close_write", "file_grow", "file_rename") and self.outline.worth(file.size or 0):
             self._examine(Request(path=file.path, device=file.device, inode=file.inode, reason=event.action))
-
-    def _worth(self, file: File) -> bool:
-        """Whether a file is large enough to be a reportable part of what is protected; scaffolds count whole."""
-        size = file.size or 0
-        return any(
-            size == known.size if known.scaffold else size >= min(PART, SHARE * known.size)
-            for known in self._files()
-            if known.size
-        )
 
     def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from an examination."""

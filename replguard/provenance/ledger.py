@@ -2,13 +2,14 @@
 
 import posixpath
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from replguard.events.fact import FileRef
 from replguard.events.file import File
 from replguard.events.identity import short_hash
+from replguard.provenance.outline import Outline, folders
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
@@ -51,6 +52,7 @@ class Ledger:
         self._paths: dict[str, Inode] = {}
         self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
         self._opens: deque[tuple[datetime, Inode, bool]] = deque(maxlen=4096)
+        self._below: dict[str, dict[Inode, None]] = {}
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
 
@@ -113,7 +115,8 @@ class Ledger:
                 self.moved(first, file.path)
         elif file.inode is not None:
             self.replaced(inode)
-            self._artefacts[inode], self._paths[file.path] = known, inode
+            self._artefacts[inode] = known
+            self._place(file.path, inode)
             while len(self._artefacts) > self._limit:
                 self.replaced(next(iter(self._artefacts)))
                 self.evicted += 1
@@ -121,9 +124,9 @@ class Ledger:
 
     def moved(self, known: Artefact, path: str) -> None:
         """Note that an artefact has another path now."""
-        self._paths.pop(known.path, None)
+        self._unplace(known.path)
         known.path = path
-        self._paths[path] = known.inode
+        self._place(path, known.inode)
 
     def gone(self, file: File) -> None:
         """Forget a name. An artefact without any lives on in who has it open, until its inode is another file's."""
@@ -131,13 +134,13 @@ class Ledger:
         inode = self._paths.get(file.path)
         if inode is not None and not file.links and not any(name.inode == inode for name in self._names.values()):
             self._artefacts[inode].nameless = True
-            del self._paths[file.path]
+            self._unplace(file.path)
 
     def replaced(self, inode: Inode) -> None:
         """Forget what an inode held: it was found to hold something else."""
         known = self._artefacts.pop(inode, None)
         if known is not None and self._paths.get(known.path) == inode:
-            del self._paths[known.path]
+            self._unplace(known.path)
 
     def touch(self, proc: Proc, model: str, when: datetime) -> None:
         """Note that a process touched a model."""
@@ -172,7 +175,7 @@ class Ledger:
             for when, which, seen in self._opens
         )
 
-    def behind_symlink(self, file: File, files: Iterable[Protected]) -> tuple[Protected | Artefact, str] | None:
+    def behind_symlink(self, file: File, outline: Outline) -> tuple[Protected | Artefact, str] | None:
         """Return what a symlink leads to, when that is protected or an artefact, by the text of its target.
 
         A link to a folder leads to the files in it, unless the folder is so high up that it leads to everything. Links
@@ -184,12 +187,27 @@ class Ledger:
         cache = _cache_folder(target)
         if cache is not None and cache == _cache_folder(file.path):
             return None
-        found: list[Protected | Artefact] = [*files, *self.artefacts()]
-        for known in found:
-            inside = known.path.startswith(target.rstrip("/") + "/") and not everybodys(target)
-            if target in paths(known) or inside:
-                return known, target
-        return None
+        found = outline.at(target) or self._at(self._paths.get(target))
+        if found is None and not everybodys(target):
+            found = outline.below(target) or self._at(next(iter(self._below.get(target, ())), None))
+        return (found, target) if found is not None else None
+
+    def _at(self, inode: Inode | None) -> Artefact | None:
+        return self._artefacts.get(inode) if inode is not None else None
+
+    def _place(self, path: str, inode: Inode) -> None:
+        self._unplace(path)
+        self._paths[path] = inode
+        for folder in folders(path):
+            self._below.setdefault(folder, {})[inode] = None
+
+    def _unplace(self, path: str) -> None:
+        inode = self._paths.pop(path, None)
+        for folder in folders(path) if inode is not None else ():
+            inside = self._below.get(folder, {})
+            inside.pop(inode or (0, 0), None)
+            if not inside:
+                self._below.pop(folder, None)
 
 
 def paths(known: Protected | Artefact) -> tuple[str | None, ...]:

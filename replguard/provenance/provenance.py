@@ -94,6 +94,7 @@ class Provenance:
 
     def tick(self) -> None:
         """Once a second: look again at what the index could not answer yet, and keep the baseline on disk."""
+        self.copies.outline.stale()
         if self._index_ready():
             self.copies.retry()
         self.authority.baseline.save()

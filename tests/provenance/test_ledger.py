@@ -9,6 +9,7 @@ from replguard.events.fact import FileRef
 from replguard.events.file import File
 from replguard.provenance import entry
 from replguard.provenance.ledger import TOUCH_HOLDS, Ledger, everybodys
+from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
@@ -166,14 +167,32 @@ def test_where_symlinks_lead(link: str, target: str | None, found: bool) -> None
         Protected("/models/llama/w", "llama", 5, 1, MIB, target="/data/store/w"),
         Protected("/cache/models--a/blobs/77", "a", 5, 2, MIB),
     ]
-    assert (ledger().behind_symlink(file(9, link, target_path=target), files) is not None) is found
+    assert (ledger().behind_symlink(file(9, link, target_path=target), outline(files)) is not None) is found
+
+
+def outline(files: list[Protected]) -> Outline:
+    """Arrange protected files for questions."""
+    return Outline(lambda: files, float)
+
+
+def test_a_symlink_to_the_folder_of_a_copy_leads_to_it_until_it_is_gone() -> None:
+    """Copies are found by the folders they lie in, wherever they move."""
+    known = ledger()
+    made = known.made(file(2, "/srv/deep/copy"), ORIGIN, "llama", "copy", None, arrived=False)
+    to = [file(9, "/a", target_path=folder) for folder in ("/srv/deep", "/data/new")]
+    assert known.behind_symlink(to[0], outline([])) == (made, "/srv/deep")
+    known.moved(made, "/data/new/copy")
+    assert known.behind_symlink(to[0], outline([])) is None
+    assert known.behind_symlink(to[1], outline([])) == (made, "/data/new")
+    known.replaced((made.inode[0], made.inode[1]))
+    assert known.behind_symlink(to[1], outline([])) is None
 
 
 def test_a_symlink_to_a_copy_leads_to_its_origin() -> None:
     """Copies are files of the model like others."""
     known = ledger()
     made = known.made(file(2, "/srv/copy"), ORIGIN, "llama", "copy", None, arrived=False)
-    assert known.behind_symlink(file(9, "/a", target_path="/srv/copy"), []) == (made, "/srv/copy")
+    assert known.behind_symlink(file(9, "/a", target_path="/srv/copy"), outline([])) == (made, "/srv/copy")
 
 
 def test_everybodys_folders() -> None:

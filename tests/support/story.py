@@ -180,6 +180,7 @@ class Host:
         file = self.file(path, size)
         key = (file.device or 0, file.inode or 0)
         self.protected[key] = Protected(path, model, file.device, file.inode, size)
+        self.provenance.copies.outline.stale()
         return file
 
     def file(self, path: str, size: int = 0, **given: Any) -> File:

@@ -175,7 +175,7 @@ class Alerts(msgspec.Struct, frozen=True):
     fold: Seconds = Seconds(600)
     """Repeats of one rule, actor and model within this span are counted in one alert."""
     max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 120
-    """More alerts than this within an hour fold into one summary."""
+    """More alerts than this within an hour fold into one summary; so do high and critical ones, counted apart."""
 
 
 class Metrics(msgspec.Struct, frozen=True):

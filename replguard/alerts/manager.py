@@ -133,7 +133,9 @@ class Manager:
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
         self._grown[key] = None
-        if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted or not self._rate.has_room(now):
+        if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
+            return []
+        if not self._rate.has_room(now, fold.level):
             return []
         fold.news += 1
         fold.made |= _made(story)
@@ -169,7 +171,7 @@ class Manager:
         fold = _Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _made(story))
         self._keep(key, fold)
         new = detection.rule.level == "critical" and incident.level != "critical"
-        if not self._rate.has_room(now) and not new:
+        if not self._rate.has_room(now, detection.rule.level) and not new:
             fold.muted = True
             self.suppressed["rate"] += 1
             return first + self._rate.fold(alert, now)

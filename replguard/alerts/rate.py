@@ -10,16 +10,22 @@ from replguard.events.text import show
 
 HOUR = timedelta(hours=1)
 RULE = AlertRule(id="replguard-alert-rate", name="More alerts than the hourly limit", level="medium")
+LOUD: tuple[Level, ...] = ("high", "critical")
+"""Levels with room of their own: no number of cheap lower alerts may mute them."""
 _MOST_EVIDENCE = 100
 
 
 class Rate:
-    """Counts what was raised in the last hour, and folds what is too much into a summary."""
+    """Counts what was raised in the last hour, and folds what is too much into a summary.
+
+    The limit holds twice: for alerts of high and critical level, and apart from them for all lower ones.
+    """
 
     def __init__(self, limit: int, every: timedelta, host: Host | None) -> None:
         self._limit, self._every, self._host = limit, every, host
-        self._raised: deque[datetime] = deque()
+        self._raised: dict[bool, deque[datetime]] = {True: deque(), False: deque()}
         self._folded: Counter[str] = Counter()
+        self._levels: Counter[Level] = Counter()
         self._evidence: deque[str] = deque(maxlen=_MOST_EVIDENCE)
         self._id = ""
         self._level: Level = "informational"
@@ -29,13 +35,14 @@ class Rate:
         self._first: datetime | None = None
         self._last: datetime | None = None
 
-    def has_room(self, now: datetime) -> bool:
-        """Whether one more alert may be raised now; if so it is counted."""
-        while self._raised and abs(now - self._raised[0]) >= HOUR:
-            self._raised.popleft()
-        if len(self._raised) >= self._limit:
+    def has_room(self, now: datetime, level: Level) -> bool:
+        """Whether one more alert of this real level may be raised now; if so it is counted."""
+        raised = self._raised[level in LOUD]
+        while raised and abs(now - raised[0]) >= HOUR:
+            raised.popleft()
+        if len(raised) >= self._limit:
             return False
-        self._raised.append(now)
+        raised.append(now)
         return True
 
     def fold(self, alert: Alert, now: datetime) -> list[Alert]:
@@ -45,9 +52,11 @@ class Rate:
         self._last = now
         self._folded[alert.rule.name] += 1
         self._evidence.append(alert.event.id)
+        real = alert.replguard.real_level or alert.rule.level
+        self._levels[real] += 1
         louder = LEVELS.index(alert.rule.level) > LEVELS.index(self._level) or not self._told
         self._level = max(self._level, alert.rule.level, key=LEVELS.index)
-        self._real = max(self._real, alert.replguard.real_level or alert.rule.level, key=LEVELS.index)
+        self._real = max(self._real, real, key=LEVELS.index)
         return [self._tell(now, "firing")] if louder else []
 
     def tick(self, now: datetime) -> list[Alert]:
@@ -57,6 +66,7 @@ class Rate:
         if abs(now - self._last) >= HOUR:
             resolved = self._tell(now, "resolved")
             self._folded.clear()
+            self._levels.clear()
             self._evidence.clear()
             self._level = self._real = "informational"
             self._told, self._told_at, self._first, self._last = 0, None, None, None
@@ -72,9 +82,11 @@ class Rate:
     def _tell(self, now: datetime, state: str) -> Alert:
         self._told, self._told_at = self._folded.total(), now
         most = ", ".join(f"{show(name, 60)} ({count})" for name, count in self._folded.most_common(3))
+        levels = ", ".join(f"{self._levels[level]} {level}" for level in reversed(LEVELS) if self._levels[level])
         text = (
-            f"{self._told} alerts above the limit of {self._limit} an hour are folded into this one: {most}."
-            " A critical alert of a new incident is still told by itself."
+            f"{self._told} alerts ({levels}) above the limit of {self._limit} an hour are folded into this one: {most}."
+            " High and critical alerts have a limit of this size to themselves;"
+            " a critical alert of a new incident is told by itself in any case."
         )
         return Alert(
             timestamp=now,

@@ -164,10 +164,23 @@ def test_too_many_become_a_summary_but_new_criticals_pass():
     assert alerts.suppressed == {"rate": 3}
     (critical,) = alerts.feed(same(7, rule="r7", level="critical"))
     assert critical.rule.id == "r7"
-    (louder,) = alerts.feed(same(8, rule="r8", level="critical"))
+    assert [len(alerts.feed(same(n, rule=f"r{n}", level="critical"))) for n in (8, 9)] == [1, 1]
+    (louder,) = alerts.feed(same(10, rule="r10", level="critical"))
     assert (louder.event.id, louder.rule.level) == (summary.event.id, "critical")
     resolved = [a for hour in range(1, 4) for a in alerts.tick(at(hour * HOUR)) if a.replguard.state == "resolved"]
-    assert {a.rule.id for a in resolved} == {"r0", "r1", "r2", "r7", "replguard-alert-rate"}
+    assert {a.rule.id for a in resolved} == {"r0", "r1", "r2", "r7", "r8", "r9", "replguard-alert-rate"}
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_cheap_alerts_mute_no_high_one(mode):
+    """A hundred and twenty low ones an hour, and the high one is told; shown lower it is none the cheaper."""
+    alerts = manager(mode=mode)
+    for n in range(200):
+        alerts.feed(same(n, rule=f"cheap{n}", level="low"))
+    assert alerts.suppressed == {"rate": 80}
+    (high,) = alerts.feed(same(300, 60, rule="theft", level="high"))
+    assert high.rule.id == "theft"
+    assert len(alerts.feed(detection(copy_fact(301, 61, target="/t"), rule="theft", level="high"))) == 1
 
 
 def test_state_is_bounded(monkeypatch):

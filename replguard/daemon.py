@@ -139,9 +139,7 @@ class Daemon:
     def run(self, announce: Callable[["Daemon"], None]) -> None:
         """Run until told to stop. ``announce`` is called once, when the daemon is ready."""
         now = self._started
-        first = not (self._state / "baseline.json").exists() and not any(
-            Path(self.policy.config.log.dir).glob("*.jsonl*")
-        )
+        first = not _before_us(self._state / "baseline.json", Path(self.policy.config.log.dir))
         self.authority.baseline.open(now, first_start=first)
         self._start()
         try:
@@ -164,7 +162,10 @@ class Daemon:
     def _start(self) -> None:
         self.pipeline.sinks.start()
         self.examiner.start()
-        self._list_weights()
+        try:
+            self._list_weights()
+        except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
+            _log.exception("weights cannot be listed, trying again")
         self.page.start()
         for name, step in (
             ("pipeline", self._consume),
@@ -369,3 +370,11 @@ class Daemon:
             self._unwritten = error
         else:
             self._unwritten = None
+
+
+def _before_us(baseline: Path, log: Path) -> bool:
+    """Whether the daemon has run here before: what cannot be looked at counts as a trace of it."""
+    try:
+        return baseline.exists() or any(log.glob("*.jsonl*"))
+    except OSError:
+        return True

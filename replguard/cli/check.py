@@ -1,5 +1,6 @@
 """``replguard check``: every fault of configuration, manifest and rules at once, with file and line."""
 
+import os
 from pathlib import Path
 
 import rich_click as click
@@ -38,8 +39,8 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     problems += [_in_config(problem, config) for problem in found.problems]
     for problem in sorted(set(problems)):
         click.echo(printable(str(problem)), err=True)
-    absent = [f"weights.paths: {path} is not there yet" for path in settings.weights.paths if not Path(path).exists()]
-    absent += [f"watch.paths: {path} is not there" for path in settings.watch.paths if not Path(path).exists()]
+    absent = [f"weights.paths: {path} is not there yet" for path in settings.weights.paths if not os.path.exists(path)]  # noqa: PTH110 - pathlib raises for what is hidden
+    absent += [f"watch.paths: {path} is not there" for path in settings.watch.paths if not os.path.exists(path)]  # noqa: PTH110 - pathlib raises for what is hidden
     for warning in (*absent, *manifests.warnings(manifest, clock.now().date())):
         click.echo(printable(f"warning: {warning}"), err=True)
     if problems:

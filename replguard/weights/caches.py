@@ -62,7 +62,8 @@ def blobs(min_size: int, among: list[str] | None = None) -> Iterator[tuple[Found
 
 def _own(folder: str) -> Iterator[Found]:
     """Return the first files of a folder that is no link to somewhere else."""
-    return islice(files(folder, follow=False), 0 if Path(folder).is_symlink() else MOST_FILES)
+    is_link = os.path.islink(folder)  # noqa: PTH114 - of a folder that is hidden from us pathlib raises
+    return islice(files(folder, follow=False), 0 if is_link else MOST_FILES)
 
 
 def _models(hub: str) -> list[str]:

@@ -107,6 +107,8 @@ def test_modules_are_found_from_any_folder():
 def test_an_interruption_waits_until_cleaning_up_is_done():
     """Ctrl-C in the middle of the end does not leave half of it undone, and is not lost."""
     steps = []
+    # A test run in the background of a script inherits SIGINT as ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def clean():
         with stage.undisturbed():
@@ -114,8 +116,11 @@ def test_an_interruption_waits_until_cleaning_up_is_done():
             time.sleep(0.01)
             steps.append("whole")
 
-    with pytest.raises(KeyboardInterrupt):
-        clean()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            clean()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert steps == ["whole"]
 
 

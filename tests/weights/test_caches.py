@@ -1,6 +1,7 @@
 """Models that other programs' caches hold."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,16 @@ def test_a_cache_is_looked_at_to_a_bound(tmp_path: Path, monkeypatch: pytest.Mon
             modelfiles.write(tmp_path / f".cache/huggingface/hub/models--m--{number}/blobs/{name}", bytes(10))
             modelfiles.write(tmp_path / f".ollama/models/blobs/{number}{name}", bytes(10))
     assert len(list(caches.blobs(1, [str(tmp_path)]))) == 6
+
+
+def test_a_home_that_is_hidden_from_us_is_passed_over(tmp_path, monkeypatch):
+    """An ordinary user may not even ask what lies in another's home."""
+    if os.geteuid() == 0:
+        pytest.skip("root can read everything")
+    hidden = tmp_path / "home"
+    hidden.mkdir()
+    hidden.chmod(0)
+    try:
+        assert list(caches.blobs(1, [str(hidden)])) == []
+    finally:
+        hidden.chmod(0o700)

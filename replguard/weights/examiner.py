@@ -27,11 +27,12 @@ from replguard.weights.messages import (
     Settings,
 )
 from replguard.weights.reading import plain
+from replguard.weights.shares import Shares, place
 
 __all__ = ["Counts", "Examination", "Examiner", "Indexed", "Request", "settings_of"]
 
-QUEUE = 4096
-"""Requests that may wait; beyond that the newest is refused and counted."""
+QUEUE = 8192
+"""Requests that may wait, half of them for files of one owner; beyond that the newest is refused and counted."""
 DEADLINE = 20.0
 """Seconds for one request, and for a sign of life while fingerprints are made; then the process is killed.
 
@@ -49,7 +50,10 @@ Got = TypeVar("Got")
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What the examiner has done and has to do. ``unindexed`` counts protected files without a fingerprint."""
+    """What the examiner has done and has to do. ``unindexed`` counts protected files without a fingerprint.
+
+    ``dropped`` counts files whose request was refused because the queue was full.
+    """
 
     pending: int
     done: int
@@ -72,9 +76,8 @@ class Examiner:
     def __init__(self, settings: Settings, *, deadline: float = DEADLINE, queue: int = QUEUE) -> None:
         self._settings = settings
         self._deadline = deadline
-        self._most = queue
         self._lock = threading.Lock()
-        self._queue: dict[object, Request] = {}
+        self._queue = Shares(queue)
         self._orders: deque[Order] = deque()
         self._results: deque[Examination] = deque()
         self._indexed: deque[Indexed] = deque()
@@ -118,17 +121,15 @@ class Examiner:
         self._ready = self._wake = -1
 
     def submit(self, request: Request) -> bool:
-        """Ask for an examination; False if the queue is full. One that waits for the same file is replaced."""
+        """Ask for an examination; False if there is no room. One that waits for the same file is replaced."""
         if not (request.path.isascii() and request.reason.isascii()):
             request = msgspec.structs.replace(request, path=plain(request.path), reason=plain(request.reason))
-        same = _same(request)
         with self._lock:
-            if same in self._queue:
-                self._counts["merged"] += 1
-            elif len(self._queue) >= self._most:
-                self._counts["dropped"] += 1
+            merged = request in self._queue
+            if not self._queue.put(request):
+                self._counts["dropped"] += not request.again
                 return False
-            self._queue[same] = request
+            self._counts["merged"] += merged
         self._rouse()
         return True
 
@@ -250,7 +251,7 @@ class Examiner:
             orders = list(self._orders)
             self._orders.clear()
             if self._asked is None and self._queue:
-                request = self._queue.pop(next(iter(self._queue)))
+                request = self._queue.take()
                 self._asked = request, clock.monotonic()
                 orders.append(Examine(request))
         for order in orders:
@@ -273,7 +274,7 @@ class Examiner:
         self._announce()
 
     def _answer(self, examination: Examination) -> None:
-        self._put_off.discard(_same(examination.request))
+        self._put_off.discard(place(examination.request))
         with self._lock:
             self._asked = None
             self._counts["failed" if examination.error else "done"] += 1
@@ -309,20 +310,20 @@ class Examiner:
             self._once_more(self._asked[0], reason)
         if self._fails >= _HOPELESS:
             with self._lock:
-                waiting, self._queue = list(self._queue.values()), {}
+                waiting = self._queue.drain()
             for request in waiting:
                 self._refuse(request, reason)
 
     def _once_more(self, request: Request, reason: str) -> None:
         """Put a request off that was under way: who ends the examiner while a copy is made must not hide the copy."""
-        same = _same(request)
+        same = place(request)
         if same in self._put_off:
             self._refuse(request, reason)
             return
         self._put_off.add(same)
         with self._lock:
             self._asked = None
-            self._queue.setdefault(same, request)
+            self._queue.put_back(request)
 
     def _refuse(self, request: Request, reason: str) -> None:
         self._answer(Examination(request, clock.now(), request.path, error=reason))
@@ -338,10 +339,6 @@ class Examiner:
         for target in guilty:
             text = f"reading it ended the examiner {STRIKES} times: {reason}"
             self._settle(Indexed(path, target.device, target.inode, target.size, "failed", text))
-
-
-def _same(request: Request) -> object:
-    return request.path if request.inode is None else (request.device, request.inode)
 
 
 def _batches(files: list[Target]) -> list[Order]:

@@ -14,12 +14,18 @@ _PREFIX = 4
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A wish to have a file examined. ``reason`` is free text of the asker, given back with the answer."""
+    """A wish to have a file examined. ``reason`` is free text of the asker, given back with the answer.
+
+    ``uid`` is the owner of the file, None if unknown: requests wait in fair shares. ``again`` marks a request that was
+    refused before; refused once more, it is not counted once more.
+    """
 
     path: str
     device: int | None = None
     inode: int | None = None
     reason: str = ""
+    uid: int | None = None
+    again: bool = False
 
 
 class Examination(msgspec.Struct, frozen=True, tag="examination"):

@@ -95,7 +95,7 @@ def test_a_copy_of_ninety_megabytes_is_told_quickly(made: Made, tmp_path: Path) 
 
 def test_the_same_file_waits_once(made: Made) -> None:
     """The newest request for an inode replaces the one that waits; other files wait beside it."""
-    examiner = made(queue=2)
+    examiner = made(queue=4)
     assert examiner.submit(Request("/nowhere/1", 1, 7, "old"))
     assert examiner.submit(Request("/nowhere/2", 1, 7, "new"))
     assert examiner.submit(Request("/nowhere/3"))
@@ -106,6 +106,24 @@ def test_the_same_file_waits_once(made: Made) -> None:
     examiner.start()
     assert sorted(one.request.reason for one in examined(examiner, 2)) == ["", "new"]
     assert examiner.counts.failed == 2
+
+
+def test_a_flood_of_one_user_hides_no_copy_of_another(made: Made, origin: Path, tmp_path: Path) -> None:
+    """Large files without data fill half of the queue and are refused, once each; the copy is second in line."""
+    examiner = made(queue=200)
+    holes = [tmp_path / f"hole{number}" for number in range(150)]
+    for hole in holes:
+        hole.touch()
+        os.truncate(hole, 2**33)
+    taken = [examiner.submit(Request(str(hole), uid=1000)) for hole in holes]
+    assert sum(taken) == 100
+    assert not examiner.submit(Request(str(holes[-1]), uid=1000, again=True))
+    assert examiner.counts.dropped == 50
+    assert examiner.submit(Request(str(origin), reason="copy", uid=0))
+    examiner.start([target(origin)])
+    answers = examined(examiner, 101)
+    assert [one.request.reason for one in answers[:3]] == ["", "copy", ""]
+    assert not any(one.error for one in answers)
 
 
 def test_who_stops_the_process_while_a_copy_is_made_does_not_hide_the_copy(made: Made, origin: Path) -> None:

@@ -18,7 +18,10 @@ _YIELD_EVERY = 32
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A protected file as the inventory lists it; sizes in bytes, times in nanoseconds since the epoch."""
+    """A protected file as the inventory lists it; sizes in bytes, times in nanoseconds since the epoch.
+
+    ``discovered`` tells that no path of the configuration leads to it.
+    """
 
     path: str
     model: str
@@ -29,6 +32,7 @@ class Target(msgspec.Struct, frozen=True):
     ctime_ns: int
     format: str | None = None
     scaffold: bool = False
+    discovered: bool = False
 
     @property
     def key(self) -> tuple[int, int]:

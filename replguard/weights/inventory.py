@@ -26,6 +26,7 @@ class Protected(msgspec.Struct, frozen=True):
     """A protected file. ``path`` is the name it is known by, ``target`` the file itself where that is a link to it.
 
     ``device``, ``inode`` and ``size`` (bytes) are None while it is missing. ``reason`` says why it failed.
+    ``discovered`` tells that no path of the configuration leads to it.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Protected(msgspec.Struct, frozen=True):
     target: str | None = None
     mtime_ns: int | None = None
     ctime_ns: int | None = None
+    discovered: bool = False
 
     @property
     def key(self) -> Key | None:
@@ -53,7 +55,8 @@ class Protected(msgspec.Struct, frozen=True):
             return None
         device, inode, size, mtime_ns, ctime_ns = (value or 0 for value in known)
         place = self.target or self.path
-        return Target(place, self.model, device, inode, size, mtime_ns, ctime_ns, self.format, self.scaffold)
+        times = mtime_ns, ctime_ns
+        return Target(place, self.model, device, inode, size, *times, self.format, self.scaffold, self.discovered)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -190,7 +193,8 @@ class Inventory:
                 if not (kind or fault or alone or scaffold):
                     continue
                 name = model or (PurePath(root).name if scaffold else naming.model_of(one.path, kind, alone=alone))
-                _put(listed, _protected(one, plain(name), kind, fault, scaffold=scaffold))
+                file = _protected(one, plain(name), kind, fault, scaffold=scaffold)
+                _put(listed, msgspec.structs.replace(file, discovered=not root))
 
     def _format(self, found: walk.Found) -> tuple[str | None, str | None]:
         """Return (format, fault) of a file; read again only when it changed."""
@@ -230,7 +234,7 @@ def _put(listed: dict[Key, Protected], file: Protected) -> None:
         return
     old = listed.get(key)
     if old is None or ("blobs" in PurePath(old.path).parts and "blobs" not in PurePath(file.path).parts):
-        listed[key] = file
+        listed[key] = msgspec.structs.replace(file, discovered=file.discovered and (old is None or old.discovered))
 
 
 def _protected(found: walk.Found, model: str, form: str | None, fault: str | None, *, scaffold: bool) -> Protected:

@@ -95,7 +95,8 @@ class Library:
                 done.append(_told(target, "fingerprinted"))
             else:
                 self.todo[target.key] = target
-        self.todo = dict(sorted(self.todo.items(), key=lambda item: item[1].size))
+        # Whoever fills a cache with small files must not keep what the configuration names waiting.
+        self.todo = dict(sorted(self.todo.items(), key=lambda item: (item[1].discovered, item[1].size)))
         return done
 
     def retire(self, keys: tuple[tuple[int, int], ...]) -> None:
@@ -204,10 +205,16 @@ class Library:
 
     def _examine(self, request: Request, reader: Reader) -> Examination:
         matches: list[Match] = []
+        if not reader.holds_data():
+            # Zeros are nobody's weights. Such files cost nothing to make, so they must cost nothing to answer for.
+            return self._answered(request, reader, None, matches)
         for index in (self.index, *self.imported):
             matches += index.sample(reader)
         matches.sort(key=lambda match: -match.share)
         verdict = formats.recognise(reader)
+        return self._answered(request, reader, verdict.name if isinstance(verdict, formats.Format) else None, matches)
+
+    def _answered(self, request: Request, reader: Reader, form: str | None, matches: list[Match]) -> Examination:
         return Examination(
             request,
             clock.now(),
@@ -215,7 +222,7 @@ class Library:
             device=reader.stat.st_dev,
             inode=reader.stat.st_ino,
             size=reader.size,
-            format=verdict.name if isinstance(verdict, formats.Format) else None,
+            format=form,
             matches=tuple(matches[:MOST_MATCHES]),
             changed=reader.changed(),
             index_ready=self.ready,

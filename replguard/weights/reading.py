@@ -92,6 +92,13 @@ class Reader:
             found.append((offset, self.size))
         return found
 
+    def holds_data(self) -> bool:
+        """Tell whether anything was ever written; one long hole holds nothing, however large it says it is."""
+        try:
+            return os.lseek(self.fd, 0, os.SEEK_DATA) < self.size
+        except OSError as error:
+            return error.errno != errno.ENXIO
+
     def changed(self) -> bool:
         """Tell whether size, contents' time or inode data moved since the file was opened."""
         now = os.fstat(self.fd)

@@ -190,6 +190,24 @@ def test_caches_are_discovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not any(name == "bb" for name, _, _ in listed(stock))
 
 
+def test_what_a_configured_path_leads_to_is_not_discovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the same file lies in a cache; the examiner is told which is which."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    blobs = tmp_path / ".cache/huggingface/hub/models--org--name/blobs"
+    modelfiles.write(blobs / "aa", model(1, 50_000))
+    both = modelfiles.write(blobs / "bb", model(2, 50_001))
+    own = modelfiles.write(tmp_path / "own" / "m.safetensors", model(3, 50_002))
+    os.link(both, own.parent / "b.safetensors")
+    stock = Inventory(Weights(paths=(str(own.parent),), min_size=Bytes(10_000)), homes=[str(tmp_path)])
+    found = {target.size - 50_000: target.discovered for target in stock.refresh().targets}
+    sizes = {path.stat().st_size - 50_000 for path in (both, own)}
+    assert {size for size, discovered in found.items() if not discovered} == sizes
+    assert len(found) == 3
+    added = modelfiles.write(tmp_path / "elsewhere" / "m.safetensors", model(4, 50_003))
+    assert (stock.add(str(added)) or Protected("", "")).discovered
+
+
 def test_a_folder_of_too_many_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies behind the bound is not protected, and that must not be silent."""
     monkeypatch.setattr("replguard.weights.walk.MOST_FILES", 2)

@@ -139,6 +139,35 @@ def test_requests_for_what_is_no_file_are_answered(opened: Opened, tmp_path: Pat
         assert (answer.matches, answer.size) == ((), None)
 
 
+def test_a_file_of_one_hole_is_answered_without_a_look(
+    opened: Opened, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs nothing to make, so it costs nothing to answer for; with data in it, it is looked at."""
+    library = opened()
+    library.protect([target(origin)])
+    finish(library)
+    hole = modelfiles.write(tmp_path / "hole", b"")
+    os.truncate(hole, 2**33)
+    with monkeypatch.context() as patch:
+        patch.setattr("replguard.weights.formats.recognise", lambda _: pytest.fail("the file was read"))
+        answer = library.examine(Request(str(hole)))
+    assert (answer.error, answer.matches, answer.size, answer.changed) == (None, (), 2**33, False)
+    with hole.open("r+b") as file:
+        file.write(origin.read_bytes())
+    assert library.examine(Request(str(hole))).matches[0].share == 1.0
+
+
+def test_what_the_configuration_names_is_read_before_what_was_discovered(
+    opened: Opened, origin: Path, tmp_path: Path
+) -> None:
+    """However small the files are that somebody puts into a cache; among themselves the smallest comes first."""
+    library = opened()
+    small = [modelfiles.write(tmp_path / f"blob{n}", model(n, 5000 + n)) for n in range(3)]
+    library.protect([msgspec.structs.replace(target(path), discovered=True) for path in reversed(small)])
+    library.protect([target(origin)])
+    assert [done.path for done in finish(library)] == [str(origin), *map(str, small)]
+
+
 def test_network_mounts_are_left_alone_unless_asked(
     opened: Opened, origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

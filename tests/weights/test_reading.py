@@ -1,5 +1,6 @@
 """Opening and reading files that may be hostile."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -84,7 +85,25 @@ def test_holes_are_no_data(tmp_path: Path) -> None:
         file.write(modelfiles.noise(8192))
     with open_regular(str(path)) as reader:
         extents = reader.extents()
+        assert reader.holds_data()
     assert extents in ([(2**29, 2**29 + 8192)], [(0, 2**30)])
+
+
+def test_a_hole_and_an_empty_file_hold_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the filesystem cannot tell, a file is taken to hold some."""
+    path = tmp_path / "hole"
+    for size in (0, 2**30):
+        path.touch()
+        os.truncate(path, size)
+        with open_regular(str(path)) as reader:
+            assert not reader.holds_data()
+
+    def refuse(*_: int) -> int:
+        raise OSError(errno.EINVAL, "cannot tell")
+
+    with open_regular(str(path)) as reader:
+        monkeypatch.setattr(os, "lseek", refuse)
+        assert reader.holds_data()
 
 
 def test_a_file_of_many_holes_costs_no_more(tmp_path: Path) -> None:

@@ -237,12 +237,14 @@ class Daemon:
                 _log.exception("upkeep failed, trying again")
 
     def _look_after_examiner(self) -> None:
-        """Say that the examiner's process was lost: a hostile file ends it, or somebody who has something to hide."""
+        """Say that the examiner's process was lost, or flooded: by a hostile file, or who has something to hide."""
         restarted = self.examiner.counts.restarted
         if restarted > self._restarted:
             times = restarted - self._restarted
             self.pipeline.put(health("examiner", "degraded", f"its process was lost {times}x and is started again"))
             self._restarted = restarted
+        if lost := self.examiner.untold():
+            self.pipeline.put(health("examiner", "loss", "full: files are made faster than they are read", lost=lost))
 
     def _resolve(self) -> None:
         """Learn what addresses the names of model APIs stand for now."""

@@ -49,6 +49,7 @@ def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: 
         sheet.set("weights_bytes", size, state)
     counts = examiner.counts
     sheet.set("examiner_pending", counts.pending + counts.unindexed)
+    sheet.set("events_dropped_total", counts.dropped, "examiner", "queue", "full")
     evicted = {
         "processes": provenance.table.evicted,
         "content": provenance.ledger.evicted,

@@ -18,6 +18,8 @@ from replguard.drill import dummy
 from replguard.events.catalogue import PORTABLE
 from replguard.log import reader
 from replguard.policy import Policy
+from replguard.weights.examiner import Request
+from replguard.weights.shares import Shares
 
 PATIENCE = 15.0
 
@@ -122,6 +124,18 @@ def test_an_examiner_that_was_killed_is_told(tmp_path: Path) -> None:
         wait(lambda: daemon.examiner.pid is not None)
         os.kill(daemon.examiner.pid or 0, signal.SIGKILL)
         wait(says(tmp_path, "examiner", "degraded", "was lost 1x"))
+
+
+def test_files_that_the_examiner_had_no_room_for_are_told(tmp_path: Path) -> None:
+    """As lost events, so that alerts of that time say that something may be missing."""
+    with running(configure(tmp_path)) as daemon:
+        wait(lambda: daemon.examiner.pid is not None)
+        os.kill(daemon.examiner.pid or 0, signal.SIGSTOP)
+        daemon.examiner._queue = Shares(2)
+        for number in range(10):
+            daemon.examiner.submit(Request(f"/nowhere/{number}"))
+        wait(says(tmp_path, "examiner", "loss", "full"))
+        os.kill(daemon.examiner.pid or 0, signal.SIGCONT)
 
 
 def test_a_state_folder_that_became_something_else_does_not_spoil_the_end(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from replguard.events.catalogue import PORTABLE
 from replguard.numbers import gather
 from replguard.pipeline import health
 from replguard.policy import Policy
+from replguard.weights.examiner import Examiner, Request
+from replguard.weights.messages import Settings
 
 
 def daemon(folder: Path) -> Daemon:
@@ -47,3 +49,19 @@ def test_the_canary_and_what_was_fed_are_counted(tmp_path: Path) -> None:
     assert (after.value("canary_last_success_timestamp_seconds") or 0) > 1_700_000_000
     assert after.value("events_fed_total") == 1
     made.pipeline.raw.close()
+
+
+def test_files_that_the_examiner_refused_are_lost_events(tmp_path: Path) -> None:
+    """Counted from 0, once for each file however often it is asked about."""
+    made = daemon(tmp_path)
+    made.examiner = Examiner(Settings(None), queue=2)
+
+    def dropped() -> float | None:
+        sheet = gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+        return sheet.value("events_dropped_total", "examiner", "queue", "full")
+
+    assert dropped() == 0
+    assert made.examiner.submit(Request("/a", uid=7))
+    assert not made.examiner.submit(Request("/b", uid=7))
+    assert not made.examiner.submit(Request("/b", uid=7, again=True))
+    assert dropped() == 1

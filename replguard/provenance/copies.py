@@ -1,7 +1,7 @@
 """Copies: which new names and files are protected content, who made them, and whether they were copied or arrived."""
 
 import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from replguard.events.file import File
 from replguard.events.hint import Hint
 from replguard.provenance import entry
 from replguard.provenance.agents import Agents
+from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
 from replguard.provenance.ledger import Artefact, Ledger, everybodys, paths
@@ -76,11 +77,10 @@ class Copies:
         self._agents = agents
         self._files = files
         self.outline = Outline(files, lambda size: min(PART, SHARE * size))
-        self._examine = examine
+        self._asking = Asking(examine)
         self._watch = watch
         self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
-        self._again: deque[Examination] = deque(maxlen=1024)
-        self.evicted = 0
+        self._evicted = 0
 
     # -- names: no content needs to be read ----------------------------------------------------------------------
 
@@ -193,9 +193,9 @@ class Copies:
             making.maker, making.seen = proc, _seen(event)
         while len(self._making) > MAX_PENDING:
             self._making.popitem(last=False)
-            self.evicted += 1
+            self._evicted += 1
         if event.action in ("file_close_write", "file_grow", "file_rename") and self.outline.worth(file.size or 0):
-            self._examine(Request(path=file.path, device=file.device, inode=file.inode, reason=event.action))
+            self._asking.ask(file, event.action)
 
     def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from an examination."""
@@ -207,7 +207,7 @@ class Copies:
         strangers = [m for m in result.matches if (m.device, m.inode) != (result.device, result.inode)]
         if not strangers:
             if result.error is None and not result.index_ready:
-                self._await(result)
+                self._asking.undecided(result)
             elif result.error is None and not result.changed:
                 self._ledger.replaced((result.device, result.inode))
             return []
@@ -221,15 +221,14 @@ class Copies:
         made = [self._made(making, file, match) for match in best.values() if _enough(match, result.size)]
         return [fact for fact in made if fact is not None]
 
-    def _await(self, result: Examination) -> None:
-        self.evicted += len(self._again) == self._again.maxlen
-        self._again.append(result)
+    def tick(self, *, index_ready: bool) -> None:
+        """Once a second: have examined what was refused, and what could not be decided while the index was built."""
+        self._asking.tick(index_ready=index_ready)
 
-    def retry(self) -> None:
-        """Examine again what could not be decided while the index was being built."""
-        waiting, self._again = list(self._again), deque(maxlen=self._again.maxlen)
-        for old in waiting:
-            self._examine(Request(path=old.path, device=old.device, inode=old.inode, reason="index ready"))
+    @property
+    def evicted(self) -> int:
+        """How many files were forgotten before it was known what they hold."""
+        return self._evicted + self._asking.evicted
 
     def _made(self, making: _Making, file: File, best: Match) -> Event | None:
         """Return the fact of a file that holds a model's content, None for what was told or is not yet worth it."""

@@ -95,8 +95,7 @@ class Provenance:
     def tick(self) -> None:
         """Once a second: look again at what the index could not answer yet, and keep the baseline on disk."""
         self.copies.outline.stale()
-        if self._index_ready():
-            self.copies.retry()
+        self.copies.tick(index_ready=self._index_ready())
         self.authority.baseline.save()
 
     def _proc(self, event: Event) -> Proc | None:

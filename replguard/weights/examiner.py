@@ -84,6 +84,8 @@ class Examiner:
         self._targets: dict[Key, Target] = {}
         self._open: set[Key] = set()
         self._counts: Counter[str] = Counter()
+        self._seen = self._told = 0
+        self._refusing = False
         self._strikes: Counter[str] = Counter()
         self._banned: set[Target] = set()
         self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -132,6 +134,18 @@ class Examiner:
             self._counts["merged"] += merged
         self._rouse()
         return True
+
+    def untold(self) -> int:
+        """Return how many refused files to tell of now: when refusing begins, and the rest when it has ended.
+
+        It has ended when nothing was refused between two calls; a flood is two reports and not one a call.
+        """
+        dropped = self.counts.dropped
+        refusing, self._seen = dropped > self._seen, dropped
+        if refusing == self._refusing:
+            return 0
+        self._refusing, told, self._told = refusing, self._told, dropped
+        return dropped - told
 
     def protect(self, files: Iterable[Target]) -> None:
         """Tell of protected files; those known unchanged cost nothing."""

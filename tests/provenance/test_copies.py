@@ -286,6 +286,13 @@ def test_what_the_index_cannot_answer_yet_is_asked_again() -> None:
     assert len(host.requests) == 1
 
 
+def test_the_examiner_is_told_whose_file_it_is() -> None:
+    """It serves the owners in turns."""
+    host, weights, shell = stage()
+    host.write("/srv/x", weights.size or 0, host.exec("cp", parent=shell), uid=1234)
+    assert [(r.path, r.uid) for r in host.requests] == [("/srv/x", 1234)]
+
+
 @pytest.mark.parametrize("given", [{"error": "gone"}, {"error": "gone", "index_ready": False}, {"changed": True}])
 def test_no_answer_is_no_fact(given: dict[str, object]) -> None:
     """A file that is gone or still being written."""

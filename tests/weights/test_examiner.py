@@ -108,6 +108,17 @@ def test_the_same_file_waits_once(made: Made) -> None:
     assert examiner.counts.failed == 2
 
 
+def test_refusals_are_told_when_they_begin_and_when_they_end(made: Made) -> None:
+    """However long they go on; once all is told there is nothing to tell."""
+    examiner = made(queue=2)
+    told = []
+    for refused in (0, 2, 3, 1, 0, 0, 1, 0):
+        for number in range(refused + 1):
+            examiner.submit(Request(f"/nowhere/{number}"))
+        told.append(examiner.untold())
+    assert told == [0, 2, 0, 0, 4, 0, 1, 0]
+
+
 def test_a_flood_of_one_user_hides_no_copy_of_another(made: Made, origin: Path, tmp_path: Path) -> None:
     """Large files without data fill half of the queue and are refused, once each; the copy is second in line."""
     examiner = made(queue=200)

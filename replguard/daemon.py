@@ -144,6 +144,8 @@ class Daemon:
         self._start()
         try:
             self._settle(now)
+            if self._stop.is_set():
+                return
             announce(self)
             notify.notify("READY=1", f"STATUS=watching, {len(self.runner.sensors)} sensors")
             self._stop.wait()
@@ -181,7 +183,10 @@ class Daemon:
 
     def _settle(self, now: datetime) -> None:
         """Wait for the first look of every sensor; say what did not get ready, and what was lost since last time."""
-        if not self.runner.ready(READY_WITHIN):
+        end = clock.monotonic() + READY_WITHIN
+        while not self.runner.ready(0.1) and clock.monotonic() < end and not self._stop.is_set():
+            pass
+        if not self.runner.ready(0):
             slow = [s.name for s in self.runner.sensors if not self.runner.up(s.name)]
             self.pipeline.put(health("daemon", "degraded", f"not ready after {READY_WITHIN:.0f} s: {', '.join(slow)}"))
         for absent in self.absent:
@@ -287,7 +292,7 @@ class Daemon:
             _log.warning("the last good one stays in force", problem=printable(str(problem)))
             self.pipeline.put(health("config", "degraded", f"the last good one stays in force: {problem}"))
         self.authority.manifest = self.policy.manifest
-        self.pipeline.detector.replace(self.policy.ruleset)
+        self.pipeline.put(self.policy.ruleset)
         if difference:
             self._changed("policy", difference, clock.now())
         if not self.policy.problems:

@@ -25,6 +25,7 @@ from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.latency import Latency
 from replguard.provenance.provenance import Provenance
+from replguard.rules.model import RuleSet
 from replguard.sinks import Sinks
 from replguard.weights.examiner import Examination
 
@@ -68,11 +69,11 @@ class Pipeline:
         self.evidence = evidence
         self.sinks = sinks
         self.flow = Flow()
-        self._queue: queue.Queue[Event | Examination] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[Event | Examination | RuleSet] = queue.Queue(QUEUE)
         self._lock = threading.Lock()
         self._weight = 0
 
-    def put(self, item: Event | Examination) -> bool:
+    def put(self, item: Event | Examination | RuleSet) -> bool:
         """Take something from any thread without waiting; False when there is no room."""
         weight = _weight(item)
         with self._lock:
@@ -105,7 +106,7 @@ class Pipeline:
                 canary = clock.monotonic() + CANARY_EVERY
                 self.put(health("canary", "canary"))
 
-    def _carry(self, item: Event | Examination) -> None:
+    def _carry(self, item: Event | Examination | RuleSet) -> None:
         """Carry one through."""
         with self._lock:
             self._weight -= _weight(item)
@@ -121,9 +122,13 @@ class Pipeline:
                 self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
             self.flow.failed[kind] += 1
 
-    def observe(self, item: Event | Examination) -> None:
+    def observe(self, item: Event | Examination | RuleSet) -> None:
         """Sensors and examiner → provenance."""
-        if isinstance(item, Examination):
+        if isinstance(item, RuleSet):
+            # Here, between two events: from the next one on the new rules hold, and the log says from which.
+            self.detector.replace(item)
+            self.judge([health("rules", "reloaded", f"sha256 {item.sha256}")])
+        elif isinstance(item, Examination):
             self.judge(self.provenance.examined(item))
         elif item.action == "sensor_health":
             self.judge([item])
@@ -160,7 +165,7 @@ class Pipeline:
         self.evidence.tick(clock.now())
 
 
-def _weight(item: Event | Examination) -> int:
+def _weight(item: Event | Examination | RuleSet) -> int:
     """Return the characters of a giant argv, 0 for anything else."""
     process = item.process if isinstance(item, Event) else None
     return 0 if process is None or spare(process) is process else 2 * len(process.command_line or "")

@@ -26,14 +26,16 @@ the level table has it, and marked `unknown`; the kernel tier names the writer."
 class Policy:
     """Reads it all, keeps the last good, and tells what changed.
 
-    ``problems`` holds what is wrong now. With ``strict`` (a person at a terminal) any problem raises ConfigError; a
-    service goes on with the last good one, because a broken file must not end the watch.
+    ``problems`` holds what is wrong now, ``newest`` is the file that was written to last. With ``strict`` (a person at
+    a terminal) any problem raises ConfigError; a service goes on with the last good one, because a broken file must
+    not end the watch.
     """
 
     def __init__(self, path: Path | None, makes: frozenset[str], *, strict: bool) -> None:
         self.path = path
         self.makes = makes
         self.problems: list[Problem] = []
+        self.newest: Path | None = None
         self.config = self._config(strict=strict)
         self._kept = LastGood(Path(self.config.state_dir))
         self.manifest, wrong = manifests.load(Path(self.config.manifest))
@@ -81,7 +83,7 @@ class Policy:
         return Event(
             timestamp=now,
             event=Meta(action="authority_change", kind="enrichment", provider="replguard"),
-            file=File(path=self.config.manifest) if what == "policy" else None,
+            file=File(path=str(self.newest)) if what == "policy" and self.newest is not None else None,
             replguard=Context(actor=UNSEEN, attribution="unknown", difference=f"{what}: {difference}"),
         )
 
@@ -122,12 +124,14 @@ class Policy:
         return [file for file in found if os.path.isfile(file)]
 
     def _fingerprint(self) -> str:
-        parts = []
+        parts, newest = [], 0
         configs = [self.path or DEFAULT_PATH]
         for file in (*configs, *manifests.files(Path(self.config.manifest)), *self._rule_files()):
             try:
                 status = file.stat()
             except OSError:
                 continue
+            if status.st_mtime_ns > newest:
+                self.newest, newest = file, status.st_mtime_ns
             parts.append(f"{file}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
         return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

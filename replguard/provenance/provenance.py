@@ -1,11 +1,12 @@
 """The heart: one raw event in, the same event with its actor and the facts that follow from it out."""
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from replguard.events.event import Event
+from replguard.events.fact import Context
 from replguard.events.hint import Hint
 from replguard.provenance import actors, entry
 from replguard.provenance.agents import Agents
@@ -24,6 +25,12 @@ from replguard.weights.inventory import Protected
 
 ADOPT_WITHIN = timedelta(seconds=15)
 """How soon after a reply an orphan that nothing else names is taken for the agent's."""
+
+
+WRITES = frozenset({"file_create", "file_close_write", "file_rename"})
+MAX_WRITERS = 1024
+WROTE_WITHIN = timedelta(seconds=60)
+"""How old the writing of a policy file may be when its change is noticed."""
 
 
 class Provenance:
@@ -52,6 +59,7 @@ class Provenance:
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self._own_pid = own_pid
         self._index_ready = index_ready
+        self._writers: dict[str, tuple[Proc, datetime]] = {}
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
             "process_children": self._child_unseen,
             "process_exit": self._ended,
@@ -76,12 +84,16 @@ class Provenance:
         """Return the event, enriched, then the facts that follow from it, in the order in which rules must see them."""
         if event.action in ("process_exec", "process_fork"):
             return self._began(event)
+        if event.action == "authority_change":
+            return [self._authority_changed(event)]
         proc = self._proc(event) or self._met(event)
         if proc is not None and self._ours(proc):
             return []
         moves = event.action in self._moves_instances
         if event.action == "process_exit":
             moves = proc is not None and self.instances.concerns(proc)
+        if proc is not None and event.file is not None and event.action in WRITES:
+            self._wrote(event.file.path, proc, event.timestamp)
         facts = self._steps.get(event.action, _nothing)(event, proc)
         if moves:
             facts += self.serving.refresh(event)
@@ -213,6 +225,23 @@ class Provenance:
         if proc is not None and memory is not None and memory >= GPU_MIN:
             self.uses.on_device(proc)
         return self.serving.memory(event, proc, touched=touched)
+
+    def _wrote(self, path: str, proc: Proc, when: datetime) -> None:
+        """Note who was seen to write a small text file: it may turn out to be what says what is allowed."""
+        if not path.endswith((".yaml", ".yml")):
+            return
+        self._writers.pop(path, None)
+        self._writers[path] = (proc, when)
+        while len(self._writers) > MAX_WRITERS:
+            del self._writers[next(iter(self._writers))]
+
+    def _authority_changed(self, event: Event) -> Event:
+        """Name who changed what is allowed, where a sensor saw the writer."""
+        proc, when = self._writers.get(event.file.path, (None, None)) if event.file is not None else (None, None)
+        if proc is None or when is None or event.timestamp - when > WROTE_WITHIN:
+            return actors.enrich(event, None)
+        about = msgspec.structs.replace(event.replguard or Context(), actor=None, attribution=None)
+        return actors.enrich(msgspec.structs.replace(event, replguard=about), proc)
 
     def _shutdown(self, event: Event, proc: Proc | None) -> list[Event]:
         """A scheduled shutdown is a signal to every instance (meanings: serving_signal); a cancelled one is none."""

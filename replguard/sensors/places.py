@@ -40,6 +40,11 @@ def roots(config: Config, passwd: str = "/etc/passwd") -> Iterator[Root]:  # noq
     for path in config.weights.paths + config.weights.scaffolds:
         real = _real(path)
         yield Root(os.path.dirname(real), False, True) if os.path.isfile(real) else Root(real, True, True)
+    manifest = _real(config.manifest)
+    for folder in (os.path.dirname(manifest), os.path.join(os.path.dirname(manifest), b"manifest.d")):
+        yield Root(folder, recursive=False, important=True)
+    for path in config.rules.paths:
+        yield Root(_real(path), important=True)
     for place in _PERSISTENCE:
         yield Root(_real(place), important=True)
     for place in _PERSISTENCE_FLAT:

@@ -8,8 +8,11 @@ from support.story import HELD, MIB, START, Host
 
 from replguard.events import wire
 from replguard.events.catalogue import KINDS
+from replguard.events.event import Event
+from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.events.process import Process
+from replguard.provenance.actors import NOBODY
 from replguard.provenance.manifest import Deployment, Job, Manifest
 from replguard.provenance.processes import Proc
 
@@ -330,3 +333,35 @@ def test_time_is_the_acts_own() -> None:
     (fact,) = host.examined(made, (weights, 1.0))
     assert fact.timestamp == closed
     assert all(START < e.timestamp < START + timedelta(hours=1) for e in host.events)
+
+
+def changed(host: Host, path: str) -> Event:
+    """Return the fact that a policy file has changed, as the daemon puts it, after provenance."""
+    about = Context(actor=NOBODY, attribution="unknown", difference="policy: manifest")
+    (fact,) = host.feed("authority_change", kind="enrichment", file=File(path=path), replguard=about)
+    return fact
+
+
+def test_who_was_seen_to_write_the_manifest_is_named() -> None:
+    """An agent that allows itself something is an agent, whatever file it writes it in."""
+    host = Host()
+    host.server(host.protect())
+    agent = host.agent(host.login())
+    host.write("/etc/replguard/manifest.yaml", 100, agent)
+    fact = changed(host, "/etc/replguard/manifest.yaml")
+    assert fact.replguard.actor.agent
+    assert fact.replguard.actor.standing == "agent"
+    assert fact.replguard.difference == "policy: manifest"
+
+
+def test_a_manifest_that_nobody_was_seen_to_write_names_nobody() -> None:
+    """Nor does a writer of long ago count, nor one of another file."""
+    host = Host()
+    shell = host.login()
+    host.write("/etc/replguard/manifest.yaml", 100, shell)
+    host.write("/etc/other.yaml", 100, shell)
+    host.wait(61)
+    for path in ("/etc/replguard/manifest.yaml", "/etc/replguard/manifest.d/new.yaml"):
+        fact = changed(host, path)
+        assert fact.replguard.actor == NOBODY
+        assert fact.replguard.attribution == "unknown"

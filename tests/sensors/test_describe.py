@@ -60,7 +60,7 @@ def test_sh_is_found_by_its_name() -> None:
     """A name without a path counts when a usual folder has it and it is this image."""
     with subprocess.Popen(["sh", "-c", "read line; true"], stdin=subprocess.PIPE) as process:
         describer = Describer()
-        found = until(lambda: (p := describer.describe(process.pid)) and p.name == "sh" and p)
+        found = until(lambda: (p := describer.describe(process.pid)) and p.name == "sh" and p.args and p)
         assert process.stdin is not None
         process.stdin.close()
     assert found.invoked is not None

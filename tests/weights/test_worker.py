@@ -88,7 +88,7 @@ def test_orders_before_the_settings_end_it(daemon: Channel[Answer]) -> None:
 
 def test_requests_come_before_fingerprints(daemon: Channel[Answer], origin: Path, tmp_path: Path) -> None:
     """At a rate that would take minutes, a request is answered at once, and life is shown meanwhile."""
-    daemon.send(Settings(None, rate=20_000))
+    daemon.send(Settings(None, rate=1_000))
     daemon.send(Protect((target(origin),)))
     until(daemon, Progress)
     daemon.send(Examine(Request(str(modelfiles.write(tmp_path / "x", b"x")))))

@@ -142,7 +142,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--endpoint", required=True, help="the model server, http://host:port")
     parser.add_argument("--listen", type=int, required=True, help="the port on which messages come in")
     given = parser.parse_args(arguments)
-    lifetime.limit()
     agent = Agent(given.endpoint)
     signal.signal(signal.SIGTERM, agent.notice)
     inbox = Inbox(given.listen, agent)
@@ -151,4 +150,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    lifetime.limit()  # only here: whoever calls main() from elsewhere has other things to do after it
     main()

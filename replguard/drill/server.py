@@ -104,7 +104,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generation", type=float, default=0.4, help="seconds that a reply takes")
     parser.add_argument("--loading", type=float, default=0.2, help="seconds that a file takes to load, besides reading")
     given = parser.parse_args(arguments)
-    lifetime.limit()
     files = weight_files(given.weights)
     if not files:
         parser.error(f"no weights in {', '.join(map(os.fspath, given.weights))}")
@@ -115,4 +114,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    lifetime.limit()  # only here: whoever calls main() from elsewhere has other things to do after it
     main()

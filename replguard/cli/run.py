@@ -38,7 +38,16 @@ def command(config: Path | None, *, as_json: bool) -> None:
     daemon = Daemon(policy, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
-    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+    at_terminal = sys.stderr.isatty()
+
+    def hung_up(*_: object) -> None:
+        # To a service it means "read again"; a terminal that was closed sends the same, and is one no more.
+        if at_terminal and not sys.stderr.isatty():
+            daemon.stop()
+        else:
+            daemon.reload()
+
+    signal.signal(signal.SIGHUP, hung_up)
     daemon.run(lambda ready: _announce(ready, as_json=as_json))
 
 

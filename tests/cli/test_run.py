@@ -168,3 +168,24 @@ def test_alerts_as_json_and_a_word_on_each_reload(tmp_path: Path) -> None:
             )
         finally:
             process.kill()
+
+
+def test_a_closed_terminal_ends_it(tmp_path: Path) -> None:
+    """The signal is that of a reload; but who started it at a terminal and closed that does not want it any more."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, str(configure(tmp_path))], stdin=follower, stdout=follower, stderr=follower, start_new_session=True
+    ) as process:
+        os.close(follower)
+        try:
+            seen = b""
+            while b"ready\r\n" not in seen:
+                seen += os.read(leader, 4096)
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+            assert process.poll() is None
+            os.close(leader)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

@@ -1,0 +1,96 @@
+"""The ring: records in order, across its end, and no further than the first that is still being written."""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from replguard.kernel.ringbuf import Ring
+
+SIZE = mmap.PAGESIZE
+BUSY, DISCARD = 1 << 31, 1 << 30
+
+
+class Kernel:
+    """Writes what the kernel would write, into an anonymous file."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("ring")
+        os.ftruncate(self.descriptor, 2 * mmap.PAGESIZE + 2 * SIZE)
+        self.end = 0
+
+    def start_at(self, position: int) -> None:
+        self.end = position
+        for page in (0, mmap.PAGESIZE):
+            os.pwrite(self.descriptor, struct.pack("=Q", position), page)
+
+    def put(self, data: bytes, flags: int = 0) -> int:
+        at, record = self.end, struct.pack("=II", len(data) | flags, 0) + data
+        for index, byte in enumerate(record):
+            place = 2 * mmap.PAGESIZE + (at + index) % SIZE
+            for copy in (0, SIZE):
+                os.pwrite(self.descriptor, bytes([byte]), place + copy)
+        self.end += (len(data) + 15) & ~7
+        os.pwrite(self.descriptor, struct.pack("=Q", self.end), mmap.PAGESIZE)
+        return at
+
+    def consumed(self) -> int:
+        return int(struct.unpack("=Q", os.pread(self.descriptor, 8, 0))[0])
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    made = Kernel()
+    yield made
+    os.close(made.descriptor)
+
+
+@pytest.fixture
+def ring(kernel: Kernel) -> Iterator[Ring]:
+    made = Ring(kernel.descriptor, SIZE)
+    yield made
+    made.close()
+
+
+def test_records_come_in_order_and_make_room(kernel: Kernel, ring: Ring) -> None:
+    """What was discarded is passed over; the consumer's position is told to the kernel."""
+    for data, flags in ((b"one", 0), (b"never", DISCARD), (b"eightbyt", 0), (b"", 0)):
+        kernel.put(data, flags)
+    assert list(ring.read()) == [b"one", b"eightbyt", b""]
+    assert kernel.consumed() == kernel.end
+    assert list(ring.read()) == []
+
+
+def test_a_record_across_the_end_is_whole(kernel: Kernel, ring: Ring) -> None:
+    """Positions count on past the size of the ring."""
+    kernel.start_at(5 * SIZE - 16)
+    kernel.put(b"a record of some length")
+    assert list(ring.read()) == [b"a record of some length"]
+
+
+def test_what_is_being_written_waits(kernel: Kernel, ring: Ring) -> None:
+    """Nothing behind it is read before it, and nothing is lost."""
+    kernel.put(b"first")
+    at = kernel.put(b"second", BUSY)
+    kernel.put(b"third")
+    assert list(ring.read()) == [b"first"]
+    assert kernel.consumed() == at
+    for copy in (0, SIZE):
+        os.pwrite(kernel.descriptor, struct.pack("=I", 6), 2 * mmap.PAGESIZE + at + copy)
+    assert list(ring.read()) == [b"second", b"third"]
+
+
+def test_no_more_are_taken_than_asked(kernel: Kernel, ring: Ring) -> None:
+    """The rest stays for the next time."""
+    for data in (b"1", b"2", b"3"):
+        kernel.put(data)
+    assert list(ring.read(2)) == [b"1", b"2"]
+    assert list(ring.read(2)) == [b"3"]
+
+
+def test_a_descriptor_that_is_no_ring_is_an_error() -> None:
+    """Nothing stays mapped."""
+    with pytest.raises((OSError, ValueError)):
+        Ring(os.open("/", os.O_RDONLY | os.O_CLOEXEC), SIZE)

@@ -5,9 +5,14 @@ PY := $(VENV)/bin/python
 # The newest interpreter that is new enough; PYTHON=/path overrides.
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+# The version is part of the result: a test builds the objects again with the same one and compares.
+CLANG ?= clang-14
+LLVM_STRIP ?= llvm-strip-14
+BPF_OUT ?= .
+BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test lint docs reference lock clean check-python
+.PHONY: help run drill test lint docs reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -49,6 +54,11 @@ docs: $(VENV)/.dev ## build the documentation, warnings are errors
 
 reference: $(VENV)/.dev ## write the reference pages anew from the code
 	@$(PY) tools/reference.py
+
+bpf: ## build the eBPF objects anew from their C sources (needs clang, llvm and libbpf-dev)
+	@cd replguard/kernel/bpf && for source in *.bpf.c; do \
+		$(CLANG) $(BPF_FLAGS) -c $$source -o $(BPF_OUT)/$${source%.c}.o \
+		&& $(LLVM_STRIP) -g $(BPF_OUT)/$${source%.c}.o || exit 1; done
 
 lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock

@@ -1,0 +1,133 @@
+"""Decodes the records of process.bpf.c, which lies beside this file; a test compares the two."""
+
+from pathlib import PurePosixPath
+from struct import Struct
+from typing import NamedTuple
+
+from replguard.events.identity import TICK
+from replguard.kernel.procfs import text
+
+OBJECT = "process.bpf.o"
+EXEC, FORK, EXIT = KINDS = range(3)
+ARGS, PATHS, RING = 16384, 8192, 8 << 20
+"""Bytes: of argv that is kept, of all paths of one record, of the ring."""
+TICK_NS = round(TICK * 1e9)
+HEAD = Struct("=IIQQQQIIII")
+BODY = Struct("=16I16s")
+_UNSET = 2**32 - 1
+"""What the kernel keeps for "no login uid" and "no audit session"."""
+
+
+class Head(NamedTuple):
+    """What each record begins with. Times are nanoseconds since boot; ``code`` is that of wait(), of an exit."""
+
+    kind: int
+    pid: int
+    when: int
+    start: int
+    parent_start: int
+    cgroup: int
+    parent: int
+    uid: int
+    code: int
+    pad: int
+
+    @property
+    def ticks(self) -> int:
+        """The start in the unit of ``/proc/PID/stat``, so that both tiers make the same entity id."""
+        return self.start // TICK_NS
+
+    @property
+    def parent_ticks(self) -> int:
+        return self.parent_start // TICK_NS
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code as shells tell it: 128 and the signal for a process that one ended."""
+        signal = self.code & 0x7F
+        return 128 + signal if signal else self.code >> 8 & 0xFF
+
+
+class Exec(NamedTuple):
+    """An exec. Paths are None where they did not fit; ``args`` is None if the kernel could not read argv.
+
+    ``tty`` is encoded as in ``/proc/PID/stat``, None without a terminal; ``truncated`` says that argv was longer.
+    """
+
+    comm: str
+    interp: str | None
+    executable: str | None
+    deleted: bool
+    working_directory: str | None
+    cgroup: str | None
+    args: tuple[str, ...] | None
+    truncated: bool
+    loginuid: int | None
+    audit_session: int | None
+    group: int
+    session: int
+    tty: int | None
+    foreground: int
+
+
+def head(record: bytes) -> Head:
+    """Return the head of a record; raises struct.error if it is too short for one."""
+    return Head._make(HEAD.unpack_from(record))
+
+
+def body(record: bytes) -> Exec:
+    """Return the rest of an exec record; raises struct.error if it is too short."""
+    (loginuid, sessionid, group, session, major, minor, foreground, links, args_total, args,
+     interp, exe, cwd, cgroup, cut, tty, comm) = BODY.unpack_from(record, HEAD.size)  # fmt: skip
+    parts = []
+    at = HEAD.size + BODY.size
+    for length in (interp, exe, cwd, cgroup, args):
+        parts.append(record[at : at + length])
+        at += length
+    return Exec(
+        comm=text(comm.partition(b"\0")[0]),
+        interp=text(parts[0].partition(b"\0")[0]) or None,
+        executable=None if cut else path(parts[1]),
+        deleted=links == 0,
+        working_directory=None if cut else path(parts[2]),
+        cgroup=None if cut else path(parts[3]) or "/",
+        args=arguments(parts[4]) if args or not args_total else None,
+        truncated=args_total > args,
+        loginuid=None if loginuid == _UNSET else loginuid,
+        audit_session=None if sessionid == _UNSET else sessionid,
+        group=group,
+        session=session,
+        tty=(minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12) if tty else None,
+        foreground=foreground,
+    )
+
+
+def path(names: bytes) -> str | None:
+    """Return the path whose names came innermost first. The root alone came as ``/``, a memfd as one name."""
+    if not names:
+        return None
+    parts = names.removesuffix(b"\0").split(b"\0")
+    return "/" + text(b"/".join(reversed(parts))).lstrip("/")
+
+
+def arguments(data: bytes) -> tuple[str, ...]:
+    """Return argv; one that was cut ends in a part of an argument."""
+    return tuple(text(part) for part in data.removesuffix(b"\0").split(b"\0")) if data else ()
+
+
+def absolute(asked: str | None, folder: str | None) -> str | None:
+    """Return the path that was asked for, made absolute; None for a descriptor (execveat) or an unknown folder."""
+    if asked is None or asked.startswith("/dev/fd/") or not (folder or asked.startswith("/")):
+        return None
+    return asked if asked.startswith("/") else _plain(f"{folder}/{asked}")
+
+
+def _plain(path: str) -> str:
+    """Return the path without dots, as its text says; links are not followed."""
+    kept: list[str] = []
+    for part in PurePosixPath(path).parts[1:]:
+        if part == "..":
+            kept[-1:] = []
+        else:
+            kept.append(part)
+    return "/" + "/".join(kept)

@@ -1,0 +1,207 @@
+"""The system's libbpf, as much of it as loads one object and attaches its programs.
+
+By ctypes and fixed paths: no compiler and no development package on the user's host, and no search path that a
+process with other rights could fill.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from ctypes import CFUNCTYPE, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+from replguard.errors import Unavailable
+from replguard.kernel import procfs
+
+LIBRARY = "libbpf.so.1"
+FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/lib64", "/lib")
+BTF = "/sys/kernel/btf/vmlinux"
+LOCKDOWN = "/sys/kernel/security/lockdown"
+_INITIAL_PIDS = 0xEFFFFFFC
+"""PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first pid namespace."""
+_SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
+"""Capabilities (include/uapi/linux/capability.h)."""
+_MESSAGE = 1024
+_PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "bpf_object__open_mem": (c_void_p, (c_char_p, c_size_t, c_void_p)),
+    "bpf_object__next_program": (c_void_p, (c_void_p, c_void_p)),
+    "bpf_program__name": (c_char_p, (c_void_p,)),
+    "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
+    "bpf_object__load": (c_int, (c_void_p,)),
+    "bpf_program__attach": (c_void_p, (c_void_p,)),
+    "bpf_link__destroy": (c_int, (c_void_p,)),
+    "bpf_object__find_map_fd_by_name": (c_int, (c_void_p, c_char_p)),
+    "bpf_object__close": (None, (c_void_p,)),
+    "bpf_map_lookup_elem": (c_int, (c_int, c_void_p, c_void_p)),
+    "libbpf_set_print": (c_void_p, (_PRINT,)),
+}
+
+
+def check(btf: str = BTF, lockdown: str = LOCKDOWN, proc: str = procfs.PROC) -> None:
+    """Raise Unavailable with what to do, if programs cannot work on this host at all."""
+    if sys.byteorder != "little":
+        raise Unavailable("the eBPF programs are built for little-endian machines only.")
+    held = _capabilities(proc)
+    if not held >> _SYS_ADMIN & 1 and not (held >> _BPF & 1 and held >> _PERFMON & 1):
+        raise Unavailable("eBPF needs root, or the capabilities CAP_BPF and CAP_PERFMON: give the service these.")
+    if not Path(btf).exists():
+        raise Unavailable(f"the kernel does not describe its types ({btf} is missing): it needs CONFIG_DEBUG_INFO_BTF.")
+    if b"[confidentiality]" in (procfs.read(lockdown, 256) or b""):
+        raise Unavailable("the kernel is locked down (confidentiality): eBPF may not read what processes do.")
+    try:
+        inode = Path(f"{proc}/self/ns/pid").stat().st_ino
+    except OSError:
+        inode = 0
+    if inode != _INITIAL_PIDS:
+        raise Unavailable("this is a container with pids of its own: run it with the host's (docker: --pid=host).")
+
+
+def _capabilities(proc: str) -> int:
+    for line in (procfs.read(f"{proc}/self/status") or b"").split(b"\n"):
+        if line.startswith(b"CapEff:"):
+            return int(line[7:], 16)
+    return 0
+
+
+def find(folders: tuple[str, ...] = FOLDERS) -> str:
+    """Return the path of the library; raises Unavailable if there is none."""
+    for folder in folders:
+        path = f"{folder}/{LIBRARY}"
+        if Path(path).exists():
+            return path
+    raise Unavailable(f"{LIBRARY} is not installed (Debian and Ubuntu: apt-get install libbpf1; Fedora: libbpf).")
+
+
+class Library:
+    """libbpf, with what it complains of kept instead of printed."""
+
+    def __init__(self, folders: tuple[str, ...] = FOLDERS) -> None:
+        path = find(folders)
+        try:
+            self.calls = ctypes.CDLL(path, use_errno=True)
+            for name, (result, arguments) in _SIGNATURES.items():
+                call = getattr(self.calls, name)
+                call.restype, call.argtypes = result, arguments
+        except (OSError, AttributeError) as error:
+            raise Unavailable(f"{path} cannot be used: {error}.") from error
+        self._format = ctypes.CDLL(None).vsnprintf
+        self._format.argtypes = (c_char_p, c_size_t, c_char_p, c_void_p)
+        self._print = _PRINT(self._note)  # kept: libbpf calls it as long as we run
+        self._notes: list[str] = []
+        self.calls.libbpf_set_print(self._print)
+
+    def _note(self, level: int, form: bytes, values: int) -> int:
+        if level == 0:  # LIBBPF_WARN
+            text = ctypes.create_string_buffer(_MESSAGE)
+            self._format(text, _MESSAGE, form, values)
+            self._notes = [*self._notes[-9:], procfs.text(text.value).strip()]
+        return 0
+
+    def reason(self) -> str:
+        """Return the error of the last call and the first line of what was said of it, and forget both."""
+        words = os.strerror(ctypes.get_errno())
+        lines = [note.split("\n")[0].removeprefix("libbpf: ") for note in self._notes]
+        self._notes = []
+        return f"{words}: {lines[0]}" if lines else words
+
+
+class Programs:
+    """The programs of one object, running from ``attach`` to ``close``.
+
+    ``missing`` names those that this kernel refuses, with the reason; the others run without them.
+    """
+
+    def __init__(self, image: bytes, library: Library | None = None) -> None:
+        self._image = image
+        self._library = library or Library()
+        self._calls = self._library.calls
+        self._object: int | None = None
+        self._links: list[int] = []
+        self.missing: dict[str, str] = {}
+        try:
+            self._object = self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> int:
+        found = self._calls.bpf_object__open_mem(self._image, len(self._image), None)
+        if not found:
+            raise Unavailable(f"libbpf cannot open the eBPF object: {self._library.reason()}.")
+        return int(found)
+
+    def _programs(self, opened: int) -> Iterator[tuple[str, int]]:
+        program = self._calls.bpf_object__next_program(opened, None)
+        while program:
+            yield self._calls.bpf_program__name(program).decode(), program
+            program = self._calls.bpf_object__next_program(opened, program)
+
+    def _load(self) -> int:
+        loaded = self._try(None)
+        if loaded is not None:
+            return loaded
+        opened = self._open()
+        names = [name for name, _ in self._programs(opened)]
+        self._calls.bpf_object__close(opened)
+        for name in names:
+            one = self._try({name})
+            if one is not None:
+                self._calls.bpf_object__close(one)
+        left = set(names) - self.missing.keys()
+        loaded = self._try(left) if left else None
+        if loaded is None:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
+            raise Unavailable(f"the kernel refuses the eBPF programs ({reasons or self._library.reason()}).")
+        return loaded
+
+    def _try(self, names: set[str] | None) -> int | None:
+        opened = self._open()
+        for name, program in self._programs(opened):
+            self._calls.bpf_program__set_autoload(program, names is None or name in names)
+        if self._calls.bpf_object__load(opened) == 0:
+            return opened
+        reason = self._library.reason()
+        if names is not None and len(names) == 1:
+            self.missing[next(iter(names))] = reason
+        self._calls.bpf_object__close(opened)
+        return None
+
+    def attach(self) -> None:
+        """Let the programs run; one that cannot be attached is ``missing``. Raises Unavailable if none can."""
+        assert self._object is not None  # noqa: S101 - the constructor raised otherwise
+        for name, program in self._programs(self._object):
+            if name in self.missing:
+                continue
+            link = self._calls.bpf_program__attach(program)
+            if link:
+                self._links.append(link)
+            else:
+                self.missing[name] = self._library.reason()
+        if not self._links:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
+            raise Unavailable(f"the eBPF programs cannot be attached ({reasons}).")
+
+    def map(self, name: str) -> int:
+        """Return the descriptor of a map; it is closed with the programs."""
+        descriptor = int(self._calls.bpf_object__find_map_fd_by_name(self._object, name.encode()))
+        if descriptor < 0:
+            raise Unavailable(f"the eBPF object has no map {name}.")
+        return descriptor
+
+    def number(self, descriptor: int, index: int) -> int:
+        """Return the 64-bit number at an index of an array map."""
+        value = c_uint64()
+        if self._calls.bpf_map_lookup_elem(descriptor, byref(c_uint32(index)), byref(value)) != 0:
+            raise OSError(ctypes.get_errno(), "bpf_map_lookup_elem")
+        return value.value
+
+    def close(self) -> None:
+        """Take the programs out of the kernel. Their end with ours is certain: a link lives as its descriptor."""
+        while self._links:
+            self._calls.bpf_link__destroy(self._links.pop())
+        if self._object is not None:
+            self._calls.bpf_object__close(self._object)
+            self._object = None

@@ -1,0 +1,114 @@
+"""Loading: each thing that a host may lack is a sentence, and a probe that a kernel lacks costs no other."""
+
+from pathlib import Path
+
+import pytest
+
+from replguard.errors import Unavailable
+from replguard.kernel import bpf, libbpf
+from replguard.kernel.bpf import process
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """Return a folder that is the /proc of a capable host."""
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "pid").write_text("")
+    (tmp_path / "self" / "status").write_text("Name:\tx\nCapEff:\t000001ffffffffff\n")
+    (tmp_path / "btf").write_text("")
+    (tmp_path / "lockdown").write_text("none [integrity] confidentiality\n")
+    return tmp_path
+
+
+def check(host: Path) -> None:
+    libbpf.check(str(host / "btf"), str(host / "lockdown"), str(host))
+
+
+def test_without_rights_it_names_the_capabilities(host: Path) -> None:
+    """CAP_BPF alone is not enough; together with CAP_PERFMON it is."""
+    (host / "self" / "status").write_text(f"CapEff:\t{1 << 39:016x}\n")
+    with pytest.raises(Unavailable, match="CAP_PERFMON"):
+        check(host)
+    (host / "self" / "status").write_text(f"CapEff:\t{1 << 39 | 1 << 38:016x}\n")
+    with pytest.raises(Unavailable, match="--pid=host"):
+        check(host)
+
+
+def test_without_btf_it_names_the_kernel_option(host: Path) -> None:
+    """Distributions' kernels have it; small ones may not."""
+    (host / "btf").unlink()
+    with pytest.raises(Unavailable, match="CONFIG_DEBUG_INFO_BTF"):
+        check(host)
+
+
+def test_a_locked_down_kernel_is_named(host: Path) -> None:
+    """Integrity allows eBPF, confidentiality does not."""
+    with pytest.raises(Unavailable, match="--pid=host"):
+        check(host)
+    (host / "lockdown").write_text("none integrity [confidentiality]\n")
+    with pytest.raises(Unavailable, match="locked down"):
+        check(host)
+
+
+def test_without_the_library_it_names_the_package(tmp_path: Path) -> None:
+    """The folders are fixed: nothing else is searched."""
+    with pytest.raises(Unavailable, match="apt-get install libbpf1"):
+        libbpf.Library((str(tmp_path),))
+
+
+def test_a_file_that_is_no_library_is_said(tmp_path: Path) -> None:
+    """The path is in the sentence."""
+    (tmp_path / libbpf.LIBRARY).write_bytes(b"no library")
+    with pytest.raises(Unavailable, match=str(tmp_path)):
+        libbpf.Library((str(tmp_path),))
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def library() -> libbpf.Library:
+    try:
+        return libbpf.Library()
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+def test_an_object_that_is_none_is_said() -> None:
+    """Nothing is printed by the library itself."""
+    with pytest.raises(Unavailable, match="cannot open"):
+        libbpf.Programs(b"no object at all", library())
+
+
+def programs(image: bytes) -> libbpf.Programs:
+    try:
+        libbpf.check()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return libbpf.Programs(image, library())
+
+
+@pytest.mark.root
+def test_a_probe_that_the_kernel_lacks_is_left_out_and_named() -> None:
+    """The others run; their numbers can be read; nothing stays in the kernel."""
+    image = bpf.image(process.OBJECT).replace(b"tp_btf/sched_process_fork", b"tp_btf/sched_process_f0rk")
+    descriptors = open_files()
+    loaded = programs(image)
+    try:
+        loaded.attach()
+        assert set(loaded.missing) == {"process_f0rk"}  # the object keeps both names in the same bytes
+        assert loaded.number(loaded.map("lost"), process.FORK) == 0
+        with pytest.raises(Unavailable, match="no map"):
+            loaded.map("nothing")
+    finally:
+        loaded.close()
+    assert open_files() == descriptors
+
+
+@pytest.mark.root
+def test_if_the_kernel_refuses_all_the_first_reason_is_told() -> None:
+    """Nothing stays open."""
+    descriptors = open_files()
+    with pytest.raises(Unavailable, match="pr0cess_exit: No such process"):
+        programs(bpf.image(process.OBJECT).replace(b"tp_btf/sched_process_", b"tp_btf/sched_pr0cess_"))
+    assert open_files() == descriptors

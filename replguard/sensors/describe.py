@@ -117,8 +117,11 @@ class Describer:
         status = procfs.status(pid, self.root)
         if status is None:
             return None
-        uid = status.effective_uid
-        return User(id=uid, name=self._users.name(uid), audit=procfs.loginuid(pid, self.root))
+        return self.named(status.effective_uid, procfs.loginuid(pid, self.root))
+
+    def named(self, uid: int, audit: int | None) -> User:
+        """Return a user by id, and who logged in."""
+        return User(id=uid, name=self._users.name(uid), audit=audit)
 
     def _asked_for(self, pid: int, args: tuple[str, ...], path: str | None, folder: str | None) -> str | None:
         """Return the path that was executed, where argv names it.

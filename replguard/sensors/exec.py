@@ -20,6 +20,7 @@ from replguard.errors import Unavailable
 from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.fact import Context
+from replguard.events.identity import TICK
 from replguard.events.process import Parent, Process, User, spare
 from replguard.kernel import bpf, libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
@@ -110,6 +111,7 @@ class ExecSensor(Readable):
     def read(self) -> Iterable[Event]:
         taken = list(self._ring.read()) if self._ring is not None else []
         decoded = [one for one in map(self._decoded, taken) if one is not None]
+        self._boot = self._describer.started(0)
         executed = {(head.pid, head.start) for head, body in decoded if body is not None}
         for head, body in decoded:
             if body is not None:
@@ -141,7 +143,7 @@ class ExecSensor(Readable):
         process = Process(
             pid=head.pid,
             entity_id=entity,
-            start=self._describer.started(head.ticks),
+            start=self._boot + timedelta(seconds=head.ticks * TICK),
             executable=body.executable or self._image(head),
             invoked=records.absolute(body.interp, folder),
             name=body.comm,
@@ -177,7 +179,7 @@ class ExecSensor(Readable):
             process,
             pid=head.pid,
             entity_id=entity,
-            start=self._describer.started(head.ticks),
+            start=self._boot + timedelta(seconds=head.ticks * TICK),
             cgroup=group,
             parent=self._parent(head.parent, head.parent_ticks),
         )
@@ -198,7 +200,7 @@ class ExecSensor(Readable):
         yield self.event("process_exit", self._when(head), process=process, user=known.user, replguard=KERNEL)
 
     def _when(self, head: Head) -> datetime:
-        return self._describer.started(0) + timedelta(microseconds=head.when // 1000)
+        return self._boot + timedelta(microseconds=head.when // 1000)
 
     def _parent(self, pid: int, ticks: int) -> Parent | None:
         if pid == 0:

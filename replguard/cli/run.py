@@ -15,6 +15,7 @@ from replguard.daemon import Daemon
 from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
 from replguard.policy import Policy
+from replguard.sensors.base import LIMITED, NO_KERNEL_TIER
 
 
 @click.command("run")
@@ -57,13 +58,20 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
     for heading in ("sensor", "area", "mode", "why not better, and what it cannot see"):
         table.add_column(heading, overflow="fold")
     for line in daemon.sensors():
-        blind = f"Blind spot: {line.blind}" if line.blind else None
-        table.add_row(*map(Text, (line.name, line.area, line.mode, "\n".join(filter(None, (line.why, blind))))))
+        why, blind = _briefly(line.why), f"Blind spot: {line.blind}" if line.blind else None
+        table.add_row(*map(Text, (line.name, line.area, line.mode, "\n".join(filter(None, (why, blind))))))
     out.print(table)
+    hidden = f"; {LIMITED}" if any(LIMITED in (line.why or "") for line in daemon.sensors()) else "."
+    out.print(Text(f"portable: only processes have a kernel tier in this version{hidden}"), soft_wrap=True)
     for told in (f"protected: {daemon.protecting()}", f"rules: {daemon.judging()}", f"alerts: {daemon.alerting()}"):
         out.print(Text(printable(told)), soft_wrap=True)
     click.echo("ready", err=as_json)
     sys.stdout.flush()
+
+
+def _briefly(why: str | None) -> str | None:
+    """Leave out what would stand in every line of the table; one line below it says so."""
+    return (why or "").replace(NO_KERNEL_TIER, "").replace(LIMITED, "").strip() or None
 
 
 def _diagnostics() -> None:

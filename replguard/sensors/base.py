@@ -16,13 +16,16 @@ from replguard.events.hint import Hint
 from replguard.kernel import procfs
 
 PORTABLE = Context(tier="portable")
+NO_KERNEL_TIER = "no kernel tier for this area in this version."
+"""Why a portable sensor is not better; `run` says it once below its table, not in each line."""
+LIMITED = "without root, what other users' processes hold is hidden."
 
 
 def rights(root: str = procfs.PROC) -> str | None:
     """Return what we may not see for lack of rights, as a sentence; None if we may see everyone's descriptors."""
     if os.access(f"{root}/1/fd", os.R_OK | os.X_OK):
         return None
-    return "without root, what other users' processes hold is hidden."
+    return LIMITED
 
 
 @dataclass(slots=True)

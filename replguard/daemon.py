@@ -98,6 +98,7 @@ class Daemon:
         self.examiner = Examiner(settings_of(config))
         found, self.absent = registry.open_all(config)
         self.pipeline = self._pipeline(config)
+        self.inventory.leaving = self.pipeline.provenance.ledger.retire
         self.runner = Runner(found, self.pipeline.put)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
@@ -270,8 +271,6 @@ class Daemon:
             self._watch(
                 Hint(kind="inode", path=file.target or file.path, device=file.device, inode=file.inode, size=file.size)
             )
-        for file in changes.gone:
-            self.pipeline.provenance.ledger.retire(file)
         self.examiner.protect(changes.targets)
         self.examiner.retire(key for file in changes.gone if (key := file.key) is not None)
         for indexed in self.examiner.indexed():

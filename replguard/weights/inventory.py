@@ -5,7 +5,7 @@
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import Literal
 
@@ -83,6 +83,7 @@ class Inventory:
         self._added: dict[str, str | None] = {}
         self._formats: dict[Key, tuple[Stamp, str | None, str | None]] = {}
         self._paths: dict[str, Key] = {}
+        self.leaving: Callable[[Protected], None] = lambda _: None
 
     def files(self) -> list[Protected]:
         """Return every protected file, the missing ones last."""
@@ -215,7 +216,9 @@ class Inventory:
                 changed.append(file)
             keep = old if old is not None and _same(old, file) else file
             files[key] = msgspec.structs.replace(file, state=keep.state, reason=keep.reason)
-        # Another thread asks meanwhile: it must never meet a table that is half full.
+        # Another thread asks meanwhile: it must never meet a table that is half full, nor a file that is in neither.
+        for file in before.values():
+            self.leaving(file)
         self._paths = {path: key for key, file in files.items() for path in (file.path, file.target) if path}
         self._files = files
         self._formats = {key: value for key, value in self._formats.items() if key in self._files}

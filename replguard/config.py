@@ -15,6 +15,7 @@ from replguard.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/replguard/replguard.yaml")
 Mode = Literal["auto", "kernel", "portable", "off"]
+Hooks = Literal["auto", "5.15", "6.1", "6.8", "6.12"]
 Level = Literal["informational", "low", "medium", "high", "critical"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -145,6 +146,10 @@ class Sensors(msgspec.Struct, frozen=True):
     """Who listens and who connects."""
     gpu: Mode = "auto"
     """Who holds device memory."""
+    hooks: Hooks = "auto"
+    """Which eBPF hooks may be used: all that this kernel has, or only those that a kernel of that version has."""
+    memory_access: bool = False
+    """Also tell `process_vm_readv` and `ptrace` on serving processes. Costs some 55 ns on every system call."""
 
 
 class Stream(msgspec.Struct, frozen=True):

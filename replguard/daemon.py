@@ -79,7 +79,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Daemon:
     """One run of the daemon. ``policy`` holds configuration, manifest and rules and knows how to read them again."""
 
-    def __init__(self, policy: Policy, *, json: bool = False) -> None:
+    def __init__(self, policy: Policy, opening: registry.Opening | None = None, *, json: bool = False) -> None:
         self.policy = policy
         self._json = json
         self._started = clock.now()
@@ -96,7 +96,7 @@ class Daemon:
         )
         self.inventory = Inventory(config.weights)
         self.examiner = Examiner(settings_of(config))
-        found, self.absent = registry.open_all(config)
+        found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.inventory.leaving = self.pipeline.provenance.ledger.retire
         self.runner = Runner(found, self.pipeline.put)
@@ -121,6 +121,7 @@ class Daemon:
             sequencer=Sequencer(self.host.boot_id or ""),
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
+            told_until=self._told_until,
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -311,6 +312,9 @@ class Daemon:
         tell = _log.info if trouble.state == "recovered" else _log.warning
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
+
+    def _told_until(self) -> datetime | None:
+        return self.runner.told_until()
 
     def _changed(self, what: str, difference: str, now: datetime) -> None:
         self.pipeline.put(self.policy.change(what, difference, now))

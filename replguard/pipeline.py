@@ -20,6 +20,7 @@ from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
+from replguard.events.order import Order
 from replguard.events.process import spare
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -34,6 +35,8 @@ QUEUE = 65_536
 HEAVIEST = 32 * 2**20
 """Characters of arguments that may wait besides: a program may be started with 2 MiB of them, many times a second."""
 TICK = 1.0
+PAUSE = 0.01
+"""Seconds between looks whether events that wait for earlier ones may go on."""
 CANARY_EVERY = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +64,7 @@ class Pipeline:
         raw: Writer,
         evidence: Writer,
         sinks: Sinks,
+        told_until: Callable[[], datetime | None] = clock.now,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -69,6 +73,8 @@ class Pipeline:
         self.evidence = evidence
         self.sinks = sinks
         self.flow = Flow()
+        self._told_until = told_until
+        self._order = Order()
         self._queue: queue.Queue[Event | Examination | RuleSet] = queue.Queue(QUEUE)
         self._lock = threading.Lock()
         self._weight = 0
@@ -95,22 +101,42 @@ class Pipeline:
         """Carry events through until told to stop, then what is still waiting."""
         tick, canary = clock.monotonic(), clock.monotonic()
         while not stop.is_set() or not self._queue.empty():
-            try:
-                self._carry(self._queue.get(timeout=max(0.0, tick - clock.monotonic())))
-            except queue.Empty:
-                pass
+            self._take(tick)
             if clock.monotonic() >= tick:
                 tick = clock.monotonic() + TICK
                 self._guard("tick", self.tick)
             if clock.monotonic() >= canary:
                 canary = clock.monotonic() + CANARY_EVERY
                 self.put(health("canary", "canary"))
+        for event in self._order.rest():
+            self._guard(event.action, self.observe, event)
+
+    def _take(self, until: float) -> None:
+        """Take what has come in, and carry through what nothing earlier can come before any more.
+
+        Asked before the queue is emptied: what was promised to have been told is in it by then.
+        """
+        told_until = self._told_until()
+        pause = PAUSE if len(self._order) else max(0.0, until - clock.monotonic())
+        try:
+            item = self._queue.get(timeout=pause)
+            for _ in range(self._queue.qsize()):
+                self._carry(item)
+                item = self._queue.get_nowait()
+            self._carry(item)
+        except queue.Empty:
+            pass
+        for event in self._order.ready(clock.now(), told_until):
+            self._guard(event.action, self.observe, event)
 
     def _carry(self, item: Event | Examination | RuleSet) -> None:
-        """Carry one through."""
+        """Put an event in its place in time; carry anything else through."""
         with self._lock:
             self._weight -= _weight(item)
-        self._guard(item.action if isinstance(item, Event) else "examination", self.observe, item)
+        if isinstance(item, Event) and item.action != "sensor_health":
+            self._order.put(item)
+        else:
+            self._guard(item.action if isinstance(item, Event) else "examination", self.observe, item)
 
     def _guard(self, kind: str, step: Callable[..., None], *given: Any) -> None:
         """Take a step; whatever it meets, the next one is taken too."""

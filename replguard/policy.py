@@ -4,6 +4,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -28,15 +29,15 @@ class Policy:
 
     ``problems`` holds what is wrong now, ``newest`` is the file that was written to last. With ``strict`` (a person at
     a terminal) any problem raises ConfigError; a service goes on with the last good one, because a broken file must
-    not end the watch.
+    not end the watch. ``makes`` returns the kinds of events that are made here: what a rule may ask for.
     """
 
-    def __init__(self, path: Path | None, makes: frozenset[str], *, strict: bool) -> None:
+    def __init__(self, path: Path | None, makes: Callable[[Config], frozenset[str]], *, strict: bool) -> None:
         self.path = path
-        self.makes = makes
         self.problems: list[Problem] = []
         self.newest: Path | None = None
         self.config = self._config(strict=strict)
+        self.makes = makes(self.config)
         self._kept = LastGood(Path(self.config.state_dir))
         self.manifest, wrong = manifests.load(Path(self.config.manifest))
         self.ruleset = self._rules()

@@ -45,7 +45,7 @@ def configure(folder: Path, **given: Any) -> Path:
 @contextlib.contextmanager
 def running(path: Path) -> Iterator[Daemon]:
     """Run a daemon in a thread of this process until the block ends."""
-    daemon = Daemon(Policy(path, PORTABLE, strict=False))
+    daemon = Daemon(Policy(path, lambda _: PORTABLE, strict=False))
     ready = threading.Event()
     thread = threading.Thread(target=daemon.run, args=(lambda _: ready.set(),))
     thread.start()

@@ -19,7 +19,7 @@ def daemon(folder: Path) -> Daemon:
         f"watch: {{paths: [{folder}]}}\nagents: {{endpoints: []}}\nlog: {{dir: {folder}/log}}\n"
         f"sinks: {{jsonl: {{path: {folder}/alerts.jsonl}}}}\nmanifest: {folder}/manifest.yaml\n"
     )
-    return Daemon(Policy(path, PORTABLE, strict=True))
+    return Daemon(Policy(path, lambda _: PORTABLE, strict=True))
 
 
 def test_every_rule_is_there_at_zero_from_load(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def write(folder: Path, **files: str) -> Path:
 
 def test_everything_is_read(tmp_path: Path) -> None:
     """Configuration, manifest and rules of the operator are all in force."""
-    policy = Policy(write(tmp_path), PORTABLE, strict=True)
+    policy = Policy(write(tmp_path), lambda _: PORTABLE, strict=True)
     assert policy.problems == []
     assert policy.manifest.deployments[0].name == "chat"
     assert policy.ruleset.find("a-probe") is not None
@@ -50,7 +50,7 @@ def test_a_person_at_a_terminal_is_told_of_every_fault_at_once(tmp_path: Path) -
     (tmp_path / "manifest.yaml").write_text("deployments:\n  - {name: chat, unti: x}\n")
     (tmp_path / "rules" / "probe.yml").write_text(RULE.replace("level: low", "level: loud"))
     with pytest.raises(ConfigError) as caught:
-        Policy(path, PORTABLE, strict=True)
+        Policy(path, lambda _: PORTABLE, strict=True)
     places = {(Path(p.path).name, p.line) for p in caught.value.problems}
     assert ("manifest.yaml", 2) in places
     assert any(name == "probe.yml" for name, _ in places)
@@ -61,19 +61,19 @@ def test_a_fault_in_the_sinks_is_told_at_a_terminal(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_text(path.read_text() + "sinks: {webhok: {url: 'http://127.0.0.1/'}}\n")
     with pytest.raises(ConfigError, match="webhook"):
-        Policy(path, PORTABLE, strict=True)
+        Policy(path, lambda _: PORTABLE, strict=True)
 
 
 def test_a_restarted_service_goes_on_with_the_last_good_configuration(tmp_path: Path) -> None:
     """The file broke while the service was down: it watches as before, and says what is wrong."""
     path = write(tmp_path)
-    before = Policy(path, PORTABLE, strict=False)
+    before = Policy(path, lambda _: PORTABLE, strict=False)
     path.write_text(path.read_text() + "weights: {pahts: [/models]}\n")
-    after = Policy(path, PORTABLE, strict=False)
+    after = Policy(path, lambda _: PORTABLE, strict=False)
     assert after.config == before.config
     assert any("pahts" in problem.text for problem in after.problems)
     with pytest.raises(ConfigError):
-        Policy(path, PORTABLE, strict=True)
+        Policy(path, lambda _: PORTABLE, strict=True)
 
 
 def test_a_service_that_never_had_a_good_configuration_says_so(tmp_path: Path) -> None:
@@ -81,16 +81,16 @@ def test_a_service_that_never_had_a_good_configuration_says_so(tmp_path: Path) -
     path = write(tmp_path)
     path.write_text(f"state_dir: {tmp_path}/state\nwaights: {{}}\n")
     with pytest.raises(ConfigError):
-        Policy(path, PORTABLE, strict=False)
+        Policy(path, lambda _: PORTABLE, strict=False)
 
 
 @pytest.mark.parametrize("broken", ["manifest.yaml", "rules/probe.yml"])
 def test_a_restarted_service_keeps_manifest_and_rules(tmp_path: Path, broken: str) -> None:
     """Neither a broken manifest nor a broken rule takes away what was in force."""
     path = write(tmp_path)
-    Policy(path, PORTABLE, strict=False)
+    Policy(path, lambda _: PORTABLE, strict=False)
     (tmp_path / broken).write_text("{")
-    policy = Policy(path, PORTABLE, strict=False)
+    policy = Policy(path, lambda _: PORTABLE, strict=False)
     assert policy.problems
     assert policy.manifest.deployments[0].name == "chat"
     assert policy.ruleset.find("a-probe") is not None
@@ -99,7 +99,7 @@ def test_a_restarted_service_keeps_manifest_and_rules(tmp_path: Path, broken: st
 def test_reload_is_all_or_nothing(tmp_path: Path) -> None:
     """A good manifest beside a broken rule changes nothing; once the rule is mended both take effect."""
     path = write(tmp_path)
-    policy = Policy(path, PORTABLE, strict=False)
+    policy = Policy(path, lambda _: PORTABLE, strict=False)
     assert not policy.changed()
     (tmp_path / "manifest.yaml").write_text("deployments: []\n")
     (tmp_path / "rules" / "probe.yml").write_text(RULE + "  : broken")
@@ -115,7 +115,7 @@ def test_reload_is_all_or_nothing(tmp_path: Path) -> None:
 
 def test_a_change_of_authority_is_a_fact_that_names_nobody_it_did_not_see(tmp_path: Path) -> None:
     """The portable tier does not know who wrote the file: the fact says `unknown`."""
-    policy = Policy(write(tmp_path), PORTABLE, strict=False)
+    policy = Policy(write(tmp_path), lambda _: PORTABLE, strict=False)
     fact = policy.change("policy", "manifest: 1 deployments", clock.now())
     assert fact.action == "authority_change"
     assert fact.replguard is not None

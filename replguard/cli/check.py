@@ -10,10 +10,10 @@ from replguard import sinks, yamlfile
 from replguard.config import Config
 from replguard.errors import ConfigError, Problem
 from replguard.events import clock
-from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
 from replguard.provenance import manifest as manifests
 from replguard.rules.load import load as load_rules
+from replguard.sensors import registry
 
 WRONG = 2
 
@@ -35,7 +35,8 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     manifest, wrong = manifests.load(Path(settings.manifest))
     problems += wrong
     given = dict.fromkeys([*map(Path, settings.rules.paths), *paths])
-    found = load_rules(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=PORTABLE)
+    makes = registry.makes(registry.open_all(settings)[0])
+    found = load_rules(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=makes)
     problems += [_in_config(problem, config) for problem in found.problems]
     for problem in sorted(set(problems)):
         click.echo(printable(str(problem)), err=True)

@@ -12,7 +12,6 @@ from rich.table import Table
 from replguard import config as configuration
 from replguard.config import Config
 from replguard.errors import ConfigError, Problem, ReplguardError
-from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
 from replguard.rules import load as files
 from replguard.rules.cases import KINDS_OF_CASE, read_cases
@@ -20,6 +19,7 @@ from replguard.rules.evaluable import EVERYTHING
 from replguard.rules.explain import explain
 from replguard.rules.fixtures import Outcome, fixture_path, run
 from replguard.rules.model import AnyRule, RuleSet
+from replguard.sensors import registry
 
 FAILED, WRONG = 1, 2
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "informational": "dim"}
@@ -40,7 +40,8 @@ def command() -> None:
 @_config
 def list_(config: Path | None) -> None:
     """List every rule, its level, and why one cannot fire on this host."""
-    found = _load(configuration.load(config), (), PORTABLE)
+    settings = configuration.load(config)
+    found = _load(settings, (), registry.makes(registry.open_all(settings)[0]))
     reasons = {entry.rule.name: entry.reason for entry in found.not_evaluable}
     reasons |= {rule.name: "rules.disable names it" for rule in found.disabled}
     table = Table(box=None, pad_edge=False)
@@ -92,7 +93,8 @@ def test(paths: tuple[Path, ...]) -> None:
 @click.argument("rule")
 def explain_(config: Path | None, rule: str) -> None:
     """Say what a RULE (its name or id) needs, which sensors give it, what it cannot see, and what to do."""
-    found = _load(configuration.load(config), (), PORTABLE)
+    settings = configuration.load(config)
+    found = _load(settings, (), registry.makes(registry.open_all(settings)[0]))
     one = found.find(rule)
     if one is None:
         near = difflib.get_close_matches(rule, [known.name for known in found.known()], n=1)

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from replguard.daemon import Daemon
-from replguard.events.catalogue import PORTABLE
 from replguard.events.text import printable
 from replguard.policy import Policy
-from replguard.sensors.base import LIMITED, NO_KERNEL_TIER
+from replguard.sensors import registry
+from replguard.sensors.base import LIMITED
 
 
 @click.command("run")
@@ -33,10 +33,11 @@ def command(config: Path | None, *, as_json: bool) -> None:
     """
     _diagnostics()
     # A person at a terminal can mend a broken file at once. A service must go on watching with the last good one.
-    policy = Policy(config, PORTABLE, strict=sys.stderr.isatty())
+    opening = registry.Opening()
+    policy = Policy(config, opening.makes, strict=sys.stderr.isatty())
     for problem in policy.problems:
         click.echo(f"replguard: the last good one stays in force: {printable(str(problem))}", err=True)
-    daemon = Daemon(policy, json=as_json)
+    daemon = Daemon(policy, opening, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     at_terminal = sys.stderr.isatty()
@@ -61,8 +62,8 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
         why, blind = _briefly(line.why), f"Blind spot: {line.blind}" if line.blind else None
         table.add_row(*map(Text, (line.name, line.area, line.mode, "\n".join(filter(None, (why, blind))))))
     out.print(table)
-    hidden = f"; {LIMITED}" if any(LIMITED in (line.why or "") for line in daemon.sensors()) else "."
-    out.print(Text(f"portable: only processes have a kernel tier in this version{hidden}"), soft_wrap=True)
+    if any(LIMITED in (line.why or "") for line in daemon.sensors()):
+        out.print(Text(f"portable: {LIMITED}"), soft_wrap=True)
     for told in (f"protected: {daemon.protecting()}", f"rules: {daemon.judging()}", f"alerts: {daemon.alerting()}"):
         out.print(Text(printable(told)), soft_wrap=True)
     click.echo("ready", err=as_json)
@@ -71,7 +72,7 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
 
 def _briefly(why: str | None) -> str | None:
     """Leave out what would stand in every line of the table; one line below it says so."""
-    return (why or "").replace(NO_KERNEL_TIER, "").replace(LIMITED, "").strip() or None
+    return (why or "").replace(LIMITED, "").strip() or None
 
 
 def _diagnostics() -> None:

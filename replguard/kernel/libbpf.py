@@ -7,7 +7,7 @@ process with other rights could fill.
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ctypes import CFUNCTYPE, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,18 @@ class Library:
 class Programs:
     """The programs of one object, running from ``attach`` to ``close``.
 
-    ``missing`` names those that this kernel refuses, with the reason; the others run without them.
+    ``left`` names those that are not wanted, with the reason. ``missing`` names them and those that this kernel
+    refuses; the others run without them.
     """
 
-    def __init__(self, image: bytes, library: Library | None = None) -> None:
+    def __init__(self, image: bytes, library: Library | None = None, left: Mapping[str, str] | None = None) -> None:
         self._image = image
+        self._left = dict(left or {})
         self._library = library or Library()
         self._calls = self._library.calls
         self._object: int | None = None
         self._links: list[int] = []
-        self.missing: dict[str, str] = {}
+        self.missing: dict[str, str] = dict(self._left)
         try:
             self._object = self._load()
         except BaseException:
@@ -140,12 +142,12 @@ class Programs:
             program = self._calls.bpf_object__next_program(opened, program)
 
     def _load(self) -> int:
-        loaded = self._try(None)
+        opened = self._open()
+        names = [name for name, _ in self._programs(opened) if name not in self._left]
+        self._calls.bpf_object__close(opened)
+        loaded = self._try(set(names)) if len(names) > 1 else None
         if loaded is not None:
             return loaded
-        opened = self._open()
-        names = [name for name, _ in self._programs(opened)]
-        self._calls.bpf_object__close(opened)
         for name in names:
             one = self._try({name})
             if one is not None:
@@ -157,14 +159,14 @@ class Programs:
             raise Unavailable(f"the kernel refuses the eBPF programs ({reasons or self._library.reason()}).")
         return loaded
 
-    def _try(self, names: set[str] | None) -> int | None:
+    def _try(self, names: set[str]) -> int | None:
         opened = self._open()
         for name, program in self._programs(opened):
-            self._calls.bpf_program__set_autoload(program, names is None or name in names)
+            self._calls.bpf_program__set_autoload(program, name in names)
         if self._calls.bpf_object__load(opened) == 0:
             return opened
         reason = self._library.reason()
-        if names is not None and len(names) == 1:
+        if len(names) == 1:
             self.missing[next(iter(names))] = reason
         self._calls.bpf_object__close(opened)
         return None

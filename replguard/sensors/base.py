@@ -16,8 +16,6 @@ from replguard.events.hint import Hint
 from replguard.kernel import procfs
 
 PORTABLE = Context(tier="portable")
-NO_KERNEL_TIER = "no kernel tier for this area in this version."
-"""Why a portable sensor is not better; `run` says it once below its table, not in each line."""
 LIMITED = "without root, what other users' processes hold is hidden."
 
 
@@ -61,7 +59,9 @@ class Sensor(ABC):
     """One source of events. The runner calls it from one thread of its own; only ``watch`` comes from another.
 
     ``why`` says in a sentence why it does not work better here (None: nothing better on this tier), ``blind`` what it
-    cannot see. ``early`` sensors finish their first look before the others start: they know who acts.
+    cannot see, ``fallen`` why the kernel tier does not do its work, where it should. ``early`` sensors finish their
+    first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
+    makes. Everything that happened before ``told_until`` (UTC) was delivered; None for one that has no such promise.
     """
 
     name: str
@@ -69,7 +69,10 @@ class Sensor(ABC):
     mode: Tier = "portable"
     why: str | None = None
     blind: str | None = None
+    fallen: str | None = None
     early = False
+    makes: frozenset[str] = frozenset()
+    told_until: datetime | None = None
 
     def __init__(self) -> None:
         self.counters = Counters()

@@ -30,7 +30,7 @@ from replguard.kernel.sockdiag import (
     Socket,
 )
 from replguard.sensors import sockets
-from replguard.sensors.base import NO_KERNEL_TIER, Timed
+from replguard.sensors.base import Timed
 from replguard.sensors.sockets import SHARED, Ledger, Pair, Sources, endpoint
 from replguard.sensors.who import Who
 
@@ -74,7 +74,6 @@ class EndpointSensor(Timed):
     name = "endpoint"
     area = AREA
     period = IDLE
-    why = NO_KERNEL_TIER
     blind = "a connection to an inference endpoint that lasts shorter than 40 ms may be told without its process."
 
     def __init__(self, ledger: Ledger | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Processes, told by the kernel: each exec, fork and exit, by eBPF; opt-in with ``sensors.process: kernel``.
+"""Processes, told by the kernel: each exec, fork and exit, by eBPF.
 
 What it cannot see: arguments beyond 16 KiB (they are marked as cut); the invocation id of a unit whose first process
 lived only milliseconds; which process of a container's own pid namespace a number inside it names (pids are the
@@ -10,7 +10,7 @@ import contextlib
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,23 +22,18 @@ from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.identity import TICK
 from replguard.events.process import Parent, Process, User, spare
-from replguard.kernel import bpf, libbpf, machine, procfs
+from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
-from replguard.kernel.bpf.process import Exec, Head
+from replguard.kernel.bpf.process import EXEC, FORK, Exec, Head
 from replguard.kernel.procfs import PROC
-from replguard.kernel.ringbuf import Ring
-from replguard.sensors.base import Readable
 from replguard.sensors.describe import Describer
+from replguard.sensors.probed import KERNEL, Probed
 
 AREA = "process"
 TIER = "kernel"
-LOOK = 0.05
-"""Seconds between readings of the ring: a wake-up per record costs three times the CPU."""
-CHECK = 1.0
-"""Seconds between readings of the counts of what was lost."""
+REPLACES = frozenset({"process"})
 _FIRST_CGROUPS = 0xEFFFFFFB
 """PROC_CGROUP_INIT_INO (include/linux/proc_ns.h): the inode of the first cgroup namespace."""
-KERNEL = Context(tier="kernel", attribution="kernel")
 AT_READ = Context(tier="portable", read_time=True)
 
 
@@ -51,72 +46,50 @@ class _Known:
     """The kernel's id of its control group; None for one that was found at the start."""
 
 
-class ExecSensor(Readable):
+class ExecSensor(Probed):
     """Makes process_exec, process_fork and process_exit, with the sections that the portable sensor makes."""
 
     name = "exec"
     area = AREA
-    mode = "kernel"
-    period = LOOK
     early = True
     blind = "arguments beyond 16 KiB are cut, and what a full ring drops is told as a loss."
 
-    def __init__(self, root: str = PROC) -> None:
-        super().__init__()
-        self._root = root
-        self._programs: libbpf.Programs | None = None
-        self._ring: Ring | None = None
+    records = records
+
+    def __init__(self, config: Config | None = None, root: str = PROC) -> None:
+        super().__init__(config, root)
         self._known: dict[int, _Known] = {}
         self._begun = self._fresh = False
-        self._checked = 0.0
-        self._lost = [0] * len(records.KINDS)
 
     def start(self) -> None:
-        libbpf.check(proc=self._root)
         self._describer = Describer(self._root)
         self._own_groups = not _first_groups(self._root)
         self._hybrid = (procfs.read(f"{self._root}/self/cgroup") or b"").count(b"\n") != 1
-        programs = self._programs = libbpf.Programs(bpf.image(records.OBJECT))
-        self._ring = Ring(programs.map("records"), records.RING)
-        self._losses_at = programs.map("lost")
-        programs.attach()
+        super().start()
+        self._fresh = True
+
+    def require(self, programs: libbpf.Programs) -> None:
         if "process_exec" in programs.missing:
             raise Unavailable(f"the kernel refuses the probe of exec ({programs.missing['process_exec']}).")
-        left = ", ".join(f"{name} ({reason})" for name, reason in programs.missing.items())
-        self.because(f"this kernel refuses {left}: a list of processes every second stands in." if left else None)
-        self._fresh, self._lost = True, [0] * len(records.KINDS)
-
-    def stop(self) -> None:
-        if self._ring is not None:
-            self._ring.close()
-        if self._programs is not None:
-            self._programs.close()
-        self._ring = self._programs = None
-
-    def fileno(self) -> int:
-        assert self._programs is not None  # noqa: S101 - the runner asks between start and stop
-        return self._programs.map("records")
 
     def tick(self) -> Iterable[Event]:
-        """Read the ring; once a second, what was lost. The first look tells what runs already."""
+        """The first look tells what runs already."""
         if self._fresh:
             yield from self._look(first=not self._begun)
             self._begun, self._fresh = True, False
-        yield from self.read()
-        now = clock.monotonic()
-        if now - self._checked >= CHECK:
-            self._checked = now
-            yield from self._losses()
+        yield from super().tick()
 
-    def read(self) -> Iterable[Event]:
-        taken = list(self._ring.read()) if self._ring is not None else []
-        decoded = [one for one in map(self._decoded, taken) if one is not None]
+    def after_loss(self) -> Iterable[Event]:
+        return self._look()
+
+    def decoded(self, taken: list[bytes]) -> Iterable[Event]:
+        records = [one for one in map(self._decoded, taken) if one is not None]
         self._boot = self._describer.started(0)
-        executed = {(head.pid, head.start) for head, body in decoded if body is not None}
-        for head, body in decoded:
+        executed = {(head.pid, head.start) for head, body in records if body is not None}
+        for head, body in records:
             if body is not None:
                 yield self._executed(head, body)
-            elif head.kind == records.FORK:
+            elif head.kind == FORK:
                 yield from self._forked(head, told=(head.pid, head.start) not in executed)
             else:
                 yield from self._ended(head)
@@ -124,7 +97,7 @@ class ExecSensor(Readable):
     def _decoded(self, record: bytes) -> tuple[Head, Exec | None] | None:
         try:
             head = records.head(record)
-            return head, records.body(record) if head.kind == records.EXEC else None
+            return head, records.body(record) if head.kind == EXEC else None
         except struct.error:
             self.counters.lose("decode", "malformed")
             return None
@@ -162,7 +135,7 @@ class ExecSensor(Readable):
         )
         user = self._describer.named(head.uid, body.loginuid)
         self._known[head.pid] = _Known(entity, spare(process), user, head.cgroup)
-        return self.event("process_exec", self._when(head), process=process, user=user, replguard=KERNEL)
+        return self.event("process_exec", self.at(head.when), process=process, user=user, replguard=KERNEL)
 
     def _forked(self, head: Head, *, told: bool) -> Iterator[Event]:
         """Note a child: until it executes it is what its parent is. Not told when its exec follows at once."""
@@ -186,7 +159,7 @@ class ExecSensor(Readable):
         user = self._describer.named(head.uid, above.user.audit if above and above.user else None)
         self._known[head.pid] = _Known(entity, process, user, head.cgroup)
         if told:
-            yield self.event("process_fork", self._when(head), process=process, user=user, replguard=KERNEL)
+            yield self.event("process_fork", self.at(head.when), process=process, user=user, replguard=KERNEL)
         else:
             self.counters.skip()
 
@@ -197,10 +170,7 @@ class ExecSensor(Readable):
             return
         del self._known[head.pid]
         process = msgspec.structs.replace(known.process, exit_code=head.exit_code)
-        yield self.event("process_exit", self._when(head), process=process, user=known.user, replguard=KERNEL)
-
-    def _when(self, head: Head) -> datetime:
-        return self._boot + timedelta(microseconds=head.when // 1000)
+        yield self.event("process_exit", self.at(head.when), process=process, user=known.user, replguard=KERNEL)
 
     def _parent(self, pid: int, ticks: int) -> Parent | None:
         if pid == 0:
@@ -239,17 +209,6 @@ class ExecSensor(Readable):
         found = procfs.invocation_id(head.pid, self._root)
         return found if found is not None and self._lives(head) else None
 
-    def _losses(self) -> Iterator[Event]:
-        """Count and tell what did not fit into the ring, and look what the records would have told."""
-        assert self._programs is not None  # noqa: S101 - called between start and stop
-        before, self._lost = self._lost, [self._programs.number(self._losses_at, kind) for kind in records.KINDS]
-        lost = sum(self._lost) - sum(before)
-        if lost:
-            self.counters.lose("kernel", "ring full", lost)
-            yield self.health("loss", "ring full", stage="kernel", lost=lost)
-        if lost or self._programs.missing:
-            yield from self._look()
-
     def _look(self, *, first: bool = False) -> Iterator[Event]:
         """Compare with the list of processes: what is there and was not told, and the other way round."""
         listed = machine.pids(self._root)
@@ -277,9 +236,9 @@ def _first_groups(root: str) -> bool:
     return False
 
 
-def open(config: Config) -> ExecSensor:  # noqa: A001, ARG001 - the registry calls every sensor module alike
+def open(config: Config) -> ExecSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
-    sensor = ExecSensor()
+    sensor = ExecSensor(config)
     try:
         sensor.start()
     except OSError as error:

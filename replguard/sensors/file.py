@@ -27,7 +27,7 @@ from replguard.events.process import Process
 from replguard.kernel.mounts import PSEUDO, mounts
 from replguard.kernel.procfs import text
 from replguard.sensors import places
-from replguard.sensors.base import NO_KERNEL_TIER, PORTABLE, Readable
+from replguard.sensors.base import PORTABLE, Readable
 from replguard.sensors.growing import Growing, Table
 from replguard.sensors.marks import Marks
 from replguard.sensors.places import Root
@@ -60,7 +60,6 @@ class FileSensor(Readable):
     name = "file"
     area = AREA
     blind = "who overwrote a file that existed already, and folders outside those watched, are not seen."
-    why = NO_KERNEL_TIER
 
     def __init__(self, roots: Iterable[Root], own: frozenset[bytes] = frozenset(), limit: int | None = None) -> None:
         super().__init__()

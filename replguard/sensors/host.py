@@ -18,7 +18,7 @@ from replguard.events.file import File
 from replguard.kernel import procfs
 from replguard.kernel.mounts import PSEUDO, Mount, mounts
 from replguard.kernel.procfs import PROC, text
-from replguard.sensors.base import NO_KERNEL_TIER, Timed
+from replguard.sensors.base import Timed
 from replguard.sensors.sections import file_section, lstat
 
 AREA = "host"
@@ -35,7 +35,6 @@ class HostSensor(Timed):
     name = "host"
     area = AREA
     period = 1.0
-    why = NO_KERNEL_TIER
     blind = "what schedules a shutdown without systemd, and mounts in other mount namespaces."
 
     def __init__(self, scheduled: str = SCHEDULED, nologin: str = NOLOGIN, root: str = PROC) -> None:

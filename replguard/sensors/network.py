@@ -16,7 +16,7 @@ from replguard.events.network import Endpoint, Network
 from replguard.events.process import Process
 from replguard.kernel.procfs import text
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, SYN_SENT, Socket
-from replguard.sensors.base import NO_KERNEL_TIER, Timed
+from replguard.sensors.base import Timed
 from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint, ephemeral
 from replguard.sensors.who import Who
 
@@ -43,7 +43,6 @@ class NetworkSensor(Timed):
     area = AREA
     period = 1.0
     blind = "connections and listeners that live shorter than 1 s are missed, and connections that are refused."
-    why = NO_KERNEL_TIER
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         super().__init__()

@@ -2,11 +2,13 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from replguard.config import Config
 from replguard.errors import Unavailable
+from replguard.events.catalogue import PORTABLE
 from replguard.sensors.base import Sensor
 
 _PACKAGE = "replguard.sensors"
@@ -24,31 +26,52 @@ class Absent:
 def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
     """Return the sensors that can work here, early ones first, and those that cannot.
 
-    A module whose TIER is "kernel" takes the place of its area's others where the configuration asks for that tier.
-    If it cannot, the others run and say why: an area is never left without a sensor for having asked for a better one.
+    A module whose TIER is "kernel" takes the place of those that it names in REPLACES, unless the configuration asks
+    for the portable tier. If it cannot work, the others run and say why: an area is never left without a sensor.
     """
     found: list[Sensor] = []
     absent: list[Absent] = []
     taken: set[str] = set()
     fallen: dict[str, str] = {}
-    modules = sorted(_modules(), key=lambda named: not _kernel(named[1]))
-    better = {str(module.AREA) for _, module in modules if _kernel(module)}
-    for name, module in modules:
-        area = str(module.AREA)
-        mode = getattr(config.sensors, area, "auto")
-        if area in taken or (_kernel(module) and mode != "kernel"):
+    for name, module in sorted(_modules(), key=lambda named: not _kernel(named[1])):
+        mode = getattr(config.sensors, str(module.AREA), "auto")
+        if name in taken or (_kernel(module) and mode in ("portable", "off")):
             continue
-        sensor, refusal = _opened(module, config, None if area in better and mode == "kernel" else _refused(mode, area))
+        sensor, refusal = _opened(module, config, _refused(mode, str(module.AREA)))
         if sensor is None:
-            absent.append(Absent(name, area, refusal))
-            fallen |= {area: refusal} if _kernel(module) else {}
+            absent.append(Absent(name, str(module.AREA), refusal))
+            fallen |= dict.fromkeys(module.REPLACES, refusal) if _kernel(module) else {}
             continue
         found.append(sensor)
         if _kernel(module):
-            taken.add(area)
-        elif area in fallen:
-            sensor.why = f"sensors.{area}: kernel was asked for, but {fallen[area]}"
+            taken |= module.REPLACES
+        elif mode == "portable":
+            sensor.because(f"the configuration asks for the portable tier (sensors.{module.AREA}).")
+        elif name in fallen:
+            sensor.fallen = fallen[name]
+            sensor.because(f"the kernel tier does not work here: {fallen[name]}")
     return sorted(found, key=lambda sensor: not sensor.early), absent
+
+
+class Opening:
+    """The sensors of a configuration, opened when they are first asked for, and only then: a trial costs time."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[list[Sensor], list[Absent]] | None = None
+
+    def all(self, config: Config) -> tuple[list[Sensor], list[Absent]]:
+        """Return those that can work here and those that cannot."""
+        self._opened = self._opened or open_all(config)
+        return self._opened
+
+    def makes(self, config: Config) -> frozenset[str]:
+        """Return the kinds of events that are made here."""
+        return makes(self.all(config)[0])
+
+
+def makes(sensors: Iterable[Sensor]) -> frozenset[str]:
+    """Return the kinds of events that these sensors make, and the facts that follow from them."""
+    return PORTABLE.union(*(sensor.makes for sensor in sensors))
 
 
 def _opened(module: Any, config: Config, refusal: str | None) -> tuple[Sensor | None, str]:
@@ -74,8 +97,4 @@ def _modules() -> list[tuple[str, Any]]:
 
 
 def _refused(mode: str, area: str) -> str | None:
-    if mode == "off":
-        return f"switched off by the configuration (sensors.{area})."
-    if mode == "kernel":
-        return f"the configuration asks for the kernel tier (sensors.{area}: kernel), which this version does not have."
-    return None
+    return f"switched off by the configuration (sensors.{area})." if mode == "off" else None

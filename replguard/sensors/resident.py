@@ -18,7 +18,7 @@ from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.events.hint import Hint
 from replguard.events.process import Process
-from replguard.sensors.base import NO_KERNEL_TIER, Timed
+from replguard.sensors.base import Timed
 
 AREA = "file"
 SHARE = 0.5
@@ -46,7 +46,6 @@ class ResidentSensor(Timed):
     name = "resident"
     area = AREA
     period = OFTEN
-    why = NO_KERNEL_TIER
     blind = "whether a reader's private memory holds the weights or something else of their size."
 
     def __init__(self) -> None:

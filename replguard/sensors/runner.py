@@ -7,6 +7,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 import structlog
 
@@ -70,6 +71,16 @@ class Runner:
     def up(self, name: str) -> bool:
         """Tell whether a sensor is working now."""
         return any(loop.up for loop in self._loops if loop.sensor.name == name)
+
+    def told_until(self) -> datetime | None:
+        """Return up to when everything was delivered that the sensors which promise so will ever tell.
+
+        None while one of them has not promised yet; without any, now: there is nothing to wait for.
+        """
+        now = clock.now()
+        promised = [loop.sensor.told_until for loop in self._loops if loop.up and loop.sensor.mode == "kernel"]
+        given = [until for until in promised if until is not None]
+        return None if len(given) < len(promised) else min(given, default=now)
 
     def _wait_early(self, sensor: Sensor) -> None:
         if not sensor.early:

@@ -21,7 +21,7 @@ from replguard.events.hint import Hint
 from replguard.kernel import handles, machine, procfs
 from replguard.kernel.mounts import mounts
 from replguard.kernel.procfs import PROC
-from replguard.sensors.base import NO_KERNEL_TIER, Timed
+from replguard.sensors.base import Timed
 from replguard.sensors.who import Who
 
 AREA = "file"
@@ -61,7 +61,6 @@ class UseSensor(Timed):
     name = "use"
     area = AREA
     period = LOOK
-    why = NO_KERNEL_TIER
     blind = "a file that is opened and closed, or mapped and released, between two looks (0.5 to 4 s)."
 
     def __init__(self, root: str = PROC) -> None:

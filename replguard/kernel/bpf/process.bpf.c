@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Processes: who executes what, who forks, who ends and how. Decoded by process.py beside this file.
- *
- * Records go into one ring buffer without waking the reader, which looks every 50 ms: a wake-up per record costs three
- * times the CPU. What does not fit is counted in ``lost``.
  */
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
 #define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
 #define SIGNAL_GROUP_EXIT 4	/* include/linux/sched/signal.h */
 #define PIDTYPE_PGID 2		/* include/linux/pid_types.h, as PIDTYPE_SID */
@@ -23,7 +14,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define INTERP 1024
 #define DEPTH 512		/* steps of one walk: components and mounts */
 
-enum { EXEC, FORK, EXIT, KINDS };
+enum { EXEC, FORK, EXIT };
+#define KINDS 3
+
+#include "records.h"
 
 /* Times are nanoseconds since boot. All records begin with this; fork and exit are nothing more. */
 struct head {
@@ -70,11 +64,6 @@ struct scratch {
 	struct kernfs_node *node;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, RING);
-} records SEC(".maps");
-
 /* Too large for the stack. Only one exec is told on a CPU at a time: the kernel runs no program inside itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -82,13 +71,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, KINDS);
-	__type(key, u32);
-	__type(value, u64);
-} lost SEC(".maps");
 
 /* A test compares these with the decoder: sizes of both records, offsets of their parts. */
 const volatile u32 layout[] SEC(".rodata.layout") = {
@@ -102,19 +84,6 @@ static __always_inline struct scratch *scratch(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
-}
-
-static __always_inline void send(void *record, u64 size, u32 kind)
-{
-	/* Nobody is woken, unless a burst fills a quarter of the ring before the reader's timer. */
-	u64 flags = bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > RING / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	u64 *count;
-
-	if (!bpf_ringbuf_output(&records, record, size, flags))
-		return;
-	count = bpf_map_lookup_elem(&lost, &kind);
-	if (count)
-		__sync_fetch_and_add(count, 1);
 }
 
 static __always_inline void fill(struct head *head, u32 kind, struct task_struct *task, struct task_struct *parent)

@@ -5,10 +5,17 @@ from struct import Struct
 from typing import NamedTuple
 
 from replguard.events.identity import TICK
+from replguard.kernel.hooks import Hook
 from replguard.kernel.procfs import text
 
 OBJECT = "process.bpf.o"
 EXEC, FORK, EXIT = KINDS = range(3)
+_LIST = "a list of processes every second stands in"
+HOOKS = (
+    Hook("process_exec", "tp_btf/sched_process_exec", (5, 17), "the portable tier stands in", "short lives are missed"),
+    Hook("process_fork", "tp_btf/sched_process_fork", (5, 5), _LIST, "the parent of a process that left it at once"),
+    Hook("process_exit", "tp_btf/sched_process_exit", (5, 5), _LIST, "exit codes, and when exactly it ended"),
+)
 ARGS, PATHS, RING = 16384, 8192, 8 << 20
 """Bytes: of argv that is kept, of all paths of one record, of the ring."""
 TICK_NS = round(TICK * 1e9)

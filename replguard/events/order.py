@@ -1,0 +1,43 @@
+"""Puts events of several sources into the order in which they happened, within a bounded window."""
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from replguard.events.event import Event
+
+WINDOW = timedelta(seconds=0.25)
+"""The longest that an event waits for one that happened before it and is told later."""
+
+
+class Order:
+    """Holds events until every source has promised that nothing earlier is to come, or the window has passed.
+
+    Events of one time keep the order of their arrival.
+    """
+
+    def __init__(self, window: timedelta = WINDOW) -> None:
+        self._window = window
+        self._heap: list[tuple[datetime, int, Event]] = []
+        self._arrived = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, event: Event) -> None:
+        """Take an event in."""
+        self._arrived += 1
+        heapq.heappush(self._heap, (event.timestamp, self._arrived, event))
+
+    def ready(self, now: datetime, told_until: datetime | None) -> Iterator[Event]:
+        """Yield, in order, what happened before ``told_until`` (None: no source has promised) or the window."""
+        until = now - self._window
+        if told_until is not None and told_until > until:
+            until = told_until
+        while self._heap and self._heap[0][0] <= until:
+            yield heapq.heappop(self._heap)[2]
+
+    def rest(self) -> Iterator[Event]:
+        """Yield, in order, everything that is left."""
+        while self._heap:
+            yield heapq.heappop(self._heap)[2]

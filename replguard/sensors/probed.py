@@ -1,0 +1,128 @@
+"""What the sensors on eBPF share: one object, its ring read by a timer, its losses, its hooks and its cost."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from replguard.config import Config
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.fact import Context
+from replguard.kernel import bpf, hooks, libbpf
+from replguard.kernel.hooks import Hook
+from replguard.kernel.procfs import PROC
+from replguard.kernel.ringbuf import Ring
+from replguard.sensors.base import Readable
+
+LOOK = 0.03
+"""Seconds between readings of the ring: a wake-up per record costs three times the CPU."""
+CHECK = 1.0
+"""Seconds between readings of the counts of what was lost."""
+KERNEL = Context(tier="kernel", attribution="kernel")
+
+
+class Records(Protocol):
+    """A decoder module of ``kernel/bpf``, as far as its object goes."""
+
+    OBJECT: str
+    RING: int
+
+    @property
+    def KINDS(self) -> range:  # noqa: N802 - a constant of the module
+        """Its kinds of records."""
+
+    @property
+    def HOOKS(self) -> tuple[Hook, ...]:  # noqa: N802
+        """Its programs and where they stand."""
+
+
+class Probed(Readable):
+    """A sensor that reads the ring of one object. Kernel times become wall-clock times by ``at``."""
+
+    mode = "kernel"
+    period = LOOK
+    records: Records
+
+    def __init__(self, config: Config | None = None, root: str = PROC) -> None:
+        super().__init__()
+        self.config = config or Config()
+        self._root = root
+        self._programs: libbpf.Programs | None = None
+        self._ring: Ring | None = None
+        self._checked = 0.0
+        self._lost: list[int] = []
+        self._booted = clock.now() - timedelta(seconds=clock.since_boot())
+
+    def left(self) -> dict[str, str]:
+        """Return the programs that are not wanted, with the reason; '' for one that a better one replaces."""
+        return hooks.refused(self.records.HOOKS, self.config.sensors.hooks)
+
+    def start(self) -> None:
+        libbpf.check(proc=self._root)
+        programs = self._programs = libbpf.Programs(bpf.image(self.records.OBJECT), left=self.left())
+        self._ring = Ring(programs.map("records"), self.records.RING)
+        self._losses_at = programs.map("lost")
+        self.prepare(programs)
+        programs.attach()
+        self.require(programs)
+        self.because(" ".join(hooks.lost(self.records.HOOKS, programs.missing)) or None)
+        self._lost = [0] * len(self.records.KINDS)
+
+    def prepare(self, programs: libbpf.Programs) -> None:
+        """Fill maps before the programs run."""
+
+    def require(self, programs: libbpf.Programs) -> None:
+        """Raise Unavailable if a program is missing without which the portable tier is better."""
+
+    def stop(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+        if self._programs is not None:
+            self._programs.close()
+        self._ring = self._programs = None
+
+    @abstractmethod
+    def decoded(self, taken: list[bytes]) -> Iterable[Event]:
+        """Return the events of these records."""
+
+    @property
+    def programs(self) -> libbpf.Programs:
+        """The programs; between start and stop only."""
+        assert self._programs is not None  # noqa: S101 - the runner asks between start and stop
+        return self._programs
+
+    def fileno(self) -> int:
+        return self.programs.map("records")
+
+    def tick(self) -> Iterable[Event]:
+        """Read the ring; once a second, what was lost."""
+        yield from self.read()
+        now = clock.monotonic()
+        if now - self._checked >= CHECK:
+            self._checked = now
+            yield from self._losses()
+
+    def read(self) -> Iterable[Event]:
+        now, since = clock.now(), clock.since_boot()
+        self._booted = now - timedelta(seconds=since)
+        yield from self.decoded(list(self._ring.read()) if self._ring is not None else [])
+        self.told_until = now
+
+    def at(self, nanoseconds: int) -> datetime:
+        """Return the wall-clock time of a kernel time (since boot)."""
+        return self._booted + timedelta(microseconds=nanoseconds // 1000)
+
+    def _losses(self) -> Iterator[Event]:
+        """Count and tell what did not fit into the ring."""
+        before, kinds = self._lost, self.records.KINDS
+        self._lost = [self.programs.number(self._losses_at, kind) for kind in kinds]
+        lost = sum(self._lost) - sum(before)
+        if lost:
+            self.counters.lose("kernel", "ring full", lost)
+            yield self.health("loss", "ring full", stage="kernel", lost=lost)
+            yield from self.after_loss()
+
+    def after_loss(self) -> Iterable[Event]:
+        """Look in another way for what the lost records would have told."""
+        return ()

@@ -114,6 +114,7 @@ class Daemon:
             examine=self.examiner.submit,
             watch=self._watch,
             index_ready=lambda: self.examiner.counts.unindexed == 0,
+            counted=self._counted,
         )
         return Pipeline(
             provenance=provenance,
@@ -312,6 +313,9 @@ class Daemon:
         tell = _log.info if trouble.state == "recovered" else _log.warning
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
+
+    def _counted(self, device: int, inode: int) -> bool:
+        return self.runner.counts(device, inode)
 
     def _told_until(self) -> datetime | None:
         return self.runner.told_until()

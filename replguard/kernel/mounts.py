@@ -15,7 +15,10 @@ REMOTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p ceph glusterfs lustre afs gpfs b
 
 
 class Mount(NamedTuple):
-    """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown."""
+    """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown.
+
+    ``options`` are those of the filesystem, which name the folders that an overlay lies over.
+    """
 
     id: int
     device: str
@@ -23,6 +26,21 @@ class Mount(NamedTuple):
     path: bytes
     kind: str
     source: str
+    options: bytes = b""
+
+    @property
+    def superblock(self) -> int:
+        """The number of the filesystem as the kernel's probes tell it: s_dev, major and minor packed its own way."""
+        major, _, minor = self.device.partition(":")
+        return int(major) << 20 | int(minor)
+
+    @property
+    def layers(self) -> list[bytes]:
+        """The folders that an overlay lies over, the one that is written to first; none for anything else."""
+        if self.kind != "overlay":
+            return []
+        given = dict(option.partition(b"=")[::2] for option in _split(self.options, b","))
+        return [given[b"upperdir"]] * (b"upperdir" in given) + _split(given.get(b"lowerdir", b""), b":")
 
     @property
     def remote(self) -> bool:
@@ -51,7 +69,14 @@ def _parse(line: bytes) -> Mount | None:
         path=_unescape(left[4]),
         kind=text(right[0]),
         source=text(_unescape(right[1])),
+        options=_unescape(right[2]) if len(right) > 2 else b"",
     )
+
+
+def _split(text: bytes, by: bytes) -> list[bytes]:
+    r"""Split a list of an overlay's options, in which a backslash takes a comma's or colon's meaning away."""
+    parts = re.split(rb"(?<!\\)" + by, text)
+    return [re.sub(rb"\\(.)", rb"\1", part) for part in parts if part]
 
 
 def _unescape(raw: bytes) -> bytes:

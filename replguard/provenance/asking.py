@@ -22,9 +22,11 @@ class Asking:
         self._undecided = Shares(MOST)
         self.evicted = 0
 
-    def ask(self, file: File, reason: str) -> None:
-        """Have a file examined, now or as soon as there is room."""
-        self._ask(Request(path=file.path, device=file.device, inode=file.inode, reason=reason, uid=file.uid))
+    def ask(self, file: File, reason: str, host_path: str | None = None) -> None:
+        """Have a file examined, now or as soon as there is room; by our own name for it where it has another one."""
+        self._ask(
+            Request(path=host_path or file.path, device=file.device, inode=file.inode, reason=reason, uid=file.uid)
+        )
 
     def undecided(self, result: Examination) -> None:
         """Keep a file whose content could not be told while the index was being made."""

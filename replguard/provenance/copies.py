@@ -47,6 +47,7 @@ class _Making:
     seen: Attribution | None = None
     started_said: bool = False
     is_new: bool = False
+    writing: bool = False
     told: dict[str, tuple[float, Proc | None, datetime]] = field(default_factory=dict)
 
     def news(self, match: Match, maker: Proc | None) -> bool:
@@ -189,13 +190,14 @@ class Copies:
             making = _Making(event.timestamp, event, is_new=event.action == "file_create")
         self._making[key] = making
         making.last = event
-        if proc is not None:
+        if proc is not None and not (making.writing and event.action == "file_close_write"):
             making.maker, making.seen = proc, _seen(event)
+            making.writing = event.action == "file_grow"  # who closes it may be the shell that only lent its name
         while len(self._making) > MAX_PENDING:
             self._making.popitem(last=False)
             self._evicted += 1
         if event.action in ("file_close_write", "file_grow", "file_rename") and self.outline.worth(file.size or 0):
-            self._asking.ask(file, event.action)
+            self._asking.ask(file, event.action, event.replguard.host_path if event.replguard else None)
 
     def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from an examination."""
@@ -234,10 +236,10 @@ class Copies:
         """Return the fact of a file that holds a model's content, None for what was told or is not yet worth it."""
         event = making.last
         maker, seen = self._maker(making, file)
-        authored = maker is not None and self._touched(maker, best.model, event.timestamp)
+        authored = maker is not None and self._authored(maker, best, making.began, event.timestamp)
         arrived = not authored and not self._unseen(best, making.began, event.timestamp, maker)
         growing = event.action == "file_grow"
-        if growing and (arrived or making.started_said or (file.size or 0) < min(LARGE, SHARE * self._whole(best))):
+        if growing and (arrived or making.started_said or _written(event) < min(LARGE, SHARE * self._whole(best))):
             return None
         if not growing and not making.news(best, maker):
             return None
@@ -301,8 +303,15 @@ class Copies:
             return None
         return self._authority.act(maker, entry.find(maker), "copy", path, model, event.timestamp)
 
-    def _touched(self, maker: Proc, model: str, now: datetime) -> bool:
-        return self._ledger.touched(maker, model, now, lambda proc: entry.find(proc).proc)
+    def _authored(self, maker: Proc, best: Match, began: datetime, now: datetime) -> bool:
+        """Whether the maker's actor touched the model, or opened the very file whose content it wrote just then.
+
+        A reflink reads nothing, and large pages are mapped untold: there the open is all that there is.
+        """
+        if self._ledger.touched(maker, best.model, now, _entry):
+            return True
+        origin = (best.device or 0, best.inode or 0)
+        return self._ledger.opened_by(maker, origin, began, _entry)
 
     def _unseen(self, best: Match, began: datetime, ended: datetime, maker: Proc | None) -> bool:
         """Whether an open of the origin may be the maker's; where nobody saw the maker, anybody's may be."""
@@ -331,6 +340,16 @@ class Copies:
             if _names(proc, file.path) and (best is None or proc.since > best.since):
                 best = proc
         return best
+
+
+def _entry(proc: Proc) -> Proc:
+    return entry.find(proc).proc
+
+
+def _written(event: Event) -> int:
+    """Return the bytes that were written of a growing file: what a source added up, else how large it is."""
+    told = event.replguard.bytes if event.replguard else None
+    return told if told is not None else (event.file.size or 0) if event.file else 0
 
 
 def _names(proc: Proc, path: str) -> bool:

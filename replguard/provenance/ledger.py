@@ -51,7 +51,7 @@ class Ledger:
         self._names: OrderedDict[str, Artefact] = OrderedDict()
         self._paths: dict[str, Inode] = {}
         self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
-        self._opens: deque[tuple[datetime, Inode, bool]] = deque(maxlen=4096)
+        self._opens: deque[tuple[datetime, Inode, Proc | None]] = deque(maxlen=4096)
         self._below: dict[str, dict[Inode, None]] = {}
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
@@ -151,9 +151,17 @@ class Ledger:
             touches.popitem(last=False)
             self.evicted += 1
 
-    def opened(self, inode: Inode, when: datetime, *, seen: bool = False) -> None:
-        """Note an open of a protected inode, and whether a source names the process."""
-        self._opens.append((when, inode, seen))
+    def opened(self, inode: Inode, when: datetime, proc: Proc | None = None) -> None:
+        """Note an open of a protected inode, and the process where a source names it."""
+        self._opens.append((when, inode, proc))
+
+    def opened_by(self, proc: Proc, inode: Inode, began: datetime, entry: Callable[[Proc], Proc]) -> bool:
+        """Whether the actor of ``proc`` was seen to open the inode while it was making a file, or just before."""
+        mine = entry(proc)
+        return any(
+            which == inode and began - OPEN_BEFORE <= when and who is not None and entry(who) is mine
+            for when, which, who in self._opens
+        )
 
     def touched(self, proc: Proc, model: str | None, now: datetime, entry: Callable[[Proc], Proc]) -> bool:
         """Whether the actor of ``proc`` touched ``model`` (None: any) in the last 24 h.
@@ -171,8 +179,8 @@ class Ledger:
     def opened_around(self, inode: Inode, began: datetime, ended: datetime, *, anybody: bool = False) -> bool:
         """Whether somebody unseen, or anybody at all, opened the inode while a file was being made."""
         return any(
-            which == inode and began - OPEN_BEFORE <= when <= ended and (anybody or not seen)
-            for when, which, seen in self._opens
+            which == inode and began - OPEN_BEFORE <= when <= ended and (anybody or who is None)
+            for when, which, who in self._opens
         )
 
     def behind_symlink(self, file: File, outline: Outline) -> tuple[Protected | Artefact, str] | None:

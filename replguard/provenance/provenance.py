@@ -47,6 +47,7 @@ class Provenance:
         examine: Callable[[Request], object],
         watch: Callable[[Hint], None],
         index_ready: Callable[[], bool],
+        counted: Callable[[int, int], bool] = lambda _, __: False,
     ) -> None:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
@@ -55,7 +56,7 @@ class Provenance:
         self.authority = authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.serving = Serving(self.instances, authority, watch)
-        self.uses = Uses(self.ledger, self.instances, authority, watch)
+        self.uses = Uses(self.ledger, self.instances, authority, watch, counted)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self._own_pid = own_pid
         self._index_ready = index_ready
@@ -70,6 +71,7 @@ class Provenance:
             "file_rename": self.copies.named,
             "file_delete": self._deleted,
             "file_open": self.uses.used,
+            "file_read": self.uses.used,
             "file_map": self.uses.used,
             "network_connection": self.labels.connected,
             "socket_listen": self.serving.listening,
@@ -78,7 +80,15 @@ class Provenance:
             "host_mount": self.copies.mounted,
             "host_shutdown": self._shutdown,
         }
-        self._moves_instances = {"process_exit", "file_open", "file_map", "socket_listen", "socket_close", "gpu_usage"}
+        self._moves_instances = {
+            "process_exit",
+            "file_open",
+            "file_read",
+            "file_map",
+            "socket_listen",
+            "socket_close",
+            "gpu_usage",
+        }
 
     def feed(self, event: Event) -> list[Event]:
         """Return the event, enriched, then the facts that follow from it, in the order in which rules must see them."""

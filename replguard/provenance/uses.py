@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from replguard.events.event import Event
+from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.events.hint import Hint
 from replguard.provenance import entry
@@ -20,6 +21,8 @@ ACCESS_AGAIN = timedelta(hours=1)
 """A use of weights is told again after none for this long."""
 TOUCH_BYTES, TOUCH_SHARE = 16 * 2**20, 0.1
 """A read of less of a file does not touch it, where a source tells how much (meanings: Touched)."""
+HELD_SHARE = 0.5
+"""The part of a file that a process has read when it holds it (meanings: Holds)."""
 MAX_RECENT = 20_000
 
 
@@ -27,34 +30,45 @@ class Uses:
     """Turns opens and mappings of protected files and their copies into touches, holds and `weights_access`."""
 
     def __init__(
-        self, ledger: Ledger, instances: Instances, authority: Authority, watch: Callable[[Hint], None]
+        self,
+        ledger: Ledger,
+        instances: Instances,
+        authority: Authority,
+        watch: Callable[[Hint], None],
+        counted: Callable[[int, int], bool],
     ) -> None:
+        """``counted`` tells of a file whether a source adds up what is read of it."""
         self._ledger = ledger
         self._instances = instances
         self._authority = authority
         self._watch = watch
+        self._counted = counted
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
 
     def used(self, event: Event, proc: Proc | None) -> list[Event]:
-        """A protected file, or a copy of one, was opened or mapped."""
+        """A protected file, or a copy of one, was opened, read or mapped."""
         file = event.file
         known = self._ledger.protected(file) or self._ledger.artefact(file)
         if known is None or file is None or file.device is None or file.inode is None:
             return []
-        self._ledger.opened((file.device, file.inode), event.timestamp, seen=proc is not None)
+        given = event.replguard
+        if given is None or given.bytes is None:
+            self._ledger.opened((file.device, file.inode), event.timestamp, proc)
         if proc is None:
             return []
-        given = event.replguard
+        inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None
-        if amount is not None and amount < min(TOUCH_BYTES, TOUCH_SHARE * (file.size or 0)):
+        if amount is not None and amount < int(min(TOUCH_BYTES, TOUCH_SHARE * (file.size or 0))):
             return []
-        self._ledger.touch(proc, known.model, event.timestamp)
         made = self._ledger.name(file.path) or known
-        artefact = made.id if isinstance(made, Artefact) else None
-        inode, held = (file.device, file.inode), Held(known.model, known.path, artefact)
-        if mode in ("map", "memory") or (amount is not None and amount >= (file.size or 0) / 2):
+        held = Held(known.model, known.path, made.id if isinstance(made, Artefact) else None)
+        if amount is None and mode == "read" and self._counted(*inode):
+            self._note(proc, inode, held)
+            return []  # an open alone says nothing where what is read of it will be told
+        self._ledger.touch(proc, known.model, event.timestamp)
+        if mode in ("map", "memory") or (amount is not None and _share(given, file) >= HELD_SHARE):
             self._instances.hold(proc, inode, held)
         elif mode == "read":
             self._read(proc, inode, held, file)
@@ -62,13 +76,16 @@ class Uses:
 
     def _read(self, proc: Proc, inode: Inode, held: Held, file: File) -> None:
         """Note an open for reading. How much was read nobody says on this tier; what the reader keeps tells later."""
-        self._readers.setdefault(proc.entity, {})[inode] = held
-        while len(self._readers) > MAX_RECENT:
-            del self._readers[next(iter(self._readers))]
+        self._note(proc, inode, held)
         self._watch(
             Hint(kind="reader", pid=proc.pid, entity_id=proc.entity, path=file.path, device=file.device,
                  inode=file.inode, size=file.size)
         )  # fmt: skip
+
+    def _note(self, proc: Proc, inode: Inode, held: Held) -> None:
+        self._readers.setdefault(proc.entity, {})[inode] = held
+        while len(self._readers) > MAX_RECENT:
+            del self._readers[next(iter(self._readers))]
 
     def _access(self, event: Event, proc: Proc, known: Protected | Artefact, file: File, mode: str) -> list[Event]:
         found = entry.find(proc)
@@ -84,7 +101,8 @@ class Uses:
         artefacts = (known.id,) if isinstance(known, Artefact) else ()
         return [
             fact("weights_access", event, proc, authorised=allowed, model=known.model, mode=mode,
-                 precision="mapped" if mode == "map" else "open", artefacts=artefacts,
+                 precision=_precision(event, mode), bytes=event.replguard.bytes if event.replguard else None,
+                 share=event.replguard.share if event.replguard else None, artefacts=artefacts,
                  file=msgspec.structs.replace(file, path=file.path or known.path))
         ]  # fmt: skip
 
@@ -102,3 +120,15 @@ class Uses:
         """Note that a reader has device memory: what it read and moved there is held, though its file is closed."""
         for inode, held in self._readers.get(proc.entity, {}).items():
             self._instances.hold(proc, inode, held)
+
+
+def _share(given: Context | None, file: File) -> float:
+    """Return how much of a file was read: by its parts where a source tells them, else by the bytes."""
+    if given is None or given.bytes is None:
+        return 0.0
+    return given.share if given.share is not None else given.bytes / (file.size or 1)
+
+
+def _precision(event: Event, mode: str) -> str:
+    told = event.replguard.precision if event.replguard else None
+    return told or ("mapped" if mode == "map" else "open")

@@ -30,7 +30,8 @@ def rights(root: str = procfs.PROC) -> str | None:
 class Counters:
     """What became of everything that reached a sensor: received = evaluated + filtered + Σ dropped.
 
-    ``dropped`` is keyed by (stage, reason). ``cpu_seconds`` is what its thread used.
+    ``dropped`` is keyed by (stage, reason). ``cpu_seconds`` is what its thread used, ``kernel_seconds`` what its
+    programs in the kernel did, as far as that is measured.
     """
 
     received: int = 0
@@ -38,6 +39,7 @@ class Counters:
     filtered: int = 0
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
     cpu_seconds: float = 0.0
+    kernel_seconds: float = 0.0
 
     def passed(self) -> None:
         """Count one that went on to the rules."""
@@ -90,6 +92,10 @@ class Sensor(ABC):
 
     def watch(self, hint: Hint) -> None:  # noqa: B027
         """Take note of what provenance wants watched; called from another thread."""
+
+    def counts(self, device: int, inode: int) -> bool:  # noqa: ARG002 - most sensors count nothing
+        """Whether this sensor adds up every read of a file; called from another thread."""
+        return False
 
     def event(self, action: str, when: datetime, *, kind: str = "event", **sections: Any) -> Event:
         """Return an event of ours, on this tier."""

@@ -68,6 +68,10 @@ class Runner:
             except Exception:  # noqa: BLE001 - the others must hear it all the same
                 _log.exception("sensor refused a hint", sensor=sensor.name)
 
+    def counts(self, device: int, inode: int) -> bool:
+        """Tell whether a sensor that works adds up what is read of a file."""
+        return any(loop.up and loop.sensor.counts(device, inode) for loop in self._loops)
+
     def up(self, name: str) -> bool:
         """Tell whether a sensor is working now."""
         return any(loop.up for loop in self._loops if loop.sensor.name == name)

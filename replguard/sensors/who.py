@@ -3,7 +3,10 @@
 Cannot find one that has closed the file by the time of the look, and, without root, one of another user.
 """
 
+# ruff: noqa: PTH116 - pathlib costs more than the calls it wraps, and knows no bytes
+
 import os
+import stat
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 
@@ -68,19 +71,30 @@ class Who:
 
     def process(self, pid: int) -> Process | None:
         """Return all that is known of a process, from memory where it was described in the last while."""
-        stat = procfs.stat(pid, self._root)
-        if stat is None:
+        now = procfs.stat(pid, self._root)
+        if now is None:
             return None
-        key = f"{pid}/{stat.start_ticks}/{stat.image}/{stat.comm}"
+        key = f"{pid}/{now.start_ticks}/{now.image}/{now.comm}"
         known = self._described.get(key)
         if known is None:
-            known = self.describer.describe(pid, stat)
+            known = self.describer.describe(pid, now)
             if known is None:
                 return None
             known = self._described[key] = spare(known)
             while len(self._described) > _DESCRIBED:
                 self._described.popitem(last=False)
         return known
+
+    def held(self, pid: int, inode: int) -> tuple[bytes, bytes, os.stat_result] | None:
+        """Return name, magic link and status of the regular file with this inode number that a process has open."""
+        for fd in handles.fds(pid, self._root):
+            try:
+                found = os.stat(fd.path)
+            except OSError:
+                continue
+            if found.st_ino == inode and stat.S_ISREG(found.st_mode):
+                return fd.target.removesuffix(b" (deleted)"), fd.path, found
+        return None
 
     def ours(self, pid: int) -> bool:
         """Tell whether a process is this daemon. Its children, such as the examiner, are provenance's to leave out."""

@@ -10,11 +10,12 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
 
     ``inode``: a protected file or a copy of one, by ``device`` and ``inode``, last seen at ``path``.
     ``endpoint``: an inference endpoint, by ``ip`` (None: any local address) and ``port``.
+    ``opener``: a process that opened a watched file and may map it any moment, by ``pid``.
     ``reader``: a process that opened a watched file and may have read it into its memory; both are named.
     ``process``: a member of a serving instance or an agent, by ``pid`` and ``entity_id``.
     """
 
-    kind: Literal["inode", "endpoint", "process", "reader"]
+    kind: Literal["inode", "endpoint", "process", "opener", "reader"]
     drop: bool = False
     path: str | None = None
     device: int | None = None

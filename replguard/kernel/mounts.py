@@ -1,4 +1,4 @@
-"""What is mounted in our mount namespace, from ``/proc/self/mountinfo``."""
+"""What is mounted in a mount namespace, from ``/proc/PID/mountinfo``."""
 
 import re
 from typing import NamedTuple
@@ -17,7 +17,8 @@ REMOTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p ceph glusterfs lustre afs gpfs b
 class Mount(NamedTuple):
     """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown.
 
-    ``options`` are those of the filesystem, which name the folders that an overlay lies over.
+    ``options`` are those of the filesystem, which name the folders that an overlay lies over; ``top`` is ``root`` as
+    the kernel has it, in bytes.
     """
 
     id: int
@@ -27,6 +28,11 @@ class Mount(NamedTuple):
     kind: str
     source: str
     options: bytes = b""
+    top: bytes = b""
+
+    def option(self, name: bytes) -> bytes | None:
+        """Return the value of an option of the filesystem, such as an overlay's upperdir; None without it."""
+        return dict(option.partition(b"=")[::2] for option in _split(self.options, b",")).get(name)
 
     @property
     def superblock(self) -> int:
@@ -40,7 +46,8 @@ class Mount(NamedTuple):
         if self.kind != "overlay":
             return []
         given = dict(option.partition(b"=")[::2] for option in _split(self.options, b","))
-        return [given[b"upperdir"]] * (b"upperdir" in given) + _split(given.get(b"lowerdir", b""), b":")
+        layers = [given.get(b"upperdir", b""), *_split(given.get(b"lowerdir", b""), b":")]
+        return [re.sub(rb"\\(.)", rb"\1", layer) for layer in layers if layer]
 
     @property
     def remote(self) -> bool:
@@ -70,13 +77,13 @@ def _parse(line: bytes) -> Mount | None:
         kind=text(right[0]),
         source=text(_unescape(right[1])),
         options=_unescape(right[2]) if len(right) > 2 else b"",
+        top=_unescape(left[3]),
     )
 
 
 def _split(text: bytes, by: bytes) -> list[bytes]:
     r"""Split a list of an overlay's options, in which a backslash takes a comma's or colon's meaning away."""
-    parts = re.split(rb"(?<!\\)" + by, text)
-    return [re.sub(rb"\\(.)", rb"\1", part) for part in parts if part]
+    return re.split(rb"(?<!\\)" + by, text)
 
 
 def _unescape(raw: bytes) -> bytes:

@@ -57,6 +57,10 @@ class Uses:
             self._ledger.opened((file.device, file.inode), event.timestamp, proc)
         if proc is None:
             return []
+        if event.action == "file_open":
+            self._watch(Hint(kind="opener", pid=proc.pid, entity_id=proc.entity))
+        if event.action == "file_open":
+            self._watch(Hint(kind="opener", pid=proc.pid, entity_id=proc.entity))
         inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None

@@ -91,13 +91,22 @@ class UseSensor(Timed):
             self._mounts_due = now + MOUNTS_EVERY
             self._remote = tuple(mount.path + b"/" for mount in mounts() or () if mount.remote)
         smallest = min(hint.size or 0 for hint in self._files.values())
+        for pid in self._due(now):
+            yield from self._look(pid, self._seen.get(pid), smallest, now)
+
+    def _due(self, now: float) -> Iterator[int]:
+        """Yield whom to look at now."""
+        for pid in self._present():
+            seen = self._seen.get(pid)
+            if seen is None or now >= seen.due:
+                yield pid
+
+    def _present(self) -> list[int]:
+        """Return all processes, and forget those that are gone."""
         present = machine.pids(self._root)
         for pid in self._seen.keys() - set(present):
             del self._seen[pid]
-        for pid in present:
-            seen = self._seen.get(pid)
-            if seen is None or now >= seen.due:
-                yield from self._look(pid, seen, smallest, now)
+        return present
 
     def _take_hints(self) -> None:
         if not self._hints:
@@ -118,8 +127,12 @@ class UseSensor(Timed):
         for key in self._files:
             self._by_inode.setdefault(key[1], []).append(key)
         if fresh:  # everyone may have held the new file for long
-            for seen in self._seen.values():
-                seen.due = 0.0
+            self._everyone()
+
+    def _everyone(self) -> None:
+        """Look at every process at the next poll."""
+        for seen in self._seen.values():
+            seen.due = 0.0
 
     def _look(self, pid: int, seen: _Seen | None, smallest: int, now: float) -> Iterator[Event]:
         stat = procfs.stat(pid, self._root)

@@ -23,8 +23,16 @@ _CLOSES = "a file is looked at while it grows and when it is closed"
 HOOKS = (
     Hook("volume_read", "tp_btf/mm_filemap_get_pages", (6, 12), _OPENS, "how much was read"),
     Hook("volume_map", "tp_btf/mm_filemap_map_pages", (6, 12), "a list of mappings stands in", "how much was mapped"),
-    Hook("volume_dirty", "tp_btf/writeback_dirty_folio", (5, 18), _CLOSES, "who writes a file that is never closed"),
-    Hook("volume_dirty_page", "tp_btf/writeback_dirty_page", (4, 0), _CLOSES, "the same", until=(5, 18)),
+    Hook("volume_dirty", "tp_btf/writeback_dirty_folio", (5, 5), _CLOSES, "who writes a file that is never closed"),
+    Hook(
+        "volume_dirty_page",
+        "tp_btf/writeback_dirty_page",
+        (5, 5),
+        "it is writeback_dirty_folio since 5.18",
+        "nothing",
+        until=(5, 18),
+        better="volume_dirty",
+    ),
     Hook("volume_direct", "tp_btf/iomap_dio_rw_begin", (6, 6), _OPENS, "how much was read or written past the cache"),
 )
 

@@ -1,6 +1,5 @@
 """The daemon: opens every part, keeps it going through whatever happens, reloads on SIGHUP, and stops cleanly."""
 
-import contextlib
 import os
 import platform
 import select
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from replguard import __version__
+from replguard import __version__, standing
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
@@ -36,7 +35,8 @@ from replguard.provenance.provenance import Provenance
 from replguard.sensors import registry
 from replguard.sensors.runner import Runner
 from replguard.sinks import Sinks
-from replguard.weights.examiner import Examiner, settings_of
+from replguard.standing import SensorLine, Status, StatusFile
+from replguard.weights.examiner import Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
 
 READY_WITHIN = 10.0
@@ -52,30 +52,6 @@ HTTPS = 443
 _log = structlog.get_logger(__name__)
 
 
-class SensorLine(msgspec.Struct, frozen=True):
-    """One line of the table that is shown at start and by `status`."""
-
-    name: str
-    area: str
-    mode: str
-    why: str | None
-    blind: str | None
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running daemon says of itself, in ``state_dir/status.json``, written every few seconds."""
-
-    version: str
-    pid: int
-    started: datetime
-    written: datetime
-    sensors: list[SensorLine]
-    protecting: str
-    judging: str
-    problems: list[str]
-    metrics: str
-
-
 class Daemon:
     """One run of the daemon. ``policy`` holds configuration, manifest and rules and knows how to read them again."""
 
@@ -88,7 +64,7 @@ class Daemon:
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._missing: set[str] = set()
-        self._unwritten: OSError | None = None
+        self._file = StatusFile(self._state)
         self._restarted = 0
         self._threads: list[threading.Thread] = []
         self.host = Host(
@@ -111,7 +87,7 @@ class Daemon:
             endpoints=self.endpoints,
             by_inode=self.inventory.by_inode,
             files=self.inventory.files,
-            examine=self.examiner.submit,
+            examine=self._examine,
             watch=self._watch,
             index_ready=lambda: self.examiner.counts.unindexed == 0,
             counted=self._counted,
@@ -199,7 +175,7 @@ class Daemon:
         if self.authority.baseline.trouble is not None:
             self._changed("baseline", self.authority.baseline.trouble, now)
         self.pipeline.put(health("daemon", "ready"))
-        self._write_status(now)
+        self._file.write(self.status(now))
 
     def _close(self) -> None:
         self._stop.set()
@@ -213,8 +189,7 @@ class Daemon:
         self.page.stop()
         for writer in (self.pipeline.raw, self.pipeline.evidence):
             writer.close(now=clock.now())
-        with contextlib.suppress(OSError):  # whatever became of the folder, everything else is closed
-            (self._state / "status.json").unlink(missing_ok=True)
+        self._file.remove()
 
     # -- threads -------------------------------------------------------------------------------------------------
 
@@ -240,7 +215,7 @@ class Daemon:
                     self._reload.clear()
                     self._read_again()
                 self._look_after_examiner()
-                self._write_status(clock.now())
+                self._file.write(self.status(clock.now()))
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
 
@@ -314,6 +289,13 @@ class Daemon:
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
 
+    def _examine(self, request: Request) -> bool:
+        """Have a file examined: the file itself where a sensor knows its handle, not what has its name by then."""
+        known = self.runner.place(request.device or 0, request.inode or 0)
+        if known is not None:
+            request = msgspec.structs.replace(request, mount=known[0], handle=known[1])
+        return self.examiner.submit(request)
+
     def _counted(self, device: int, inode: int) -> bool:
         return self.runner.counts(device, inode)
 
@@ -325,37 +307,11 @@ class Daemon:
 
     def sensors(self) -> list[SensorLine]:
         """Return a line for each sensor, those that cannot work here included."""
-        lines = [
-            SensorLine(s.name, s.area, s.mode if self.runner.up(s.name) else "failed", s.why, s.blind)
-            for s in self.runner.sensors
-        ]
-        return lines + [SensorLine(a.name, a.area, "off", a.reason, None) for a in self.absent]
+        return standing.lines(self.runner, self.absent)
 
     def protecting(self) -> str:
         """Return what is protected, in a sentence."""
-        every = self.inventory.files()
-        files = [file for file in every if file.state != "missing"]
-        missing = sorted(file.path for file in every if file.state == "missing")
-        absent = f"{missing[0]} is not there yet" if missing else ""
-        absent += f", nor are {len(missing) - 1} other paths" if len(missing) > 1 else ""
-        if not files:
-            return f"nothing yet; {absent or 'name your model folders in weights.paths'}"
-        models = len({file.model for file in files})
-        size = sum(file.size or 0 for file in files)
-        counted = f"{len(files)} file{'s' * (len(files) > 1)} of {models} model{'s' * (models > 1)}"
-        return f"{counted}, {size / 2**30:.2f} GiB" + (f"; {absent}" if absent else "")
-
-    def alerting(self) -> str:
-        """Return where alerts go, in a sentence."""
-        sinks = self.policy.config.sinks
-        ways = [f"{name} ({to['path']})" if "path" in to else name for name, to in sinks.items()]
-        ways += ["console"] * (self._json and "console" not in sinks)
-        return ", ".join(ways) or "nowhere; `sinks` is empty"
-
-    def judging(self) -> str:
-        """Return how many rules are in force, in a sentence."""
-        rules = self.policy.ruleset
-        return f"{len(rules.every())} in force, {len(rules.not_evaluable)} not evaluable here (`replguard rules list`)"
+        return standing.protecting(self.inventory)
 
     def status(self, now: datetime) -> Status:
         """Return what `replguard status` shows."""
@@ -366,24 +322,10 @@ class Daemon:
             written=now,
             sensors=self.sensors(),
             protecting=self.protecting(),
-            judging=self.judging(),
+            judging=standing.judging(self.policy.ruleset),
             problems=[str(problem) for problem in self.policy.problems],
             metrics=self.policy.config.metrics.listen,
         )
-
-    def _write_status(self, now: datetime) -> None:
-        try:
-            self._state.mkdir(parents=True, exist_ok=True)
-            temporary = self._state / "status.new"
-            temporary.write_bytes(msgspec.json.encode(self.status(now)))
-            temporary.replace(self._state / "status.json")
-        except OSError as error:
-            # Every few seconds anew: once is enough for whoever reads along.
-            if self._unwritten is None:
-                _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))
-            self._unwritten = error
-        else:
-            self._unwritten = None
 
 
 def _before_us(baseline: Path, log: Path) -> bool:

@@ -87,7 +87,7 @@ def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
     with running(configure(tmp_path)) as daemon:
         status = msgspec.json.decode((tmp_path / "state" / "status.json").read_bytes())
         assert status["pid"] > 0
-        assert {"process", "file", "network"} <= {line["name"] for line in status["sensors"]}
+        assert {"process", "file", "network"} <= {line["area"] for line in status["sensors"]}
         assert "1 file of 1 model," in daemon.protecting()
     assert not (tmp_path / "state" / "status.json").exists()
     told = [(component, state) for component, state, _ in health(tmp_path)]

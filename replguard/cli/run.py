@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from replguard import standing
 from replguard.daemon import Daemon
 from replguard.events.text import printable
 from replguard.policy import Policy
@@ -64,7 +65,13 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
     out.print(table)
     if any(LIMITED in (line.why or "") for line in daemon.sensors()):
         out.print(Text(f"portable: {LIMITED}"), soft_wrap=True)
-    for told in (f"protected: {daemon.protecting()}", f"rules: {daemon.judging()}", f"alerts: {daemon.alerting()}"):
+    policy = daemon.policy
+    alerts = standing.alerting(policy.config.sinks, console=as_json)
+    for told in (
+        f"protected: {daemon.protecting()}",
+        f"rules: {standing.judging(policy.ruleset)}",
+        f"alerts: {alerts}",
+    ):
         out.print(Text(printable(told)), soft_wrap=True)
     click.echo("ready", err=as_json)
     sys.stdout.flush()

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from replguard import config as configuration
-from replguard.daemon import Status
 from replguard.events import clock
 from replguard.events.alert import LEVELS
 from replguard.events.text import printable
 from replguard.metrics.page import PATH, address
 from replguard.metrics.table import METRICS, PREFIX
+from replguard.standing import Status
 
 NOT_RUNNING = 1
 STALE = 30.0

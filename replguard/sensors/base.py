@@ -97,6 +97,10 @@ class Sensor(ABC):
         """Whether this sensor adds up every read of a file; called from another thread."""
         return False
 
+    def place(self, device: int, inode: int) -> tuple[str, bytes] | None:  # noqa: ARG002 - most sensors know none
+        """Return a folder of a file's filesystem, and its handle, if this sensor knows; called from another thread."""
+        return None
+
     def event(self, action: str, when: datetime, *, kind: str = "event", **sections: Any) -> Event:
         """Return an event of ours, on this tier."""
         sections.setdefault("replguard", PORTABLE)

@@ -72,6 +72,11 @@ class Runner:
         """Tell whether a sensor that works adds up what is read of a file."""
         return any(loop.up and loop.sensor.counts(device, inode) for loop in self._loops)
 
+    def place(self, device: int, inode: int) -> tuple[str, bytes] | None:
+        """Return a folder of a file's filesystem, and its handle, if a sensor knows it."""
+        known = (loop.sensor.place(device, inode) for loop in self._loops if loop.up)
+        return next((place for place in known if place is not None), None)
+
     def up(self, name: str) -> bool:
         """Tell whether a sensor is working now."""
         return any(loop.up for loop in self._loops if loop.sensor.name == name)

@@ -12,7 +12,7 @@ from replguard.weights.fingerprint import Fingerprint, Match, Target
 from replguard.weights.index import MOST_MATCHES, Index
 from replguard.weights.messages import Examination, Indexed, Request, Settings
 from replguard.weights.mounts import Mounts, remote_reason
-from replguard.weights.reading import Reader, Unreadable, open_regular
+from replguard.weights.reading import Reader, Unreadable, open_handle, open_regular
 
 SAVE_EVERY = 10.0
 """Seconds between writes of the cache while fingerprints are made; what is lost in between is read again."""
@@ -195,13 +195,21 @@ class Library:
     def examine(self, request: Request) -> Examination:
         """Say what a file holds."""
         try:
-            with self._open(request.path) as reader:
+            with self._asked(request) as reader:
                 return self._examine(request, reader)
         except Unreadable as error:
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         return Examination(request, clock.now(), request.path, error=reason, index_ready=self.ready)
+
+    def _asked(self, request: Request) -> Reader:
+        """Open the file that is meant: by its handle where that is known, else by its name."""
+        if request.handle is None or request.mount is None:
+            return self._open(request.path)
+        if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_path(request.mount))):
+            raise Unreadable(reason)
+        return open_handle(request.mount, request.handle)
 
     def _examine(self, request: Request, reader: Reader) -> Examination:
         matches: list[Match] = []

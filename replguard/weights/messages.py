@@ -17,7 +17,8 @@ class Request(msgspec.Struct, frozen=True):
     """A wish to have a file examined. ``reason`` is free text of the asker, given back with the answer.
 
     ``uid`` is the owner of the file, None if unknown: requests wait in fair shares. ``again`` marks a request that was
-    refused before; refused once more, it is not counted once more.
+    refused before; refused once more, it is not counted once more. ``handle`` is the file itself, on the filesystem
+    that ``mount`` lies on: a name may mean another file by the time that it is opened.
     """
 
     path: str
@@ -26,6 +27,8 @@ class Request(msgspec.Struct, frozen=True):
     reason: str = ""
     uid: int | None = None
     again: bool = False
+    handle: bytes | None = None
+    mount: str | None = None
 
 
 class Examination(msgspec.Struct, frozen=True, tag="examination"):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from replguard.errors import ReplguardError
+from replguard.kernel import fanotify
 
 BLOCK = 4096
 """Bytes of a sampled block: the page size, which every filesystem copies as one."""
@@ -117,6 +118,35 @@ def open_regular(path: str, *, follow: bool = False) -> Reader:
         handle = _open_path(path, flags)
     except (OSError, ValueError) as error:
         raise Unreadable(_reason(error)) from None
+    return _reader(handle)
+
+
+def open_handle(mount: str, handle: bytes) -> Reader:
+    """Open a regular file by its handle, whatever its name is by now. Raises Unreadable with the reason.
+
+    ``mount`` is a folder of its filesystem, opened for this moment only: an open folder would keep it busy.
+    """
+    try:
+        folder = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = fanotify.opened(folder, handle)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise Unreadable(_reason(error)) from None
+    return _reader(found)
+
+
+def plain(text: str) -> str:
+    r"""Return a name as valid text, bytes that are no UTF-8 as \xNN: events show it so, ``open_regular`` takes it."""
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+
+
+def _reader(handle: int) -> Reader:
+    """Return a reader of what an O_PATH descriptor means, which is closed."""
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
@@ -126,14 +156,6 @@ def open_regular(path: str, *, follow: bool = False) -> Reader:
         raise Unreadable(_reason(error)) from None
     finally:
         os.close(handle)
-
-
-def plain(text: str) -> str:
-    r"""Return a name as valid text, bytes that are no UTF-8 as \xNN: events show it so, ``open_regular`` takes it."""
-    try:
-        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    except UnicodeEncodeError:
-        return text.encode(errors="backslashreplace").decode()
 
 
 def _open_path(path: str, flags: int) -> int:

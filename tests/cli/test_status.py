@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from replguard import cli
-from replguard.daemon import SensorLine, Status
 from replguard.events import clock
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
+from replguard.standing import SensorLine, Status
 
 
 def sheet():

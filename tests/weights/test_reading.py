@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from support import modelfiles
 
+from replguard.kernel import fanotify
 from replguard.weights import reading
-from replguard.weights.reading import Reader, Unreadable, open_regular
+from replguard.weights.reading import Reader, Unreadable, open_handle, open_regular
 
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -164,3 +165,24 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_names_are_made_valid_text(name: str, text: str) -> None:
     """They cross to another process and into the log."""
     assert reading.plain(name) == text
+
+
+@pytest.mark.root
+def test_a_handle_means_the_file_whatever_has_its_name(tmp_path: Path) -> None:
+    """Renamed and replaced meanwhile, it is still the one that was told; gone, it cannot be read."""
+    path = tmp_path / "told"
+    path.write_bytes(b"told")
+    handle = fanotify.handle_of(os.fsencode(path))
+    if handle is None:
+        pytest.skip("this filesystem has no handles")
+    path.rename(tmp_path / "elsewhere")
+    path.write_bytes(b"another")
+    with open_handle(str(tmp_path), handle) as reader:
+        assert reader.read(0, 10) == b"told"
+    (tmp_path / "elsewhere").unlink()
+    with pytest.raises(Unreadable, match="cannot be opened"):
+        open_handle(str(tmp_path), handle)
+    folder = fanotify.handle_of(os.fsencode(tmp_path))
+    assert folder is not None
+    with pytest.raises(Unreadable, match="a folder"):
+        open_handle(str(tmp_path), folder)

@@ -1,0 +1,104 @@
+"""How things stand: what the daemon tells of itself at start, to `replguard status`, and in its status file."""
+
+import contextlib
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from replguard.rules.model import RuleSet
+from replguard.sensors.registry import Absent
+from replguard.sensors.runner import Runner
+from replguard.weights.inventory import Inventory
+
+FILE = "status.json"
+_log = structlog.get_logger(__name__)
+
+
+class SensorLine(msgspec.Struct, frozen=True):
+    """One line of the table that is shown at start and by `status`."""
+
+    name: str
+    area: str
+    mode: str
+    why: str | None
+    blind: str | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the running daemon says of itself, in ``state_dir/status.json``, written every few seconds."""
+
+    version: str
+    pid: int
+    started: datetime
+    written: datetime
+    sensors: list[SensorLine]
+    protecting: str
+    judging: str
+    problems: list[str]
+    metrics: str
+
+
+class StatusFile:
+    """The file in ``state_dir``. One that cannot be written is told once, not every few seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._unwritten: OSError | None = None
+
+    def write(self, status: Status) -> None:
+        """Write it whole or not at all."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary = self._folder / "status.new"
+            temporary.write_bytes(msgspec.json.encode(status))
+            temporary.replace(self._folder / FILE)
+        except OSError as error:
+            if self._unwritten is None:
+                _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))
+            self._unwritten = error
+        else:
+            self._unwritten = None
+
+    def remove(self) -> None:
+        """Remove it: nobody runs any more. Whatever became of the folder, that is no trouble."""
+        with contextlib.suppress(OSError):
+            (self._folder / FILE).unlink(missing_ok=True)
+
+
+def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
+    """Return a line for each sensor, those that cannot work here included."""
+    found = [
+        SensorLine(s.name, s.area, s.mode if runner.up(s.name) else "failed", s.why, s.blind) for s in runner.sensors
+    ]
+    return found + [SensorLine(a.name, a.area, "off", a.reason, None) for a in absent]
+
+
+def protecting(inventory: Inventory) -> str:
+    """Return what is protected, in a sentence."""
+    every = inventory.files()
+    files = [file for file in every if file.state != "missing"]
+    missing = sorted(file.path for file in every if file.state == "missing")
+    absent = f"{missing[0]} is not there yet" if missing else ""
+    absent += f", nor are {len(missing) - 1} other paths" if len(missing) > 1 else ""
+    if not files:
+        return f"nothing yet; {absent or 'name your model folders in weights.paths'}"
+    models = len({file.model for file in files})
+    size = sum(file.size or 0 for file in files)
+    counted = f"{len(files)} file{'s' * (len(files) > 1)} of {models} model{'s' * (models > 1)}"
+    return f"{counted}, {size / 2**30:.2f} GiB" + (f"; {absent}" if absent else "")
+
+
+def alerting(sinks: dict[str, dict[str, Any]], *, console: bool) -> str:
+    """Return where alerts go, in a sentence."""
+    ways = [f"{name} ({to['path']})" if "path" in to else name for name, to in sinks.items()]
+    ways += ["console"] * (console and "console" not in sinks)
+    return ", ".join(ways) or "nowhere; `sinks` is empty"
+
+
+def judging(rules: RuleSet) -> str:
+    """Return how many rules are in force, in a sentence."""
+    return f"{len(rules.every())} in force, {len(rules.not_evaluable)} not evaluable here (`replguard rules list`)"

@@ -1,0 +1,66 @@
+"""What the daemon says of itself, and the file that it is kept in."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from replguard import standing
+from replguard.config import Weights
+from replguard.standing import SensorLine, Status, StatusFile
+from replguard.weights.inventory import Inventory
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+STATUS = Status(
+    version="1",
+    pid=7,
+    started=WHEN,
+    written=WHEN,
+    sensors=[SensorLine("exec", "process", "kernel", None, None)],
+    protecting="nothing yet",
+    judging="no rules",
+    problems=[],
+    metrics="",
+)
+
+
+def test_the_status_is_written_whole_and_removed(tmp_path: Path) -> None:
+    """The folder is made; what is read is what was written; twice removed is once."""
+    file = StatusFile(tmp_path / "state")
+    file.write(STATUS)
+    path = tmp_path / "state" / standing.FILE
+    assert msgspec.json.decode(path.read_bytes(), type=Status) == STATUS
+    assert [one.name for one in path.parent.iterdir()] == [standing.FILE]
+    file.remove()
+    file.remove()
+    assert not path.exists()
+
+
+def test_a_status_that_cannot_be_written_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every few seconds anew would bury everything else; a failure after a success is told again."""
+    (tmp_path / "state").write_text("a file where the folder should be")
+    file = StatusFile(tmp_path / "state")
+    for _ in range(3):
+        file.write(STATUS)
+    assert capsys.readouterr().out.count("status cannot be written") == 1
+    file.remove()
+    (tmp_path / "state").unlink()
+    file.write(STATUS)
+    assert (tmp_path / "state" / standing.FILE).exists()
+
+
+def test_what_is_protected_is_a_sentence(tmp_path: Path) -> None:
+    """What is missing is named, and how to begin."""
+    nothing = Inventory(Weights(discover=False))
+    nothing.refresh()
+    assert standing.protecting(nothing) == "nothing yet; name your model folders in weights.paths"
+    awaited = Inventory(Weights(paths=(str(tmp_path / "a"), str(tmp_path / "b")), discover=False))
+    awaited.refresh()
+    assert standing.protecting(awaited) == f"nothing yet; {tmp_path}/a is not there yet, nor are 1 other paths"
+
+
+def test_where_alerts_go_is_a_sentence() -> None:
+    """With the file of those that have one."""
+    assert standing.alerting({}, console=False) == "nowhere; `sinks` is empty"
+    assert standing.alerting({"jsonl": {"path": "/a"}, "journald": {}}, console=True) == "jsonl (/a), journald, console"

@@ -1,0 +1,51 @@
+"""Which file names some rule may ask for: a host makes thousands of files a second that no rule can match."""
+
+import re
+from collections.abc import Iterable
+
+from sigma.exceptions import SigmaError
+
+from replguard.events.catalogue import KINDS
+from replguard.rules.compile import compile_rule
+from replguard.rules.fields import Layout, fold
+from replguard.rules.index import Signs
+from replguard.rules.model import Rule
+from replguard.rules.values import Unsupported
+
+PATHS = ("TargetFilename", "file.path")
+"""The names under which rules ask for the path of a file."""
+
+
+class Paths:
+    """The signs that rules on file events look for in a path.
+
+    ``everything`` names the rules of which a path alone says nothing: with one of them every name is wanted.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.everything: list[str] = []
+        self._signs = Signs()
+        for rule in rules:
+            if any(KINDS[action].area == "file" and KINDS[action].category for action in rule.actions):
+                self._add(rule)
+
+    def __call__(self, path: str) -> bool:
+        """Whether a rule may match an event of this path."""
+        if self.everything:
+            return True
+        found = set[int]()
+        self._signs.find(str(fold(path)), found)
+        return bool(found)
+
+    def _add(self, rule: Rule) -> None:
+        layout = Layout()
+        try:
+            needs = compile_rule(rule.sigma, layout).needs
+        except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
+            return  # loading has listed it as not evaluable
+        places = {layout.slot(name) for name in PATHS}
+        if needs is None or any(slot not in places for slot, _ in needs):
+            self.everything.append(rule.name)
+            return
+        for _, (place, text) in needs:
+            self._signs.add(place, text, 0)

@@ -1,0 +1,120 @@
+"""A mapping is looked for where an open was told, and with everybody in turn."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.host import until
+
+from replguard.config import Config
+from replguard.errors import Unavailable
+from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.kernel import fanotify
+from replguard.sensors import mappings
+from replguard.sensors.mappings import MappingSensor
+
+SIZE = 4 * 2**20
+LATER = "import mmap, sys; f = open(sys.argv[1], 'rb'); sys.stdin.readline(); m = mmap.mmap(f.fileno(), 0, prot=1); "
+HOLD = "f.close(); print(1, flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"w" * SIZE)
+    return path
+
+
+def hint(path: Path) -> Hint:
+    found = path.stat()
+    return Hint(kind="inode", path=str(path), device=found.st_dev, inode=found.st_ino, size=found.st_size)
+
+
+@pytest.fixture
+def sensor(weights: Path) -> MappingSensor:
+    """Return a sensor that knows one file and has looked at everybody once."""
+    made = MappingSensor()
+    made.start()
+    made.watch(hint(weights))
+    list(made.poll())
+    return made
+
+
+@pytest.fixture
+def server(weights: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Return a process that has the file open, and maps it when it is told to."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LATER + HOLD, weights], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.communicate()
+
+
+def begin(server: subprocess.Popen[bytes]) -> None:
+    """Have it map the file, and wait until it has."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(b"go\n")
+    server.stdin.flush()
+    server.stdout.readline()
+
+
+def maps(events: list[Event], pid: int) -> list[Event]:
+    return [e for e in events if e.action == "file_map" and e.process is not None and e.process.pid == pid]
+
+
+def test_who_opened_a_file_is_looked_at_until_it_maps_it(
+    sensor: MappingSensor, server: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a look at anybody else, and once."""
+    monkeypatch.setattr(mappings, "ROUND", 1e9)
+    sensor.watch(Hint(kind="opener", pid=server.pid))
+    events = list(sensor.poll())
+    assert not maps(events, server.pid)
+    begin(server)
+    assert until(lambda: bool(maps(events, server.pid) or events.extend(sensor.poll())))
+    (told,) = maps(events, server.pid)
+    assert told.file is not None
+    assert told.file.size == SIZE
+    for _ in range(3):
+        events += sensor.poll()
+    assert len(maps(events, server.pid)) == 1
+
+
+def test_everybody_is_looked_at_in_turn(
+    sensor: MappingSensor, server: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was inherited or handed over opened nothing: it is found within a round."""
+    monkeypatch.setattr(mappings, "ROUND", 0.2)
+    monkeypatch.setattr(mappings, "SLICE", 0.05)
+    begin(server)
+    events: list[Event] = []
+    assert until(lambda: bool(maps(events, server.pid) or events.extend(sensor.poll())))
+
+
+def test_a_new_file_is_looked_for_at_once(
+    sensor: MappingSensor, server: subprocess.Popen[bytes], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody may have held it for long."""
+    monkeypatch.setattr(mappings, "ROUND", 1e9)
+    begin(server)
+    second = MappingSensor()
+    second.start()
+    second.watch(hint(weights))
+    assert maps(list(second.poll()), server.pid)
+
+
+def test_without_the_right_to_be_told_of_opens_the_portable_sensor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at everybody all the time; the reason says what to do."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(fanotify, "Group", refused)
+    with pytest.raises(Unavailable, match="run as root"):
+        mappings.open(Config())

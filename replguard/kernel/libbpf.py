@@ -5,6 +5,7 @@ process with other rights could fill.
 """
 
 import ctypes
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,13 @@ _INITIAL_PIDS = 0xEFFFFFFC
 """PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode of the first pid namespace."""
 _SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
 """Capabilities (include/uapi/linux/capability.h)."""
+_RUN_TIME = 192
+"""Where run_time_ns lies in struct bpf_prog_info (include/uapi/linux/bpf.h), whose fields never move."""
+_STATS_RUN_TIME = 0
+"""BPF_STATS_RUN_TIME (include/uapi/linux/bpf.h)."""
 _MESSAGE = 1024
+_BATCH = 256
+"""Entries that are read at once: more than any bucket of a hash holds."""
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__open_mem": (c_void_p, (c_char_p, c_size_t, c_void_p)),
@@ -36,6 +43,12 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__find_map_fd_by_name": (c_int, (c_void_p, c_char_p)),
     "bpf_object__close": (None, (c_void_p,)),
     "bpf_map_lookup_elem": (c_int, (c_int, c_void_p, c_void_p)),
+    "bpf_map_update_elem": (c_int, (c_int, c_void_p, c_void_p, c_uint64)),
+    "bpf_map_lookup_batch": (c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)),
+    "bpf_map_delete_elem": (c_int, (c_int, c_void_p)),
+    "bpf_program__fd": (c_int, (c_void_p,)),
+    "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, c_void_p)),
+    "bpf_enable_stats": (c_int, (c_int,)),
     "libbpf_set_print": (c_void_p, (_PRINT,)),
 }
 
@@ -199,6 +212,55 @@ class Programs:
         if self._calls.bpf_map_lookup_elem(descriptor, byref(c_uint32(index)), byref(value)) != 0:
             raise OSError(ctypes.get_errno(), "bpf_map_lookup_elem")
         return value.value
+
+    def run_time(self) -> int:
+        """Return the nanoseconds that the programs have run while anybody measured (see ``measure``)."""
+        assert self._object is not None  # noqa: S101 - closed programs do not run
+        total = 0
+        for name, program in self._programs(self._object):
+            if name not in self.missing:
+                info, size = ctypes.create_string_buffer(_RUN_TIME + 8), c_uint32(_RUN_TIME + 8)
+                if self._calls.bpf_obj_get_info_by_fd(self._calls.bpf_program__fd(program), info, byref(size)) == 0:
+                    total += int.from_bytes(info.raw[_RUN_TIME:], sys.byteorder)
+        return total
+
+    def measure(self) -> int:
+        """Let the kernel measure how long programs run, as long as the descriptor that is returned is open.
+
+        Costs every run of every program on the host some 20 ns. Raises OSError without the right to (CAP_SYS_ADMIN).
+        """
+        descriptor = int(self._calls.bpf_enable_stats(_STATS_RUN_TIME))
+        if descriptor < 0:
+            raise OSError(ctypes.get_errno(), "bpf_enable_stats")
+        return descriptor
+
+    def put(self, descriptor: int, key: bytes, value: bytes) -> None:
+        """Set an entry of a map. Raises OSError, with ENOSPC or E2BIG if the map is full."""
+        if self._calls.bpf_map_update_elem(descriptor, key, value, 0) != 0:
+            raise OSError(ctypes.get_errno(), "bpf_map_update_elem")
+
+    def entries(self, descriptor: int, key: int, value: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries of a hash map, whose keys and values have these sizes, many for each call to the kernel.
+
+        Raises OSError on a kernel before 5.6.
+        """
+        keys, values = ctypes.create_string_buffer(key * _BATCH), ctypes.create_string_buffer(value * _BATCH)
+        place, after, count = None, ctypes.create_string_buffer(max(key, 4)), c_uint32(_BATCH)
+        done = False
+        while not done:
+            count.value = _BATCH
+            if self._calls.bpf_map_lookup_batch(descriptor, place, after, keys, values, byref(count), None) != 0:
+                if ctypes.get_errno() != errno.ENOENT:  # the end
+                    raise OSError(ctypes.get_errno(), "bpf_map_lookup_batch")
+                done = True
+            found, held = keys.raw, values.raw
+            for index in range(count.value):
+                yield found[index * key : (index + 1) * key], held[index * value : (index + 1) * value]
+            place = after
+
+    def remove(self, descriptor: int, key: bytes) -> None:
+        """Remove an entry of a map, if it is there."""
+        self._calls.bpf_map_delete_elem(descriptor, key)
 
     def close(self) -> None:
         """Take the programs out of the kernel. Their end with ours is certain: a link lives as its descriptor."""

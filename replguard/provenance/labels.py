@@ -48,7 +48,8 @@ class Labels:
         self._recent: deque[Event] = deque(maxlen=MAX_RECENT)
 
     def connected(self, event: Event, proc: Proc | None) -> list[Event]:
-        if proc is None or event.destination is None or (event.network and event.network.initiated is False):
+        """Take a connection, or a reply on one, as what may drive the process that has it."""
+        if proc is None or event.destination is None or not _answered(event):
             return []
         live = self.endpoint_of(event)
         if live is None and not self._endpoints.covers(event.destination):
@@ -122,6 +123,17 @@ class Labels:
         kept = list(facts)
         self._recent.extend(fact for fact in kept if fact.process is not None and _to_relabel(fact))
         return kept
+
+
+def _answered(event: Event) -> bool:
+    """Whether a connection was opened here and may have been answered.
+
+    Where a sensor tells replies apart it says of a connection that nothing came back yet; elsewhere nobody knows, and
+    each counts.
+    """
+    if event.network is not None and (event.network.initiated is False or event.network.bytes == 0):
+        return False
+    return event.replguard is None or event.replguard.status not in ("refused", "failed")
 
 
 def _to_relabel(fact: Event) -> bool:

@@ -1,6 +1,7 @@
 """Connections to inference endpoints, however short: an agent opens a new one for each request.
 
-Idle until provenance names an endpoint; then it asks the kernel 25 times a second for sockets with that port.
+Idle until provenance names an endpoint; then it asks the kernel 25 times a second for sockets with that port. Idle
+too where the kernel itself tells of each reply (see the tcp sensor).
 What it cannot see: who made a connection that was over within one look (40 ms; it is told without a process, since
 the kernel remembers closed connections for a minute), and any that was reset within one. Without root, who made one
 as another user, and connections in other network namespaces. Replies on one connection that follow each other within
@@ -104,8 +105,9 @@ class EndpointSensor(Timed):
     def poll(self) -> Iterable[Event]:
         while self._hints:
             self._take(self._hints.popleft())
-        self.period = LOOK if self._ports else IDLE
-        if not self._ports:
+        looks = bool(self._ports) and not self._ledger.replies
+        self.period = LOOK if looks else IDLE
+        if not looks:
             return
         if self._looks % SPACES_EVERY == 0:
             self._sources.refresh()
@@ -139,8 +141,11 @@ class EndpointSensor(Timed):
             if known:
                 continue
             if row.inode and row.source == pair[0]:
+                owner = self._ledger.owner(row.inode)
                 if self._ledger.claim(row):
                     self._waiting[row.inode] = (row, TRIES)
+                elif owner is not None and len(self._kept) < MOST_KEPT:
+                    self._kept[row.inode] = _Kept(owner)  # told by the kernel, which does not tell of replies here
             elif not self._ports[pair[1][1]].fresh and self._ledger.claim_closed(pair):
                 fresh.append(row._replace(source=pair[0], destination=pair[1]))
         for port in self._ports.values():

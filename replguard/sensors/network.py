@@ -1,8 +1,10 @@
-"""Listeners and connections, by looking once a second.
+"""Listeners and connections, by looking once a second; less often where the kernel tells of those of TCP.
 
-What it cannot see: connections and listeners that live shorter than a second (short ones to inference endpoints are
-the endpoint sensor's matter); attempts that are refused; who owns a socket, without root, when another user does;
-other network namespaces, without root. UDP in other namespaces, and UDP ports from the range given to clients.
+Then it finds what was there before, Unix sockets, bound UDP ports, processes that inherited a listener, and what the
+kernel's teller lost. What it cannot see: connections and listeners that live shorter than a second (short ones to
+inference endpoints are the endpoint sensor's matter); attempts that are refused; who owns a socket, without root, when
+another user does; other network namespaces, without root. UDP in other namespaces, and UDP ports from the range given
+to clients.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,6 +23,8 @@ from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint, ephemer
 from replguard.sensors.who import Who
 
 AREA = "network"
+PERIOD, RARELY = 1.0, 5.0
+"""Seconds between looks, the latter where the kernel tells."""
 SPACES_EVERY = 5
 """Looks between searches for network namespaces."""
 MOST_HOLDERS = 16
@@ -41,7 +45,7 @@ class NetworkSensor(Timed):
 
     name = "network"
     area = AREA
-    period = 1.0
+    period = PERIOD
     blind = "connections and listeners that live shorter than 1 s are missed, and connections that are refused."
 
     def __init__(self, ledger: Ledger | None = None) -> None:
@@ -49,8 +53,9 @@ class NetworkSensor(Timed):
         self._ledger = SHARED if ledger is None else ledger
         self._sources = Sources()
         self._looks = 0
-        self._listening: dict[int, tuple[_Listener, Process | None]] = {}
+        self._listening: dict[int, _Listener] = {}
         self._connected: set[int] = set()
+        self._doubtful: set[int] = set()
 
     def start(self) -> None:
         self._who = Who()
@@ -63,6 +68,7 @@ class NetworkSensor(Timed):
 
     def poll(self) -> Iterable[Event]:
         first = self._looks == 0
+        self.period = RARELY if self._ledger.kernel else PERIOD
         if self._looks % SPACES_EVERY == 0:
             self._sources.refresh()
         self._looks += 1
@@ -83,28 +89,38 @@ class NetworkSensor(Timed):
 
     def _listeners_changed(self, now: dict[int, _Listener], kind: str) -> Iterator[Event]:
         for inode in self._listening.keys() - now.keys():
-            listener, process = self._listening.pop(inode)
-            yield self._told("socket_close", listener, process, kind)
+            listener = self._listening.pop(inode)
+            for _, process in self._ledger.closes(inode):
+                yield self._told("socket_close", listener, process, kind)
         fresh = now.keys() - self._listening.keys()
         owners = self._owners(set(fresh), all_holders=True)
         for inode in sorted(fresh):
             holders = [p for p in map(self._who.process, owners.get(inode, [])[:MOST_HOLDERS]) if p is not None]
-            self._listening[inode] = (now[inode], holders[0] if holders else None)
+            self._listening[inode] = now[inode]
             for process in (*holders,) or (None,):
-                yield self._told("socket_listen", now[inode], process, kind)
+                if self._ledger.listens(inode, now[inode].server, process):
+                    yield self._told("socket_listen", now[inode], process, kind)
 
     def _connections(self, kind: str) -> Iterator[Event]:
         found = {row.inode: row for row in self._sources.tcp([ESTABLISHED, SYN_SENT]) if row.inode}
-        ports = {listener.server.port for listener, _ in self._listening.values() if listener.transport == "tcp"}
+        ports = {listener.server.port for listener in self._listening.values() if listener.transport == "tcp"}
         fresh = [row for inode, row in found.items() if inode not in self._connected]
         self._connected = set(found)
         outbound = [row for row in fresh if row.source[1] not in ports]
         self.counters.skip(len(fresh) - len(outbound))
-        claimed = [row for row in outbound if self._ledger.claim(row)]
+        claimed = [row for row in self._untold(outbound, found, kind) if self._ledger.claim(row)]
         owners = self._owners({row.inode for row in claimed})
         for row in claimed:
             pid = next(iter(owners.get(row.inode, [])), None)
             yield self._connection(row, None if pid is None else self._who.process(pid), kind)
+
+    def _untold(self, fresh: list[Socket], found: dict[int, Socket], kind: str) -> list[Socket]:
+        """Return the connections that are ours to tell: where the kernel tells, those that it did not by now."""
+        if not self._ledger.kernel or kind == "state":
+            return fresh
+        late = [found[inode] for inode in self._doubtful & found.keys()]
+        self._doubtful = {row.inode for row in fresh if not self._ledger.claimed(row.inode)}
+        return late
 
     def _owners(self, inodes: set[int], *, all_holders: bool = False) -> dict[int, list[int]]:
         known = {inode: [self._sources.owners[inode]] for inode in inodes & self._sources.owners.keys()}

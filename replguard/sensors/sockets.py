@@ -9,6 +9,7 @@ import psutil
 
 from replguard.events import clock
 from replguard.events.network import Endpoint
+from replguard.events.process import Process
 from replguard.kernel import machine, netns, procfs
 from replguard.kernel.sockdiag import CLOSE, ESTABLISHED, LISTEN, SYN_SENT, SockDiag, Socket, unix_listeners
 
@@ -26,19 +27,64 @@ Pair = tuple[tuple[str, int], tuple[str, int]]
 
 
 class Ledger:
-    """Sockets whose connection was told: two sensors look at them, one tells. By inode, and by both ends."""
+    """Sockets that were told: several sensors look at them, one tells. By inode; connections also by both ends.
+
+    ``kernel`` says that listeners and connections are told as they come, ``replies`` that replies of inference
+    endpoints are: the sensors that look for these have less to do.
+    """
 
     def __init__(self) -> None:
-        self._told: OrderedDict[int, None] = OrderedDict()
+        self.kernel = self.replies = False
+        self._told: OrderedDict[int, Process | None] = OrderedDict()
+        self._listeners: OrderedDict[int, tuple[Endpoint, list[Process | None]]] = OrderedDict()
         self._pairs: OrderedDict[Pair, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def claim(self, socket: Socket) -> bool:
+    def told_by_kernel(self, *, replies: bool) -> None:
+        """Note that from now on the kernel tells of listeners and connections, and perhaps of replies."""
+        self.kernel, self.replies = True, replies
+
+    def told_by_none(self) -> None:
+        """Note that who wants to know has to look."""
+        self.kernel = self.replies = False
+
+    def listens(self, inode: int, server: Endpoint, process: Process | None) -> bool:
+        """Return whether the caller is the first to tell that this process holds this listener.
+
+        A listener whose holder is not known is told only if it was not told yet.
+        """
+        with self._lock:
+            _, holders = self._listeners.setdefault(inode, (server, []))
+            pid = process.pid if process is not None else None
+            if holders and (pid is None or any(known is not None and known.pid == pid for known in holders)):
+                return False
+            holders.append(process)
+            if len(self._listeners) > _REMEMBERED:
+                self._listeners.popitem(last=False)
+            return True
+
+    def closes(self, inode: int) -> list[tuple[Endpoint, Process | None]]:
+        """Return as what a listener was told, for the first caller that tells of its end; else nothing."""
+        with self._lock:
+            told = self._listeners.pop(inode, None)
+            return [] if told is None else [(told[0], process) for process in told[1]]
+
+    def owner(self, inode: int) -> Process | None:
+        """Return the process with which a connection was told, as far as the teller knew it."""
+        with self._lock:
+            return self._told.get(inode)
+
+    def claimed(self, inode: int) -> bool:
+        """Return whether anybody told of this connection."""
+        with self._lock:
+            return inode in self._told
+
+    def claim(self, socket: Socket, process: Process | None = None) -> bool:
         """Return whether the caller is the first to tell of this socket."""
         with self._lock:
             if socket.inode in self._told:
                 return False
-            self._told[socket.inode] = None
+            self._told[socket.inode] = process
             if len(self._told) > _REMEMBERED:
                 self._told.popitem(last=False)
             self._note((socket.source, socket.destination))

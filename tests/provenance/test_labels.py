@@ -70,3 +70,31 @@ def test_what_is_kept_for_a_label_is_bounded() -> None:
     for number in range(4):
         host.copy(weights, f"/srv/{number}", host.exec("cp", f"{ORIGIN} /srv/{number}", parent=host.login()))
     assert 0 < len(kept) <= kept.maxlen
+
+
+def test_only_what_was_answered_may_drive_anybody() -> None:
+    """A port that is probed, and a connection on which nothing came back, are no turns; the reply itself is one."""
+    host = Host()
+    host.server(host.protect())
+    client = host.exec("python3", "client.py", parent=host.login())
+    told = (("refused", None), ("failed", None), ("established", 0))
+    for status, received in told * 2:
+        host.answer(client, 8000, status, received)
+        host.exec("ls", parent=client)
+    assert host.of("agent_seen") == []
+    for _ in range(2):
+        host.answer(client, 8000, "established", 0)
+        host.answer(client, 8000, "reply", 6)
+        host.exec("ls", parent=client)
+        host.exec("ls", parent=client)
+    assert [f.replguard.status for f in host.of("agent_seen")] == ["suspected", "confirmed"]
+
+
+def test_where_nobody_knows_of_answers_each_connection_counts() -> None:
+    """An old kernel tells that a connection was established, and not what came back."""
+    host = Host()
+    host.server(host.protect())
+    client = host.exec("python3", "client.py", parent=host.login())
+    host.answer(client, 8000, "established", None)
+    host.exec("ls", parent=client)
+    assert [f.replguard.status for f in host.of("agent_seen")] == ["suspected"]

@@ -1,5 +1,6 @@
 """Short connections to inference endpoints."""
 
+import os
 import socket
 import threading
 import time
@@ -12,6 +13,8 @@ from support.host import one, python, running, until
 from replguard.config import Config
 from replguard.events.event import Event
 from replguard.events.hint import Hint
+from replguard.events.process import Process
+from replguard.kernel.sockdiag import ESTABLISHED, Socket
 from replguard.sensors import endpoint as module
 from replguard.sensors.endpoint import EndpointSensor
 from replguard.sensors.sockets import Ledger, Sources
@@ -182,3 +185,39 @@ def test_an_endpoint_at_another_address_is_not_this_one() -> None:
 def test_it_opens() -> None:
     """Without a hint it has nothing to do."""
     assert module.open(Config()).area == "network"
+
+
+def test_where_the_kernel_tells_of_replies_it_rests() -> None:
+    """Until the kernel does not any more."""
+    sensor = EndpointSensor(Ledger())
+    sensor._ledger.told_by_kernel(replies=True)
+    sensor.start()
+    try:
+        sensor.watch(Hint(kind="endpoint", port=9))
+        list(sensor.poll())
+        assert sensor.period == module.IDLE
+        sensor._ledger.told_by_none()
+        list(sensor.poll())
+        assert sensor.period == module.LOOK
+    finally:
+        sensor.stop()
+
+
+def test_replies_on_a_connection_that_the_kernel_told_are_found() -> None:
+    """An old kernel tells the connection and its process, not what came back on it."""
+    sensor = EndpointSensor(Ledger())
+    sensor._ledger.told_by_kernel(replies=False)
+    with server() as port, running(sensor) as events:
+        sensor.watch(Hint(kind="endpoint", port=port))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = listener.getsockname()
+            sensor.watch(Hint(kind="endpoint", port=near[1]))
+            with socket.create_connection(near) as client, listener.accept()[0] as there:
+                inode = os.fstat(client.fileno()).st_ino
+                row = Socket(socket.AF_INET, ESTABLISHED, client.getsockname(), client.getpeername(), inode, 0)
+                assert sensor._ledger.claim(row, Process(pid=os.getpid()))
+                assert until(lambda: inode in sensor._kept)
+                there.sendall(b"answer")
+                event = one(events, "network_connection", lambda e: e.network.inode == inode)
+        assert (event.process.pid, event.network.bytes) == (os.getpid(), 6)
+        assert to(events, port) == []

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from support.host import python, until
 
 from replguard.config import Config
 from replguard.events.event import Event
+from replguard.events.network import Endpoint
+from replguard.events.process import Process
 from replguard.kernel.sockdiag import ESTABLISHED, Socket
 from replguard.sensors import network as module
 from replguard.sensors import sockets
@@ -155,3 +158,70 @@ def test_listeners_in_other_network_namespaces_are_seen() -> None:
 def test_it_opens() -> None:
     """With the ledger that the daemon's sensors share."""
     assert module.open(Config())._ledger is sockets.SHARED
+
+
+# -- beside the kernel -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside() -> Iterator[NetworkSensor]:
+    """A sensor that has looked once, beside one that tells as the kernel does."""
+    ledger = Ledger()
+    ledger.told_by_kernel(replies=True)
+    made = NetworkSensor(ledger)
+    made.start()
+    try:
+        list(made.poll())
+        yield made
+    finally:
+        made.stop()
+
+
+def of(sensor: NetworkSensor, port: int) -> list[Event]:
+    """Return what a look tells of a port."""
+    return [e for e in sensor.poll() if port in [end.port for end in (e.server, e.destination) if end is not None]]
+
+
+def test_where_the_kernel_tells_it_looks_rarely(beside: NetworkSensor) -> None:
+    """As often as ever once nobody else does."""
+    assert beside.period == module.RARELY
+    beside._ledger.told_by_none()
+    list(beside.poll())
+    assert beside.period == module.PERIOD
+
+
+def test_a_connection_that_the_kernel_told_is_left_out_and_a_lost_one_found(beside: NetworkSensor) -> None:
+    """The kernel's teller has until the next look; what it has not told by then, it has lost."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert [e.action for e in of(beside, port)] == ["socket_listen"]
+        with socket.create_connection(server.getsockname()) as told, socket.create_connection(server.getsockname()):
+            inode = os.fstat(told.fileno()).st_ino
+            beside._ledger.claim(Socket(socket.AF_INET, ESTABLISHED, told.getsockname(), told.getpeername(), inode, 0))
+            assert of(beside, port) == []
+            found = of(beside, port)
+            assert [(e.action, e.process.pid) for e in found] == [("network_connection", os.getpid())]
+            assert found[0].network.inode != inode
+            assert of(beside, port) == []
+
+
+def test_who_inherited_a_listener_is_told_besides(beside: NetworkSensor) -> None:
+    """Its end too, but for one teller only."""
+    code = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        inode = os.fstat(server.fileno()).st_ino
+        assert beside._ledger.listens(inode, Endpoint(ip="127.0.0.1", port=port), Process(pid=os.getpid()))
+        held = subprocess.Popen(
+            [sys.executable, "-c", code, str(server.fileno())],
+            pass_fds=[server.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with held:
+            held.stdout.readline()
+            found = looked(beside, lambda e: e.server is not None and e.server.port == port)
+            assert [(e.action, e.process.pid) for e in found] == [("socket_listen", held.pid)]
+            held.stdin.close()
+    assert len(beside._ledger.closes(inode)) == 2
+    assert of(beside, port) == []

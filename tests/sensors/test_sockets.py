@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from replguard.events import clock
+from replguard.events.network import Endpoint
+from replguard.events.process import Process
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors import sockets as module
 from replguard.sensors.sockets import Ledger, Sources
@@ -112,3 +114,39 @@ def test_our_addresses_and_the_ports_of_clients() -> None:
     """Loopback is ours; clients get ports from a range."""
     assert "127.0.0.1" in module.addresses()
     assert 1 < len(module.ephemeral()) < 65536
+
+
+SERVER = Endpoint(ip="127.0.0.1", port=8000)
+
+
+def test_a_listener_is_told_once_for_each_process_that_holds_it() -> None:
+    """One whose holder nobody knows only if it was not told yet; its end is told once, for all of them."""
+    ledger = Ledger()
+    assert ledger.listens(7, SERVER, Process(pid=1))
+    assert not ledger.listens(7, SERVER, Process(pid=1, name="other words"))
+    assert ledger.listens(7, SERVER, Process(pid=2))
+    assert not ledger.listens(7, SERVER, None)
+    assert [(end, process.pid) for end, process in ledger.closes(7) if process] == [(SERVER, 1), (SERVER, 2)]
+    assert ledger.closes(7) == []
+    assert ledger.listens(8, SERVER, None)
+    assert ledger.listens(8, SERVER, Process(pid=1))
+
+
+def test_the_process_of_a_told_connection_is_remembered() -> None:
+    """Where its teller knew it; who looks for replies needs it."""
+    ledger = Ledger()
+    assert not ledger.claimed(5)
+    ledger.claim(client(5), Process(pid=1))
+    ledger.claim(client(6))
+    assert ledger.claimed(5)
+    assert (ledger.owner(5), ledger.owner(6), ledger.owner(7)) == (Process(pid=1), None, None)
+
+
+def test_the_listeners_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten first."""
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    ledger = Ledger()
+    for inode in range(3):
+        assert ledger.listens(inode, SERVER, None)
+    assert ledger.closes(0) == []
+    assert ledger.closes(2) == [(SERVER, None)]

@@ -260,6 +260,17 @@ class Host:
             network=Network(transport="tcp", initiated=True, inode=inode),
         )
 
+    def answer(self, proc: Proc, port: int, status: str, received: int | None) -> list[Event]:
+        """Tell a connection to this host as the kernel does: how it ended up, and what came back on it."""
+        return self.feed(
+            "network_connection",
+            process=proc.process,
+            source=Endpoint(ip="127.0.0.1", port=40001),
+            destination=Endpoint(ip="127.0.0.1", port=port),
+            network=Network(transport="tcp", initiated=True, inode=78, bytes=received),
+            replguard=Context(tier="kernel", attribution="kernel", status=status),
+        )
+
     def gpu(self, proc: Proc, memory: int | None, device: str = "GPU-0") -> list[Event]:
         """Tell what memory of a device a process has."""
         return self.feed("gpu_usage", process=proc.process, gpu=Gpu(id=device, memory_bytes=memory))

@@ -19,6 +19,8 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
@@ -26,14 +28,24 @@ typedef _Bool bool;
 
 /* include/uapi/linux/bpf.h */
 enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_NO_PREALLOC = 1,
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 	BPF_RB_AVAIL_DATA = 0,
+};
+
+/* include/linux/page-flags.h */
+enum pageflags {
+	PG_head = 6,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -46,26 +58,118 @@ typedef struct {
 	u32 val;
 } kuid_t;
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[1];
+};
+
+struct kernel_siginfo {
+	int si_code;
+};
+
+struct thread_info {
+	unsigned long flags;
+	u32 status;
+};
+
+struct pt_regs {
+	unsigned long bx;
+	unsigned long cx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
+};
+
+struct pt_regs___arm64 {
+	u64 regs[31];
+	u64 orig_x0;
+	s32 syscallno;
 };
 
 struct qstr {
 	const unsigned char *name;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct super_block {
+	u32 s_dev;
+};
+
 struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
+	unsigned long i_ino;
 	unsigned int i_nlink;
+	long long i_size;
+	struct hlist_head i_dentry;
+};
+
+struct address_space {
+	struct inode *host;
 };
 
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
+};
+
+typedef struct {
+	unsigned long f;
+} memdesc_flags_t;
+
+struct folio {
+	memdesc_flags_t flags;
+	unsigned int _nr_pages;
+};
+
+struct folio___before_6_18 {
+	unsigned long flags;
+};
+
+struct folio___before_6_14 {
+	unsigned int _folio_nr_pages;
+};
+
+struct iov_iter {
+	bool data_source;
+	unsigned long count;
 };
 
 struct vfsmount {
@@ -85,6 +189,12 @@ struct path {
 
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
+};
+
+struct kiocb {
+	struct file *ki_filp;
+	long long ki_pos;
 };
 
 struct fs_struct {
@@ -149,6 +259,7 @@ struct css_set {
 };
 
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	struct mm_struct *mm;
 	int exit_code;
@@ -164,6 +275,53 @@ struct task_struct {
 	kuid_t loginuid;
 	unsigned int sessionid;
 	struct css_set *cgroups;
+	struct pid *thread_pid;
+	struct nsproxy *nsproxy;
+};
+
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	unsigned short skc_family;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct socket {
+	short type;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	struct socket *sk_socket;
+	u16 sk_protocol;
+};
+
+struct tcp_sock {
+	u64 bytes_sent;
+	u64 bytes_retrans;
+	u64 bytes_received;
+	u32 write_seq;
+	u32 snd_nxt;
 };
 
 #pragma clang attribute pop

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The network: who listens, who connects to where and whether it was answered, and how many bytes went to each
+ * destination. Decoded by network.py beside this file.
+ *
+ * Only listening, asking for a connection and closing run under the name of the process that does it; the rest runs
+ * under whoever is interrupted by the packet. So the process is kept by its socket.
+ */
+#define AF_INET 2		/* include/linux/socket.h */
+#define AF_INET6 10
+#define MSG_PEEK 2
+#define IPPROTO_TCP 6		/* include/uapi/linux/in.h */
+#define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
+#define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
+
+#define RING (1 << 20)		/* a second of 9,000 connections */
+#define CONNECTIONS 32768	/* that are followed at a time; the least used give way */
+#define FLOWS 16384		/* (process, destination) pairs; user space removes those that rest */
+#define FIRST (256 << 10)	/* bytes that are told at once, and each doubling of them; less waits for a sweep */
+
+/* include/net/tcp_states.h */
+enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN };
+
+enum { LISTENS, UNLISTENS, OPENED, FAILED, REPLY, VOLUME };
+#define KINDS 6
+
+#include "records.h"
+#include <bpf/bpf_endian.h>
+
+/* Addresses are those of IPv6, IPv4 ones mapped into it; ports are in the order of this machine. */
+struct record {
+	u32 kind;
+	u32 pid;
+	u64 when;		/* nanoseconds since boot, as start: that of the process */
+	u64 start;
+	u64 inode;		/* of the socket; 0: not known */
+	u64 bytes;		/* REPLY: received on this connection so far; VOLUME: sent so far */
+	u32 space;		/* inode of the network namespace */
+	u32 error;		/* FAILED: errno; VOLUME: 1 if bytes are these alone, for want of room to add them up */
+	u16 source_port;
+	u16 destination_port;
+	u8 watched;		/* 1: replies will be told */
+	u8 accepted;		/* 1: the other end opened the connection; source_port is then all that names it */
+	u8 protocol;
+	u8 pad;
+	u32 source[4];
+	u32 destination[4];
+};
+
+/* Of a connection that was opened here: who did, and what came back. */
+struct connection {
+	u64 start;
+	u64 inode;
+	u64 received;
+	u32 pid;
+	u8 established;
+	u8 answered;		/* since it was last asked */
+	u8 ever;
+	u8 pad;
+};
+
+struct flow {
+	u64 start;
+	u32 pid;
+	u16 port;		/* of the destination; of ours, if accepted: the other one's says nothing */
+	u8 accepted;
+	u8 protocol;
+	u32 address[4];
+};
+
+struct sum {
+	u64 total;
+	u64 next;		/* total at which it is told */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CONNECTIONS);
+	__type(key, u64);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FLOWS);
+	__type(key, struct flow);
+	__type(value, struct sum);
+} sums SEC(".maps");
+
+/* Bits by port: where inference endpoints are (user space says so), and where anybody listens or did. */
+u64 hinted[1024] SEC(".bss.hinted");
+u64 listening[1024] SEC(".bss.listening");
+/* 1: no probe counts what is sent, so that is read when a connection ends. */
+volatile u32 at_close SEC(".bss.at_close");
+
+const volatile u32 layout[] SEC(".rodata.layout") = {
+	sizeof(struct record), __builtin_offsetof(struct record, space), __builtin_offsetof(struct record, source_port),
+	__builtin_offsetof(struct record, source), __builtin_offsetof(struct record, destination), sizeof(struct flow),
+	__builtin_offsetof(struct flow, address), sizeof(struct sum), FLOWS, RING, FIRST,
+};
+
+static __always_inline u32 bit(u64 *ports, u16 port)
+{
+	return ports[(port >> 6) & 1023] >> (port & 63) & 1;
+}
+
+static __always_inline void address(u32 *to, u16 family, u32 four, struct in6_addr *six)
+{
+	if (family == AF_INET) {
+		to[0] = to[1] = 0;
+		to[2] = bpf_htonl(0xffff);
+		to[3] = four;
+		return;
+	}
+	to[0] = six->in6_u.u6_addr32[0];
+	to[1] = six->in6_u.u6_addr32[1];
+	to[2] = six->in6_u.u6_addr32[2];
+	to[3] = six->in6_u.u6_addr32[3];
+}
+
+static __always_inline u32 same(u32 *a, u32 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+/* Whether a socket has no far end, or one on this host: loopback, or the address that it comes from. */
+static __always_inline u32 stays(u32 *to, u32 *from)
+{
+	u32 empty = !to[0] && !to[1];
+
+	if (empty && to[2] == bpf_htonl(0xffff))
+		return !to[3] || (bpf_ntohl(to[3]) >> 24) == 127 || same(to, from);
+	return (empty && !to[2] && (!to[3] || to[3] == bpf_htonl(1))) || same(to, from);
+}
+
+static __always_inline u64 inode_of(struct sock *sk)
+{
+	struct socket_alloc *around = (void *)sk->sk_socket;	/* the socket is its first member */
+
+	return around ? BPF_CORE_READ(around, vfs_inode.i_ino) : 0;
+}
+
+static __always_inline void fill(struct record *record, u32 kind, struct sock *sk)
+{
+	u16 family = sk->__sk_common.skc_family;
+
+	__builtin_memset(record, 0, sizeof(*record));
+	record->kind = kind;
+	record->when = bpf_ktime_get_boot_ns();
+	record->space = sk->__sk_common.skc_net.net->ns.inum;
+	record->source_port = sk->__sk_common.skc_num;
+	record->destination_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	record->watched = bit(hinted, record->destination_port);
+	record->protocol = IPPROTO_TCP;
+	address(record->source, family, sk->__sk_common.skc_rcv_saddr, &sk->__sk_common.skc_v6_rcv_saddr);
+	address(record->destination, family, sk->__sk_common.skc_daddr, &sk->__sk_common.skc_v6_daddr);
+}
+
+static __always_inline void by_current(struct record *record)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	record->pid = task->tgid;
+	record->start = task->group_leader->start_boottime;
+}
+
+static __always_inline void of_connection(struct record *record, struct connection *connection)
+{
+	record->pid = connection->pid;
+	record->start = connection->start;
+	record->inode = connection->inode;
+}
+
+static __always_inline void tell_volume(struct flow *flow, u64 bytes, u32 alone)
+{
+	struct record record = {
+		.kind = VOLUME, .pid = flow->pid, .when = bpf_ktime_get_boot_ns(), .start = flow->start, .bytes = bytes,
+		.error = alone, .accepted = flow->accepted, .protocol = flow->protocol,
+	};
+
+	__builtin_memcpy(record.destination, flow->address, sizeof(record.destination));
+	if (flow->accepted)
+		record.source_port = flow->port;
+	else
+		record.destination_port = flow->port;
+	send(&record, sizeof(record), VOLUME);
+}
+
+static __always_inline void add(struct flow *flow, u64 bytes)
+{
+	struct sum fresh = {.next = FIRST}, *sum = bpf_map_lookup_elem(&sums, flow);
+	u64 total;
+
+	if (!sum) {
+		bpf_map_update_elem(&sums, flow, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&sums, flow);
+	}
+	if (!sum) {
+		tell_volume(flow, bytes, 1);
+		return;
+	}
+	total = __sync_fetch_and_add(&sum->total, bytes) + bytes;
+	if (total < sum->next)
+		return;
+	sum->next = total * 2;
+	tell_volume(flow, total, 0);
+}
+
+/* Fill in to which address a socket sends. Returns 0 if that is nowhere off this host. */
+static __always_inline u32 leaves(struct flow *flow, struct sock *sk)
+{
+	u16 family = sk->__sk_common.skc_family;
+	u32 from[4];
+
+	address(flow->address, family, sk->__sk_common.skc_daddr, &sk->__sk_common.skc_v6_daddr);
+	address(from, family, sk->__sk_common.skc_rcv_saddr, &sk->__sk_common.skc_v6_rcv_saddr);
+	return !stays(flow->address, from);
+}
+
+/* Count bytes. Which end opened a connection is known of those that were opened here since; else by our port. */
+static __always_inline void count(struct flow *flow, struct sock *sk, struct connection *connection, u64 bytes)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u16 port = sk->__sk_common.skc_num;
+
+	flow->protocol = sk->sk_protocol == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	flow->accepted = flow->protocol == IPPROTO_TCP && !connection && bit(listening, port);
+	flow->port = flow->accepted ? port : bpf_ntohs(sk->__sk_common.skc_dport);
+	if (!flow->pid) {
+		flow->pid = task->tgid;
+		flow->start = task->group_leader->start_boottime;
+	}
+	add(flow, bytes);
+}
+
+/* Bytes that were given to a connection, whether they have left already or not; not those of retransmissions. */
+static __always_inline u64 given(struct sock *sk)
+{
+	struct tcp_sock *tcp = (void *)sk;
+	u32 unsent = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_nxt);
+
+	return BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans) + unsent;
+}
+
+static __always_inline void count_at_close(struct sock *sk, struct connection *connection)
+{
+	struct flow flow = {};
+	u64 bytes = given(sk);
+
+	if (!bytes || !leaves(&flow, sk))
+		return;
+	if (connection) {
+		flow.pid = connection->pid;
+		flow.start = connection->start;
+	}
+	count(&flow, sk, connection, bytes);
+}
+
+static __always_inline void listens(struct sock *sk, u32 kind)
+{
+	struct record record;
+	u16 port = sk->__sk_common.skc_num;
+
+	fill(&record, kind, sk);
+	by_current(&record);
+	record.inode = inode_of(sk);
+	record.watched = 0;
+	if (kind == LISTENS)
+		__sync_fetch_and_or(&listening[(port >> 6) & 1023], 1ull << (port & 63));
+	send(&record, sizeof(record), kind);
+}
+
+static __always_inline void asks(struct sock *sk, u64 key)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct connection connection = {
+		.start = task->group_leader->start_boottime, .inode = inode_of(sk), .pid = task->tgid,
+	};
+
+	bpf_map_update_elem(&connections, &key, &connection, BPF_ANY);
+}
+
+static __always_inline void tell(struct sock *sk, struct connection *connection, u32 kind)
+{
+	struct record record;
+
+	fill(&record, kind, sk);
+	of_connection(&record, connection);
+	record.bytes = connection->received;
+	if (kind == FAILED)
+		record.error = sk->sk_err;
+	send(&record, sizeof(record), kind);
+}
+
+/* What came in, as the kernel counts it at the end; the mark of the end itself counts one. */
+static __always_inline void ends(struct sock *sk, struct connection *connection)
+{
+	u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+
+	if (connection->ever || received < 2 || !bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)))
+		return;
+	connection->received = received - 1;
+	tell(sk, connection, REPLY);
+}
+
+/* void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)  (include/trace/events/sock.h) */
+SEC("tp_btf/inet_sock_set_state")
+int network_state(u64 *context)
+{
+	struct sock *sk = (void *)context[0];
+	int from = context[1], to = context[2];
+	struct connection *connection;
+	u64 key = (u64)sk;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	if (from == LISTEN || to == LISTEN) {
+		listens(sk, to == LISTEN ? LISTENS : UNLISTENS);
+		return 0;
+	}
+	if (to == SYN_SENT) {
+		asks(sk, key);
+		return 0;
+	}
+	if (to != ESTABLISHED && to != CLOSE && !(at_close && (to == FIN_WAIT1 || to == LAST_ACK)))
+		return 0;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (to == FIN_WAIT1 || to == LAST_ACK) {
+		if (!connection)
+			count_at_close(sk, 0);
+		return 0;
+	}
+	if (!connection)
+		return 0;
+	if (to == ESTABLISHED) {
+		if (!connection->established)
+			tell(sk, connection, OPENED);
+		connection->established = 1;
+		return 0;
+	}
+	if (!connection->established)
+		tell(sk, connection, FAILED);
+	else if (at_close)
+		count_at_close(sk, connection);
+	else
+		ends(sk, connection);
+	bpf_map_delete_elem(&connections, &key);
+	return 0;
+}
+
+/*
+ * void sock_send_length(struct sock *sk, int ret, int flags)   (include/trace/events/sock.h)
+ * After each send, also by sendfile, splice and io_uring, in the name of the sender.
+ */
+SEC("tp_btf/sock_send_length")
+int network_send(u64 *context)
+{
+	struct sock *sk = (void *)context[0];
+	u16 family = sk->__sk_common.skc_family, protocol = sk->sk_protocol;
+	struct connection *connection;
+	struct flow flow = {};
+	int bytes = context[1];
+	u64 key = (u64)sk;
+	u32 off;
+
+	if (bytes <= 0 || (family != AF_INET && family != AF_INET6))
+		return 0;
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_MPTCP)
+		return 0;
+	off = leaves(&flow, sk);
+	if (!off && !bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)))
+		return 0;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (connection)
+		connection->answered = 0;
+	if (off && !(bpf_get_current_task_btf()->flags & PF_KTHREAD))
+		count(&flow, sk, connection, bytes);
+	return 0;
+}
+
+/*
+ * void sock_recv_length(struct sock *sk, int ret, int flags)   (include/trace/events/sock.h)
+ * After each receive, in the name of the reader. A reply is told at its first byte: what it leads to must come after it.
+ */
+SEC("tp_btf/sock_recv_length")
+int network_receive(u64 *context)
+{
+	struct sock *sk = (void *)context[0];
+	u16 family = sk->__sk_common.skc_family;
+	struct connection *connection;
+	struct record record;
+	int bytes = context[1];
+	u64 key = (u64)sk;
+
+	if (bytes <= 0 || context[2] & MSG_PEEK || (family != AF_INET && family != AF_INET6))
+		return 0;
+	if (!bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)) || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (!connection) {	/* older than we are */
+		asks(sk, key);
+		connection = bpf_map_lookup_elem(&connections, &key);
+		if (!connection)
+			return 0;
+		connection->established = 1;
+	}
+	connection->received += bytes;
+	if (connection->answered)
+		return 0;
+	connection->answered = connection->ever = 1;
+	fill(&record, REPLY, sk);
+	of_connection(&record, connection);
+	by_current(&record);
+	record.bytes = connection->received;
+	send(&record, sizeof(record), REPLY);
+	return 0;
+}

@@ -1,0 +1,132 @@
+"""Decodes the records of network.bpf.c, which lies beside this file; a test compares the two."""
+
+import socket
+from functools import lru_cache
+from struct import Struct
+from typing import NamedTuple
+
+from replguard.events.identity import TICK
+from replguard.kernel.hooks import Hook
+from replguard.kernel.sockdiag import address
+
+OBJECT = "network.bpf.o"
+LISTENS, UNLISTENS, OPENED, FAILED, REPLY, VOLUME = KINDS = range(6)
+RING, FLOWS, FIRST = 1 << 20, 16384, 256 << 10
+"""Bytes of the ring, destinations that are added up at a time, bytes to one that are told at once."""
+STATE, SEND, RECEIVE = "network_state", "network_send", "network_receive"
+HOOKS = (
+    Hook(
+        STATE,
+        "tp_btf/inet_sock_set_state",
+        (5, 12),
+        "a look at all sockets every second stands in",
+        "short connections, refused ones, and who made them",
+    ),
+    Hook(
+        SEND,
+        "tp_btf/sock_send_length",
+        (6, 3),
+        "what TCP sent is read when a connection ends",
+        "bytes sent are told late, those of UDP never, and of an accepted connection that is reset neither",
+    ),
+    Hook(
+        RECEIVE,
+        "tp_btf/sock_recv_length",
+        (6, 3),
+        "each connection to an inference endpoint counts as a reply, and open ones are looked at 25 times a second",
+        "whether a short one was answered",
+    ),
+)
+PORTS = 8192
+"""Bytes of a set of ports, a bit for each."""
+TICK_NS = round(TICK * 1e9)
+_RECORD = Struct("=IIQQQQIIHHBBBx16s16s")
+_FLOW = Struct("=QIHBB16s")
+SUM = Struct("=QQ")
+_TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
+RECORD, FLOW = _RECORD.size, _FLOW.size
+
+
+class Record(NamedTuple):
+    """One record. Times are nanoseconds since boot; ``start`` is that of the process.
+
+    ``amount`` are the bytes that were received on the connection (REPLY), or sent to the destination (VOLUME; with
+    ``error`` these alone).
+    ``watched`` says that replies are told, ``accepted`` that the far end opened the connection.
+    """
+
+    kind: int
+    pid: int
+    when: int
+    start: int
+    inode: int
+    amount: int
+    space: int
+    error: int
+    source_port: int
+    destination_port: int
+    watched: int
+    accepted: int
+    protocol: int
+    source: bytes
+    destination: bytes
+
+    @property
+    def ticks(self) -> int:
+        """The start of the process in the unit of ``/proc/PID/stat``."""
+        return self.start // TICK_NS
+
+    @property
+    def transport(self) -> str | None:
+        """As events call it."""
+        return _TRANSPORTS.get(self.protocol)
+
+
+class Flow(NamedTuple):
+    """A process and where it sends to. ``port`` is the destination's, or ours where the connection was accepted."""
+
+    start: int
+    pid: int
+    port: int
+    accepted: int
+    protocol: int
+    address: bytes
+
+
+def record(data: bytes) -> Record:
+    """Return a record; raises struct.error if it is too short for one."""
+    return Record._make(_RECORD.unpack_from(data))
+
+
+def flow(key: bytes) -> Flow:
+    """Return the flow that a key of the map names."""
+    return Flow._make(_FLOW.unpack(key))
+
+
+def volume(key: bytes, total: int, when: int) -> Record:
+    """Return the record that the kernel would send of an entry of the map."""
+    of = flow(key)
+    ports = (of.port, 0) if of.accepted else (0, of.port)
+    return Record(
+        VOLUME, of.pid, when, of.start, 0, total, 0, 0, *ports, 0, of.accepted, of.protocol, bytes(16), of.address
+    )
+
+
+def key(record: Record) -> bytes:
+    """Return the key of the map that a VOLUME record is of."""
+    port = record.source_port if record.accepted else record.destination_port
+    return _FLOW.pack(record.start, record.pid, port, record.accepted, record.protocol, record.destination)
+
+
+@lru_cache(maxsize=4096)
+def text(raw: bytes) -> str:
+    """Return an address as text; IPv4 as such."""
+    return address(socket.AF_INET6, raw)
+
+
+def ports(numbers: set[int]) -> bytes:
+    """Return a set of ports as the kernel holds it."""
+    found = bytearray(PORTS)
+    for number in numbers:
+        found[number >> 3] |= 1 << (number & 7)
+    return bytes(found)

@@ -1,0 +1,274 @@
+"""TCP told by the kernel, by eBPF: listeners, connections with their outcome, replies, and bytes to each destination.
+
+What it cannot see: what was there before it started, Unix sockets and bound UDP ports (the network sensor still looks
+for these, and for processes that inherit a listener); where datagrams go that are sent without a connection;
+connections that a driver or another host opens (it is told that they sent, not that they came). Bytes that stay on the
+host are not counted, and those of one call are when it returns. A reply is told at its first byte, so its size is what
+had come by then.
+When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
+"""
+
+import errno
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from replguard.config import Config
+from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.events.network import Endpoint, Network
+from replguard.events.process import Process
+from replguard.kernel import libbpf
+from replguard.kernel.bpf import network as records
+from replguard.kernel.bpf.network import FAILED, LISTENS, OPENED, RECEIVE, REPLY, SEND, STATE, UNLISTENS, Record
+from replguard.kernel.procfs import PROC
+from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
+from replguard.sensors.flows import Amount, Flows
+from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.sockets import SHARED, Ledger, Sources
+from replguard.sensors.who import Who
+
+AREA = "network"
+TIER = "kernel"
+REPLACES = frozenset({"network", "endpoint"})
+KEEPS = REPLACES
+"""They go on with less to do: the ledger that they share with this sensor says with what."""
+SWEEP = 2.0
+"""Seconds between readings of the kernel's sums."""
+AGAIN = 1.0
+"""Seconds for which a description of a living process holds."""
+_OUTCOMES = {
+    status: msgspec.structs.replace(KERNEL, status=status) for status in ("established", "refused", "failed", "reply")
+}
+_DESCRIBED = 1024
+_FIRST = bytes(4)
+"""The key of the only entry of a map that holds one."""
+
+
+class TcpSensor(Probed):
+    """Makes socket_listen, socket_close, network_connection and network_volume."""
+
+    name = "tcp"
+    area = AREA
+    blind = "datagrams that are sent without a connection, and Unix sockets (the network sensor finds who listens)."
+    makes = frozenset({"network_volume"})
+
+    records = records
+
+    def __init__(self, config: Config | None = None, root: str = PROC, ledger: Ledger | None = None) -> None:
+        super().__init__(config, root)
+        self._ledger = SHARED if ledger is None else ledger
+        self._hints: dict[int, set[str | None]] = {}
+        self._lock = threading.Lock()
+        self._flows = Flows()
+        self._swept = 0.0
+        self._described: OrderedDict[tuple[int, int], tuple[float, Process]] = OrderedDict()
+
+    def start(self) -> None:
+        self._who = Who(self._root)
+        super().start()
+        self._ledger.told_by_kernel(replies=RECEIVE not in self.programs.missing)
+
+    def prepare(self, programs: libbpf.Programs) -> None:
+        self._flows.restart()
+        self._sums = programs.map("sums")
+        self._hint(programs)
+        programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
+
+    def require(self, programs: libbpf.Programs) -> None:
+        if STATE in programs.missing:
+            raise Unavailable(f"the kernel refuses the probe of TCP's states ({programs.missing[STATE]}).")
+        if SEND in programs.missing:
+            programs.put(programs.map(".bss.at_close"), _FIRST, (1).to_bytes(4, "little"))
+
+    def stop(self) -> None:
+        self._ledger.told_by_none()
+        with self._lock:
+            super().stop()
+
+    def watch(self, hint: Hint) -> None:
+        if hint.kind != "endpoint" or hint.port is None:
+            return
+        with self._lock:
+            addresses = self._hints.setdefault(hint.port, set())
+            (addresses.discard if hint.drop else addresses.add)(hint.ip)
+            if not addresses:
+                del self._hints[hint.port]
+            if self._programs is not None:
+                self._hint(self._programs)
+
+    def _hint(self, programs: libbpf.Programs) -> None:
+        programs.put(programs.map(".bss.hinted"), _FIRST, records.ports(set(self._hints)))
+
+    def tick(self) -> Iterable[Event]:
+        yield from super().tick()
+        now = clock.monotonic()
+        if now - self._swept >= SWEEP:
+            self._swept = now
+            yield from self._sweep()
+
+    def decoded(self, taken: list[bytes]) -> Iterable[Event]:
+        for data in taken:
+            try:
+                record = records.record(data)
+            except struct.error:
+                self.counters.lose("decode", "malformed")
+                continue
+            yield from self._told(record)
+
+    def _told(self, record: Record) -> Iterable[Event]:
+        if record.kind == LISTENS:
+            return self._listens(record)
+        if record.kind == UNLISTENS:
+            return self._closes(record)
+        if record.kind in (OPENED, FAILED):
+            return self._connects(record)
+        return self._answered(record) if record.kind == REPLY else self._sent(record)
+
+    # -- listeners -----------------------------------------------------------------------------------------------
+
+    def _listens(self, record: Record) -> Iterator[Event]:
+        """Tell of a listener. One without a port gets it a moment later; the network sensor finds it."""
+        if not record.source_port:
+            self.counters.skip()
+            return
+        process, server = self._process(record), _end(record.source, record.source_port)
+        if self._ledger.listens(record.inode, server, process):
+            yield self._listener("socket_listen", record, server, process)
+
+    def _closes(self, record: Record) -> Iterator[Event]:
+        for server, process in self._ledger.closes(record.inode):
+            yield self._listener("socket_close", record, server, process)
+
+    def _listener(self, action: str, record: Record, server: Endpoint, process: Process | None) -> Event:
+        return self.event(
+            action,
+            self.at(record.when),
+            process=process,
+            server=server,
+            network=Network(transport="tcp", inode=record.inode or None),
+            replguard=KERNEL,
+        )
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def _connects(self, record: Record) -> Iterator[Event]:
+        """Tell of a connection when its outcome is known. Bytes are 0, not unknown, where replies will be told."""
+        process = self._process(record)
+        if record.kind == FAILED:
+            yield self._connection(record, process, "refused" if record.error == errno.ECONNREFUSED else "failed")
+        elif self._ledger.claim(_socket(record), process):
+            watched = self._ledger.replies and record.watched and self._hinted(record)
+            yield self._connection(record, process, "established", 0 if watched else None)
+        else:
+            self.counters.skip()
+
+    def _answered(self, record: Record) -> Iterator[Event]:
+        if self._ledger.replies and self._hinted(record):
+            yield self._connection(record, self._process(record), "reply", record.amount)
+        else:
+            self.counters.skip()
+
+    def _connection(self, record: Record, process: Process, status: str, received: int | None = None) -> Event:
+        return self.event(
+            "network_connection",
+            self.at(record.when),
+            process=process,
+            source=_end(record.source, record.source_port),
+            destination=_end(record.destination, record.destination_port),
+            network=Network(transport="tcp", initiated=True, inode=record.inode or None, bytes=received),
+            replguard=_OUTCOMES[status],
+        )
+
+    def _hinted(self, record: Record) -> bool:
+        """Tell whether a connection goes to an inference endpoint; the kernel looked at its port alone."""
+        addresses = self._hints.get(record.destination_port, ())
+        to = records.text(record.destination)
+        here = to.startswith("127.") or to == "::1" or record.destination == record.source
+        return to in addresses or (None in addresses and here)
+
+    # -- volume --------------------------------------------------------------------------------------------------
+
+    def _sent(self, record: Record) -> Iterator[Event]:
+        key = records.key(record)
+        amount = self._flows.alone(key, record.amount) if record.error else self._flows.passed(key, record.amount)
+        if amount is not None:
+            yield self._volume(record, amount)
+        else:
+            self.counters.skip()
+
+    def _sweep(self) -> Iterator[Event]:
+        size, when = records.SUM.size, round(clock.since_boot() * 1e9)
+        found = self.programs.entries(self._sums, records.FLOW, size)
+        for amount in self._flows.sweep((key, records.SUM.unpack(held)[0]) for key, held in found):
+            yield self._volume(records.volume(amount.key, amount.total, when), amount)
+        for key in self._flows.resting():
+            self.programs.remove(self._sums, key)
+
+    def _volume(self, record: Record, amount: Amount) -> Event:
+        accepted = bool(record.accepted)
+        return self.event(
+            "network_volume",
+            self.at(record.when),
+            process=self._process(record),
+            source=Endpoint(port=record.source_port) if accepted else None,
+            destination=_end(record.destination, None if accepted else record.destination_port),
+            network=Network(transport=record.transport, initiated=not accepted, bytes=amount.new),
+            replguard=msgspec.structs.replace(KERNEL, bytes=amount.total),
+        )
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def _process(self, record: Record) -> Process:
+        """Describe a process that lives; of one that is gone only who it was is told, which others knew."""
+        key, now = (record.pid, record.ticks), clock.monotonic()
+        when, known = self._described.get(key, (0.0, None))
+        if known is not None and now - when < AGAIN:
+            return known
+        entity = self._who.describer.entity(record.pid, record.ticks)
+        found = self._who.process(record.pid)
+        if found is None or found.entity_id != entity:
+            found = Process(pid=record.pid, entity_id=entity)
+        self._described[key] = (now, found)
+        self._described.move_to_end(key)
+        if len(self._described) > _DESCRIBED:
+            self._described.popitem(last=False)
+        return found
+
+
+def _end(address: bytes, port: int | None) -> Endpoint:
+    return Endpoint(ip=records.text(address), port=port or None)
+
+
+def _socket(record: Record) -> Socket:
+    source = records.text(record.source), record.source_port
+    destination = records.text(record.destination), record.destination_port
+    return Socket(0, ESTABLISHED, source, destination, record.inode, 0)
+
+
+def _listening() -> set[int]:
+    """Return the ports at which anybody listens already, in all network namespaces that can be seen."""
+    sources = Sources()
+    sources.start()
+    try:
+        sources.refresh()
+        return {found.source[1] for found in sources.tcp([LISTEN])}
+    finally:
+        sources.close()
+
+
+def open(config: Config) -> TcpSensor:  # noqa: A001 - the registry calls every sensor module alike
+    """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
+    sensor = TcpSensor(config, ledger=Ledger())
+    try:
+        sensor.start()
+    except OSError as error:
+        raise Unavailable(f"eBPF does not work here: {error}.") from error
+    finally:
+        sensor.stop()
+    return TcpSensor(config)

@@ -279,7 +279,7 @@ class Daemon:
     # -- what others ask -----------------------------------------------------------------------------------------
 
     def _numbers(self) -> Sheet:
-        return gather(self.policy, self.pipeline, self.runner, self.examiner, self.inventory)
+        return gather(self.policy, self.pipeline, self.runner, self.examiner, self.inventory, self.absent)
 
     def _watch(self, hint: Hint) -> None:
         self.runner.watch(hint)

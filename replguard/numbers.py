@@ -1,21 +1,31 @@
 """The daemon in numbers: gathers what every part counts into one sheet for the metrics page."""
 
+from collections.abc import Iterable
+
 from replguard import __version__
 from replguard.metrics import parts
 from replguard.metrics.table import Sheet
 from replguard.pipeline import Pipeline
 from replguard.policy import Policy
+from replguard.sensors.registry import Absent
 from replguard.sensors.runner import Runner
 from replguard.weights.examiner import Examiner
 from replguard.weights.inventory import Inventory
 
 
-def gather(policy: Policy, pipeline: Pipeline, runner: Runner, examiner: Examiner, inventory: Inventory) -> Sheet:
+def gather(
+    policy: Policy,
+    pipeline: Pipeline,
+    runner: Runner,
+    examiner: Examiner,
+    inventory: Inventory,
+    absent: Iterable[Absent] = (),
+) -> Sheet:
     """Return the values of this moment. Called by the page's thread: it reads, and never waits for the pipeline."""
     sheet = Sheet()
     sheet.set("build_info", 1, __version__)
     sheet.set("config_last_reload_successful", not policy.problems)
-    parts.sensors(sheet, runner.sensors, runner.up)
+    parts.sensors(sheet, runner.sensors, runner.up, absent)
     _detection(sheet, policy, pipeline)
     _knowledge(sheet, pipeline, examiner, inventory)
     parts.sinks(sheet, pipeline.sinks)

@@ -10,7 +10,7 @@ ActorKind = Literal["agent", "container", "service", "scheduler", "timer", "cron
 Standing = Literal["allowed", "service", "session", "agent", "unknown"]
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who acts: a principal plus the entry point of this run.
 
     ``principal`` is the stable who (unit, container, uid+executable …); ``id`` adds the entry point's entity id;
@@ -26,7 +26,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     standing: Standing = msgspec.field(default_factory=lambda: "unknown")
 
 
-class FileRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FileRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A file that a fact points at besides its own."""
 
     path: str
@@ -35,14 +35,14 @@ class FileRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int | None = None
 
 
-class Authorised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Authorised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What allows the act: a manifest entry or the baseline."""
 
     by: Literal["manifest", "baseline"]
     entry: str
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A live serving instance. ``listen`` holds ``ip:port`` or socket paths; ``count`` of its principal and model.
 
     ``weights`` are the paths of the protected files, or of copies of them, that it holds.
@@ -58,11 +58,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weights: tuple[str, ...] = ()
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The ``replguard`` object of an event or fact.
 
     Join keys: ``lineage`` (entity ids strictly below the entry point, the process itself first), ``unit``,
     ``session``, ``artefacts`` (ids of things made in the sequence). ``bytes`` and ``share`` (0 to 1) say how much.
+    ``signal`` is the number of a signal, whose name is the ``status``.
     """
 
     tier: Tier | None = None
@@ -75,6 +76,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
     host_path: str | None = None
     status: str | None = None
+    signal: int | None = None
     mode: Literal["read", "map", "link", "memory", "device"] | None = None
     technique: str | None = None
     confidence: Literal["content", "link", "derived"] | None = None

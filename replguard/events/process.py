@@ -9,7 +9,7 @@ KEPT = 2048
 thousand programs with 2 MiB of arguments each."""
 
 
-class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The parent at the time of the event. ``entity_id`` survives its exit and the reuse of its pid."""
 
     pid: int | None = None
@@ -19,7 +19,15 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Namespaces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The namespaces of a process, by the inode numbers that ``/proc/PID/ns`` shows."""
+
+    mount: int | None = None
+    pid: int | None = None
+    network: int | None = None
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One process (thread group).
 
     ``executable`` is the resolved path of the image, ``invoked`` the path that was asked for (on Debian ``/bin/sh``
@@ -27,7 +35,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes kept as backslash escapes. ``args_truncated`` says that a source capped argv. ``cgroup`` is the path of
     its control group, ``invocation_id`` systemd's id of this run of its unit, ``tty`` the device number of its
     terminal; ``interactive`` says that it is in the foreground of one. ``session_id`` and ``group_id`` are those of
-    setsid and setpgid, ``audit_session`` the kernel's login session.
+    setsid and setpgid, ``audit_session`` the kernel's login session. ``namespaces`` and ``namespace_pid``, the pid in
+    its own pid namespace, are told by the kernel tier only.
     """
 
     pid: int | None = None
@@ -48,10 +57,12 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cgroup: str | None = None
     invocation_id: str | None = None
     exit_code: int | None = None
+    namespaces: Namespaces | None = None
+    namespace_pid: int | None = None
     parent: Parent | None = None
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who the process runs as. ``audit`` is the login uid: who logged in, kept through sudo and setsid."""
 
     id: int | None = None

@@ -17,8 +17,9 @@ class Hook:
     """One program and the place in the kernel that it stands at.
 
     ``program`` is its name in C, ``point`` the section that libbpf attaches it by, ``since`` the first kernel with the
-    place and all that the program calls, ``until`` the first that does not need the program any more. ``instead`` says
-    what stands in for it and ``lost`` what is then not seen: sentences, without their full stop.
+    place and all that the program calls, ``until`` the first that has no such place any more or does not need it.
+    ``better`` names the program that this one stands in for: it is loaded only where that one cannot be. ``instead``
+    says what stands in for it and ``lost`` what is then not seen: sentences, without their full stop.
     """
 
     program: str
@@ -27,12 +28,13 @@ class Hook:
     instead: str
     lost: str
     until: Version | None = None
+    better: str | None = None
 
 
 def refused(hooks: Iterable[Hook], profile: str) -> dict[str, str]:
     """Return the programs that a profile (``sensors.hooks``) leaves out, each with its reason as a sentence.
 
-    Without a profile ("auto") only those that a better one replaces on this kernel are left out.
+    Without a profile ("auto") only those that this kernel does not need are left out.
     """
     version = parse(platform.release() if profile == "auto" else profile)
     left: dict[str, str] = {}
@@ -44,12 +46,19 @@ def refused(hooks: Iterable[Hook], profile: str) -> dict[str, str]:
     return left
 
 
+def spared(hooks: Iterable[Hook], left: Mapping[str, str]) -> dict[str, str]:
+    """Return the programs that only stand in for others, as far as those are not ``left`` out."""
+    return {hook.program: "" for hook in hooks if hook.better is not None and hook.better not in left}
+
+
 def lost(hooks: Iterable[Hook], missing: Mapping[str, str]) -> list[str]:
     """Return a sentence for each hook that is missing: what stands in for it, what is lost, and why."""
+    hooks = tuple(hooks)
+    stands_in = {hook.better for hook in hooks if hook.program not in missing}
     return [
         f"without {hook.point} ({missing[hook.program]}) {hook.instead}; {hook.lost}."
         for hook in hooks
-        if missing.get(hook.program)
+        if missing.get(hook.program) and hook.program not in stands_in
     ]
 
 

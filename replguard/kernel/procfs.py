@@ -116,8 +116,8 @@ def stat(pid: int, root: str = PROC) -> Stat | None:
     return parse_stat(data) if data else None
 
 
-def status(pid: int, root: str = PROC) -> Status | None:
-    """Return thread group, user ids and pids per namespace."""
+def status(pid: int | str, root: str = PROC) -> Status | None:
+    """Return thread group, user ids and pids per namespace, of a process or of one thread (``PID/task/TID``)."""
     data = read(f"{root}/{pid}/status")
     found: dict[bytes, list[bytes]] = {}
     for line in (data or b"").split(b"\n"):
@@ -127,7 +127,7 @@ def status(pid: int, root: str = PROC) -> Status | None:
     try:
         uids = found[b"Uid"]
         pids = tuple(int(number) for number in found.get(b"NSpid", []))
-        return Status(int(found[b"Tgid"][0]), int(uids[0]), int(uids[1]), pids or (pid,))
+        return Status(int(found[b"Tgid"][0]), int(uids[0]), int(uids[1]), pids or (int(found[b"Tgid"][0]),))
     except (KeyError, IndexError, ValueError):
         return None
 

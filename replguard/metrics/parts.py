@@ -15,6 +15,7 @@ class SensorCounters(Protocol):
     filtered: int
     dropped: Any
     cpu_seconds: float
+    kernel_seconds: float
 
 
 class Sensor(Protocol):
@@ -23,6 +24,15 @@ class Sensor(Protocol):
     name: str
     mode: Any
     counters: Any
+
+
+class Absent(Protocol):
+    """A sensor that cannot work here, as far as its numbers go."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tier(self) -> Any: ...
 
 
 class Rule(Protocol):
@@ -63,8 +73,14 @@ class Stream(Protocol):
     def trouble(self) -> str | None: ...
 
 
-def sensors(sheet: Sheet, found: Iterable[Sensor], is_up: Callable[[str], bool]) -> None:
-    """Tell of every sensor whether it is up and what became of what reached it."""
+def sensors(sheet: Sheet, found: Iterable[Sensor], is_up: Callable[[str], bool], absent: Iterable[Absent] = ()) -> None:
+    """Tell of every sensor whether it is up and what became of what reached it.
+
+    Of the ``absent`` only those of the kernel tier are told, as down: for each a portable one stands in.
+    """
+    for one in absent:
+        if one.tier == "kernel":
+            sheet.set("sensor_up", 0, one.name, one.tier)
     for sensor in found:
         counters: SensorCounters = sensor.counters
         sheet.set("sensor_up", is_up(sensor.name), sensor.name, sensor.mode)
@@ -77,7 +93,7 @@ def sensors(sheet: Sheet, found: Iterable[Sensor], is_up: Callable[[str], bool])
             sheet.set("events_total", count, sensor.name, outcome)
         for (stage, reason), count in lost.items():
             sheet.set("events_dropped_total", count, sensor.name, stage, reason)
-        sheet.set("sensor_cpu_seconds_total", counters.cpu_seconds, sensor.name)
+        sheet.set("sensor_cpu_seconds_total", counters.cpu_seconds + counters.kernel_seconds, sensor.name)
 
 
 def rules(sheet: Sheet, found: Iterable[Rule], matches: Mapping[str, int], sha256: str, not_evaluable: int) -> None:

@@ -25,7 +25,12 @@ class Metric:
 
 _ALL = (
     Metric("build_info", "gauge", "Always 1; the label tells the version that runs.", ("version",)),
-    Metric("sensor_up", "gauge", "1 while the sensor works, in this mode.", ("sensor", "mode")),
+    Metric(
+        "sensor_up",
+        "gauge",
+        "1 while the sensor works, in this mode; 0 for one of the kernel tier means that the portable one stands in.",
+        ("sensor", "mode"),
+    ),
     Metric(
         "events_total",
         "counter",
@@ -38,7 +43,12 @@ _ALL = (
         "Events that were lost, by the stage at which and the reason for which.",
         ("sensor", "stage", "reason"),
     ),
-    Metric("sensor_cpu_seconds_total", "counter", "CPU time that a sensor's thread has used.", ("sensor",)),
+    Metric(
+        "sensor_cpu_seconds_total",
+        "counter",
+        "CPU time that a sensor's thread has used, and its programs in the kernel (sampled, one second in twenty).",
+        ("sensor",),
+    ),
     Metric("events_fed_total", "counter", "Events and facts that the rules were fed."),
     Metric("pipeline_queue_length", "gauge", "Events that wait to be carried through the pipeline."),
     Metric("rule_matches_total", "counter", "How often each rule has matched.", ("rule",)),

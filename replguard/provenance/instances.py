@@ -58,6 +58,10 @@ class Instances:
         """Note that a process holds a file."""
         self._holds.setdefault(proc.entity, {})[inode] = held
 
+    def held_by(self, proc: Proc) -> dict[Inode, Held]:
+        """Return the files that a process holds."""
+        return dict(self._holds.get(proc.entity, {}))
+
     def listen(self, proc: Proc, address: str) -> None:
         """Note that a process accepts connections at ``ip:port`` or a socket path."""
         self._listens.setdefault(proc.entity, set()).add(address)
@@ -78,6 +82,10 @@ class Instances:
         """Note that a process ended."""
         for kept in (self._holds, self._listens, self._gpu):
             kept.pop(proc.entity, None)
+
+    def process(self, entity: str) -> Proc | None:
+        """Return a process by its entity id."""
+        return self._table.get(entity)
 
     def replaced(self, proc: Proc) -> None:
         """Note that a process runs another image now: what it had mapped is gone, its sockets may be inherited."""

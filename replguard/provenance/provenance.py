@@ -19,6 +19,7 @@ from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
 from replguard.provenance.processes import Proc, ProcessTable, reaper
 from replguard.provenance.serving import Serving
+from replguard.provenance.signals import Signals
 from replguard.provenance.uses import Uses
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.inventory import Protected
@@ -55,6 +56,7 @@ class Provenance:
         self.instances = Instances(self.table)
         self.authority = authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
+        self.signals = Signals(self.instances)
         self.serving = Serving(self.instances, authority, watch)
         self.uses = Uses(self.ledger, self.instances, authority, watch, counted)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
@@ -79,6 +81,8 @@ class Provenance:
             "gpu_usage": self._gpu,
             "host_mount": self.copies.mounted,
             "host_shutdown": self._shutdown,
+            "process_signal": self._signalled,
+            "process_access": self._accessed,
         }
         self._moves_instances = {
             "process_exit",
@@ -252,6 +256,12 @@ class Provenance:
             return actors.enrich(event, None)
         about = msgspec.structs.replace(event.replguard or Context(), actor=None, attribution=None)
         return actors.enrich(msgspec.structs.replace(event, replguard=about), proc)
+
+    def _signalled(self, event: Event, proc: Proc | None) -> list[Event]:
+        return self.signals.sent(event, proc, self.table.of(event.target))
+
+    def _accessed(self, event: Event, proc: Proc | None) -> list[Event]:
+        return self.uses.accessed(event, proc, self.table.of(event.target))
 
     def _shutdown(self, event: Event, proc: Proc | None) -> list[Event]:
         """A scheduled shutdown is a signal to every instance (meanings: serving_signal); a cancelled one is none."""

@@ -29,6 +29,7 @@ class Serving:
         self._authority = authority
         self._watch = watch
         self._memory: dict[tuple[str, str | None], int] = {}
+        self._watched: set[str] = set()
 
     def listening(self, event: Event, proc: Proc | None) -> list[Event]:
         """Return the facts of a new listener."""
@@ -87,7 +88,17 @@ class Serving:
         facts += [self._say(live, cause, "ended") for live in ended]
         for live in ended:
             self._hint(live, drop=True)
+        self._members()
         return facts
+
+    def _members(self) -> None:
+        """Have the members of instances watched, for who signals them and who reads their memory."""
+        serving = {entity for live in self._instances.live.values() for entity in live.members}
+        for entity in serving ^ self._watched:
+            proc = self._instances.process(entity)
+            if proc is not None and (entity in serving or not proc.confirmed_agent):
+                self._watch(Hint(kind="process", pid=proc.pid, entity_id=entity, drop=entity not in serving))
+        self._watched = serving
 
     def _began(self, live: Live, cause: Event) -> list[Event]:
         self._hint(live, drop=False)

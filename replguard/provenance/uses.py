@@ -78,6 +78,26 @@ class Uses:
             self._read(proc, inode, held, file)
         return self._access(event, proc, known, file, mode)
 
+    def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
+        """The memory of a process that holds protected content was read, or may be read from now on.
+
+        Ranks of one instance read each other's; what a profiler takes of a stack is no weights.
+        """
+        amount = event.replguard.bytes if event.replguard else None
+        if proc is None or target is None or (amount is not None and amount < TOUCH_BYTES):
+            return []
+        live = self._instances.of(target)
+        if live is not None and proc.entity in live.members:
+            return []
+        facts = []
+        for (device, inode), held in self._instances.held_by(target).items():
+            file = File(path=held.path, device=device, inode=inode)
+            known = self._ledger.protected(file) or self._ledger.artefact(file)
+            if known is not None:
+                self._ledger.touch(proc, known.model, event.timestamp)
+                facts += self._access(event, proc, known, file, "memory")
+        return facts
+
     def _read(self, proc: Proc, inode: Inode, held: Held, file: File) -> None:
         """Note an open for reading. How much was read nobody says on this tier; what the reader keeps tells later."""
         self._note(proc, inode, held)

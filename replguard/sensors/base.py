@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,7 +63,8 @@ class Sensor(ABC):
     ``why`` says in a sentence why it does not work better here (None: nothing better on this tier), ``blind`` what it
     cannot see, ``fallen`` why the kernel tier does not do its work, where it should. ``early`` sensors finish their
     first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
-    makes. Everything that happened before ``told_until`` (UTC) was delivered; None for one that has no such promise.
+    makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
+    before ``told_until`` (UTC) was delivered; None for one that has no such promise.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Sensor(ABC):
     blind: str | None = None
     fallen: str | None = None
     early = False
+    instead: "Callable[[str], list[Sensor]] | None" = None
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
 

@@ -1,16 +1,21 @@
-"""Processes, told by the kernel: each exec, fork and exit, by eBPF.
+"""Processes, told by the kernel: each exec, fork and exit by eBPF, and who signals or reads a watched process.
 
 What it cannot see: arguments beyond 16 KiB (they are marked as cut); the invocation id of a unit whose first process
-lived only milliseconds; which process of a container's own pid namespace a number inside it names (pids are the
-host's). A fork that executes within the same 50 ms is told as the exec alone. When the ring overflows the loss is
-counted and told, and the list of processes is read again.
+lived only milliseconds; what a kernel before 5.17 cannot walk of a path (beyond 48 names). A fork that executes within
+the same 30 ms is told as the exec alone. A signal within 30 ms of when its target became one to watch is not told.
+When the ring overflows the loss is counted and told, and the list of processes is read again.
+
+`sensors.memory_access` adds `process_vm_readv` and `ptrace` on watched processes, which costs some 55 ns on every
+system call of the host. It cannot see a target that is named by its number in a pid namespace between the host's and
+its own, a thread that is younger than a second, and the calls of the x32 ABI.
 """
 
 import contextlib
+import signal
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -18,36 +23,68 @@ import msgspec
 from replguard.config import Config
 from replguard.errors import Unavailable
 from replguard.events import clock
-from replguard.events.event import Event
+from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
-from replguard.events.identity import TICK
-from replguard.events.process import Parent, Process, User, spare
+from replguard.events.hint import Hint
+from replguard.events.process import Namespaces, Parent, Process, User, spare
 from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
-from replguard.kernel.bpf.process import EXEC, FORK, Exec, Head
+from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
 from replguard.sensors.describe import Describer
 from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.watched import Watched
 
 AREA = "process"
 TIER = "kernel"
 REPLACES = frozenset({"process"})
 _FIRST_CGROUPS = 0xEFFFFFFB
 """PROC_CGROUP_INIT_INO (include/linux/proc_ns.h): the inode of the first cgroup namespace."""
+_OFF = "sensors.memory_access is off: it costs some 55 ns on every system call"
 AT_READ = Context(tier="portable", read_time=True)
+_META = {action: Meta(action=action, provider="exec") for action in ("process_exec", "process_fork", "process_exit")}
+_USERS_KEPT = 1.0
+"""Seconds for which who a user is is not asked again."""
 
 
-@dataclass(slots=True)
 class _Known:
-    entity: str
-    process: Process
-    user: User | None
-    group: int | None
-    """The kernel's id of its control group; None for one that was found at the start."""
+    """What is known of a process; of one that was forked and executes at once, only what is inherited."""
+
+    __slots__ = ("above", "entity", "group", "parent", "process", "ticks", "user")
+
+    def __init__(
+        self,
+        ticks: int,
+        entity: str,
+        process: Process,
+        user: User | None,
+        group: int | None,
+        parent: Parent | None,
+    ) -> None:
+        self.ticks = ticks
+        self.entity = entity
+        self.process = process
+        self.user = user
+        self.group = group
+        """The kernel's id of its control group; None for one that was found at the start."""
+        self.parent = parent
+        self.above: Parent | None = None
+        """It as the parent of another."""
+
+    def as_parent(self) -> Parent:
+        if self.above is None:
+            p = self.process
+            self.above = Parent(
+                pid=p.pid, entity_id=self.entity, executable=p.executable, command_line=p.command_line, name=p.name
+            )
+        return self.above
 
 
 class ExecSensor(Probed):
-    """Makes process_exec, process_fork and process_exit, with the sections that the portable sensor makes."""
+    """Makes process_exec, process_fork and process_exit, with the sections that the portable sensor makes.
+
+    Of processes that a hint names also process_signal and, if it is switched on, process_access.
+    """
 
     name = "exec"
     area = AREA
@@ -59,7 +96,15 @@ class ExecSensor(Probed):
     def __init__(self, config: Config | None = None, root: str = PROC) -> None:
         super().__init__(config, root)
         self._known: dict[int, _Known] = {}
+        self._users: dict[tuple[int, int | None], User] = {}
+        self._users_until = 0.0
+        self._gone: set[tuple[int, int]] = set()
         self._begun = self._fresh = False
+        self._watched = Watched(self._entity, root, threads=self.config.sensors.memory_access)
+
+    def left(self) -> dict[str, str]:
+        left = super().left()
+        return left if self.config.sensors.memory_access else {MEMORY: _OFF} | left
 
     def start(self) -> None:
         self._describer = Describer(self._root)
@@ -68,9 +113,23 @@ class ExecSensor(Probed):
         super().start()
         self._fresh = True
 
+    def prepare(self, programs: libbpf.Programs) -> None:
+        self._watched.begin(programs)
+
     def require(self, programs: libbpf.Programs) -> None:
-        if "process_exec" in programs.missing:
-            raise Unavailable(f"the kernel refuses the probe of exec ({programs.missing['process_exec']}).")
+        if not {"process_exec", "process_exec_bounded"} - programs.missing.keys():
+            reason = programs.missing["process_exec_bounded"] or programs.missing["process_exec"]
+            raise Unavailable(f"the kernel refuses the probe of exec ({reason}).")
+        made = ("process_signal", "process_access")  # programs and what they make have the same names
+        self.makes = frozenset(action for action in made if action not in programs.missing)
+
+    def stop(self) -> None:
+        self._watched.end()
+        super().stop()
+
+    def watch(self, hint: Hint) -> None:
+        """Watch an agent or a member of a serving instance for signals and for who reads its memory."""
+        self._watched.hint(hint)
 
     def tick(self) -> Iterable[Event]:
         """The first look tells what runs already."""
@@ -78,6 +137,13 @@ class ExecSensor(Probed):
             yield from self._look(first=not self._begun)
             self._begun, self._fresh = True, False
         yield from super().tick()
+        self._watched.follow()
+
+    def check(self) -> Iterable[Event]:
+        self._watched.look()
+        full, self._watched.full = self._watched.full, 0
+        if full:
+            yield self.health("degraded", f"{full} processes or threads are too many to be watched", stage="watch")
 
     def after_loss(self) -> Iterable[Event]:
         return self._look()
@@ -85,30 +151,42 @@ class ExecSensor(Probed):
     def decoded(self, taken: list[bytes]) -> Iterable[Event]:
         records = [one for one in map(self._decoded, taken) if one is not None]
         self._boot = self._describer.started(0)
-        executed = {(head.pid, head.start) for head, body in records if body is not None}
+        executed = {(head.pid, head.start) for head, _ in records if head.kind == EXEC}
+        self._gone = {(head.pid, head.start) for head, _ in records if head.kind == EXIT}
+        now = clock.monotonic()
+        if now >= self._users_until:
+            self._users, self._users_until = {}, now + _USERS_KEPT
         for head, body in records:
-            if body is not None:
+            if isinstance(body, Exec):
                 yield self._executed(head, body)
+            elif isinstance(body, Act):
+                yield from self._acted(head, body)
             elif head.kind == FORK:
                 yield from self._forked(head, told=(head.pid, head.start) not in executed)
             else:
                 yield from self._ended(head)
+        self._gone = set()
 
-    def _decoded(self, record: bytes) -> tuple[Head, Exec | None] | None:
+    def _decoded(self, record: bytes) -> tuple[Head, Exec | Act | None] | None:
         try:
             head = records.head(record)
-            return head, records.body(record) if head.kind == EXEC else None
+            if head.kind == EXEC:
+                return head, records.body(record)
+            return head, records.act(record) if head.kind in (SIGNAL, ACCESS) else None
         except struct.error:
             self.counters.lose("decode", "malformed")
             return None
 
+    def _told(self, action: str, head: Head, process: Process, user: User | None) -> Event:
+        return Event(timestamp=self.at(head.when), event=_META[action], process=process, user=user, replguard=KERNEL)
+
     def _executed(self, head: Head, body: Exec) -> Event:
         """Tell of an exec. The parent is the one that forked, also after the process was handed to init."""
-        entity = self._describer.entity(head.pid, head.ticks)
         known = self._known.get(head.pid)
-        if known is not None and known.entity != entity:
+        if known is not None and known.ticks != head.ticks:
             known = None
-        parent = known.process.parent if known else self._parent(head.parent, head.parent_ticks)
+        entity = known.entity if known else self._describer.entity(head.pid, head.ticks)
+        parent = known.parent if known else self._parent(head.parent, head.parent_ticks)
         args, cut = body.args, body.truncated
         if args is None:
             args, cut = (procfs.cmdline(head.pid, self._root) if self._lives(head) else None) or ((), True)
@@ -116,7 +194,7 @@ class ExecSensor(Probed):
         process = Process(
             pid=head.pid,
             entity_id=entity,
-            start=self._boot + timedelta(seconds=head.ticks * TICK),
+            start=self._boot + timedelta(milliseconds=10 * head.ticks),
             executable=body.executable or self._image(head),
             invoked=records.absolute(body.interp, folder),
             name=body.comm,
@@ -131,20 +209,27 @@ class ExecSensor(Probed):
             audit_session=body.audit_session,
             cgroup=group,
             invocation_id=self._invocation(head, known, group),
+            namespaces=_namespaces(body.mount_space, body.pid_space, body.net_space),
+            namespace_pid=body.pid_inside,
             parent=parent,
         )
-        user = self._describer.named(head.uid, body.loginuid)
-        self._known[head.pid] = _Known(entity, spare(process), user, head.cgroup)
-        return self.event("process_exec", self.at(head.when), process=process, user=user, replguard=KERNEL)
+        user = self._user(head.uid, body.loginuid)
+        self._known[head.pid] = _Known(head.ticks, entity, spare(process), user, head.cgroup, parent)
+        return self._told("process_exec", head, process, user)
 
     def _forked(self, head: Head, *, told: bool) -> Iterator[Event]:
         """Note a child: until it executes it is what its parent is. Not told when its exec follows at once."""
-        entity = self._describer.entity(head.pid, head.ticks)
         known, above = self._known.get(head.pid), self._known.get(head.parent)
-        if known is not None and known.entity == entity:
+        if known is not None and known.ticks == head.ticks:
             self.counters.skip()
             return
+        entity = self._describer.entity(head.pid, head.ticks)
         process = above.process if above else self._describer.describe(head.pid) or Process()
+        parent = self._parent(head.parent, head.parent_ticks)
+        if not told:
+            self._known[head.pid] = _Known(head.ticks, entity, process, None, head.cgroup, parent)
+            self.counters.skip()
+            return
         group = process.cgroup
         if above is not None and above.group not in (None, head.cgroup):
             group = self._group(head, None, group)
@@ -152,39 +237,76 @@ class ExecSensor(Probed):
             process,
             pid=head.pid,
             entity_id=entity,
-            start=self._boot + timedelta(seconds=head.ticks * TICK),
+            start=self._boot + timedelta(milliseconds=10 * head.ticks),
             cgroup=group,
-            parent=self._parent(head.parent, head.parent_ticks),
+            namespaces=None,
+            namespace_pid=None,
+            parent=parent,
         )
-        user = self._describer.named(head.uid, above.user.audit if above and above.user else None)
-        self._known[head.pid] = _Known(entity, process, user, head.cgroup)
-        if told:
-            yield self.event("process_fork", self.at(head.when), process=process, user=user, replguard=KERNEL)
-        else:
-            self.counters.skip()
+        user = self._user(head.uid, above.user.audit if above and above.user else None)
+        self._known[head.pid] = _Known(head.ticks, entity, process, user, head.cgroup, parent)
+        yield self._told("process_fork", head, process, user)
 
     def _ended(self, head: Head) -> Iterator[Event]:
         known = self._known.get(head.pid)
-        if known is None or known.entity != self._describer.entity(head.pid, head.ticks):
+        if known is None or known.ticks != head.ticks:
             self.counters.skip()  # the second of two threads that ended together, or told already
             return
         del self._known[head.pid]
+        if head.pid in self._watched:
+            self._watched.drop(head.pid)
         process = msgspec.structs.replace(known.process, exit_code=head.exit_code)
-        yield self.event("process_exit", self.at(head.when), process=process, user=known.user, replguard=KERNEL)
+        yield self._told("process_exit", head, process, known.user)
+
+    def _acted(self, head: Head, act: Act) -> Iterator[Event]:
+        """Tell of a signal or an access. The kernel's own signals, of the OOM killer or a terminal, have no sender."""
+        target = self._known.get(act.target)
+        if target is None:
+            self.counters.skip()
+            return
+        known = self._known.get(head.pid)
+        user = known.user if known is not None and known.ticks == head.ticks else self._user(head.uid, None)
+        process: Process | None = known.process if known is not None and known.ticks == head.ticks else None
+        if process is None:
+            process = Process(pid=head.pid, entity_id=self._describer.entity(head.pid, head.ticks))
+        if head.kind == SIGNAL:
+            action, about = (
+                "process_signal",
+                Context(tier="kernel", attribution="kernel", signal=act.what, status=_signal(act.what)),
+            )
+        else:
+            action, about = "process_access", Context(
+                tier="kernel", attribution="kernel", mode="memory", bytes=act.bytes or None,
+                technique="process_vm_readv" if act.what == records.READV else "ptrace",
+            )  # fmt: skip
+        if act.kernel:
+            process, user, about = None, None, msgspec.structs.replace(about, attribution="unknown")
+        yield self.event(action, self.at(head.when), process=process, target=target.process, user=user, replguard=about)
+
+    def _user(self, uid: int, audit: int | None) -> User:
+        found = self._users.get((uid, audit))
+        if found is None:
+            found = self._users[uid, audit] = self._describer.named(uid, audit)
+        return found
+
+    def _entity(self, pid: int) -> str | None:
+        known = self._known.get(pid)
+        return known.entity if known else None
 
     def _parent(self, pid: int, ticks: int) -> Parent | None:
         if pid == 0:
             return None
-        entity = self._describer.entity(pid, ticks)
         known = self._known.get(pid)
-        if known is None or known.entity != entity:
-            stat = procfs.stat(pid, self._root)
-            named = stat is not None and stat.start_ticks == ticks
-            return Parent(pid=pid, entity_id=entity, name=stat.comm if stat and named else None)
-        p = known.process
-        return Parent(pid=pid, entity_id=entity, executable=p.executable, command_line=p.command_line, name=p.name)
+        if known is not None and known.ticks == ticks:
+            return known.as_parent()
+        stat = procfs.stat(pid, self._root)
+        named = stat is not None and stat.start_ticks == ticks
+        entity = self._describer.entity(pid, ticks)
+        return Parent(pid=pid, entity_id=entity, name=stat.comm if stat and named else None)
 
     def _lives(self, head: Head) -> bool:
+        if (head.pid, head.start) in self._gone:
+            return False
         stat = procfs.stat(head.pid, self._root)
         return stat is not None and stat.start_ticks == head.ticks
 
@@ -199,6 +321,8 @@ class ExecSensor(Probed):
         """
         if told is not None and not self._own_groups and not (self._hybrid and told == "/"):
             return told
+        if (head.pid, head.start) in self._gone:
+            return inherited
         found = procfs.cgroup(head.pid, self._root)
         return found if found is not None and self._lives(head) else inherited
 
@@ -214,20 +338,34 @@ class ExecSensor(Probed):
         listed = machine.pids(self._root)
         for pid in self._known.keys() - set(listed):
             gone = self._known.pop(pid)
+            self._watched.drop(pid)
             yield self.event("process_exit", clock.now(), process=gone.process, user=gone.user, replguard=AT_READ)
         for pid in listed:
             stat = procfs.stat(pid, self._root)
             if stat is None or stat.kthread:
                 continue
-            entity, known = self._describer.entity(pid, stat.start_ticks), self._known.get(pid)
-            if known is not None and known.entity == entity:
+            known = self._known.get(pid)
+            if known is not None and known.ticks == stat.start_ticks:
                 continue
             process = self._describer.describe(pid, stat)
-            if process is not None:
-                user = self._describer.user(pid)
-                self._known[pid] = _Known(entity, spare(process), user, None)
+            if process is not None and process.entity_id is not None:
+                kept, user = spare(process), self._describer.user(pid)
+                self._known[pid] = _Known(stat.start_ticks, process.entity_id, kept, user, None, process.parent)
                 kind, when = "state" if first else "event", process.start or clock.now()
                 yield self.event("process_exec", when, kind=kind, process=process, user=user, replguard=AT_READ)
+
+
+@lru_cache(maxsize=1024)
+def _namespaces(mount: int, pid: int, network: int) -> Namespaces:
+    return Namespaces(mount=mount, pid=pid, network=network)
+
+
+def _signal(number: int) -> str:
+    """Return the name of a signal as `kill -l` shows it."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
 
 
 def _first_groups(root: str) -> bool:

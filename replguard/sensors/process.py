@@ -56,7 +56,6 @@ class ProcessSensor(Timed):
     area = AREA
     period = LOOK
     early = True
-    why = "the kernel tier (eBPF) for processes is opt-in: sensors.process: kernel switches it on."
     blind = "processes that live shorter than 25 ms may be missed, and exit codes are not known."
 
     def __init__(self, root: str = PROC) -> None:

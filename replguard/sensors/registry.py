@@ -4,11 +4,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from replguard.config import Config
 from replguard.errors import Unavailable
 from replguard.events.catalogue import PORTABLE
+from replguard.events.fact import Tier
 from replguard.sensors.base import Sensor
 
 _PACKAGE = "replguard.sensors"
@@ -21,13 +23,15 @@ class Absent:
     name: str
     area: str
     reason: str
+    tier: Tier = "portable"
 
 
 def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
     """Return the sensors that can work here, early ones first, and those that cannot.
 
     A module whose TIER is "kernel" takes the place of those that it names in REPLACES, unless the configuration asks
-    for the portable tier. If it cannot work, the others run and say why: an area is never left without a sensor.
+    for the portable tier. If it cannot work, the others run and say why: an area is never left without a sensor. Those
+    that it names in KEEPS as well run beside it, with less to do.
     """
     found: list[Sensor] = []
     absent: list[Absent] = []
@@ -39,18 +43,33 @@ def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
             continue
         sensor, refusal = _opened(module, config, _refused(mode, str(module.AREA)))
         if sensor is None:
-            absent.append(Absent(name, str(module.AREA), refusal))
+            absent.append(Absent(name, str(module.AREA), refusal, "kernel" if _kernel(module) else "portable"))
             fallen |= dict.fromkeys(module.REPLACES, refusal) if _kernel(module) else {}
             continue
         found.append(sensor)
         if _kernel(module):
-            taken |= module.REPLACES
+            replaced = module.REPLACES - getattr(module, "KEEPS", frozenset())
+            taken |= replaced
+            sensor.instead = partial(_instead, config, replaced)
         elif mode == "portable":
             sensor.because(f"the configuration asks for the portable tier (sensors.{module.AREA}).")
         elif name in fallen:
-            sensor.fallen = fallen[name]
-            sensor.because(f"the kernel tier does not work here: {fallen[name]}")
+            _fallen(sensor, fallen[name])
     return sorted(found, key=lambda sensor: not sensor.early), absent
+
+
+def _fallen(sensor: Sensor, reason: str) -> None:
+    sensor.fallen = reason
+    sensor.because(f"the kernel tier does not work here: {reason}")
+
+
+def _instead(config: Config, names: frozenset[str], reason: str) -> list[Sensor]:
+    """Return the sensors that take the place of one that has failed; those that cannot work either are left out."""
+    opened = [_opened(module, config, None)[0] for name, module in _modules() if name in names]
+    found = [sensor for sensor in opened if sensor is not None]
+    for sensor in found:
+        _fallen(sensor, reason)
+    return found
 
 
 class Opening:

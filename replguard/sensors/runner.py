@@ -1,14 +1,17 @@
 """Runs the sensors: one thread each, so that a slow one delays no other; a failing one is started again and reported.
 
-What the pipeline refuses because its queue is full is counted, and told once there is room again.
+What the pipeline refuses because its queue is full is counted, and told once there is room again. A sensor of the
+kernel tier that fails again and again gives its place to the portable one.
 """
 
 import os
 import select
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from replguard.errors import Unavailable
@@ -22,6 +25,10 @@ Put = Callable[[Event], bool | None]
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
 GIVE_UP = 3.0
 """Seconds that the end waits for sensors: a dead network mount may hold one for ever."""
+FOR_GOOD = 4
+"""Failures in a row, seven seconds of them, after which another sensor takes the place of one that names it."""
+MOST_HINTS = 20_000
+"""Hints that are remembered for a sensor that begins later."""
 EARLY_WAIT = 3.0
 """Seconds that the others wait for the first look of the early sensors."""
 DUTY = 20
@@ -38,8 +45,11 @@ class Runner:
 
     def __init__(self, sensors: Sequence[Sensor], put: Put) -> None:
         self.sensors = list(sensors)
-        self._early = [sensor for sensor in self.sensors if sensor.early]
-        self._loops = [_Loop(sensor, put, self._wait_early) for sensor in self.sensors]
+        self._put = put
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._hints: OrderedDict[Hint, None] = OrderedDict()
+        self._loops = [_Loop(sensor, put, self._wait_early, self._replace) for sensor in self.sensors]
 
     def start(self) -> None:
         """Start every sensor. Returns at once; see ``ready``."""
@@ -48,6 +58,8 @@ class Runner:
 
     def stop(self) -> None:
         """Stop every sensor and wait for its thread; one that hangs is left behind."""
+        with self._lock:
+            self._stopped = True
         for loop in self._loops:
             loop.ask_to_stop()
         end = clock.monotonic() + GIVE_UP
@@ -61,12 +73,36 @@ class Runner:
         return all(loop.looked.wait(max(0.0, end - clock.monotonic())) for loop in self._loops)
 
     def watch(self, hint: Hint) -> None:
-        """Pass a hint to every sensor."""
-        for sensor in self.sensors:
-            try:
-                sensor.watch(hint)
-            except Exception:  # noqa: BLE001 - the others must hear it all the same
-                _log.exception("sensor refused a hint", sensor=sensor.name)
+        """Pass a hint to every sensor; those that begin later hear of it then."""
+        with self._lock:
+            self._remember(hint)
+            for loop in self._loops:
+                if not loop.over:
+                    _hear(loop.sensor, hint)
+
+    def _remember(self, hint: Hint) -> None:
+        asked = msgspec.structs.replace(hint, drop=False)
+        self._hints.pop(asked, None)
+        if not hint.drop:
+            self._hints[asked] = None
+            while len(self._hints) > MOST_HINTS:
+                self._hints.popitem(last=False)
+
+    def _replace(self, sensor: Sensor, reason: str) -> bool:
+        """Start what takes the place of a sensor that failed for good; False if there is nothing."""
+        new = sensor.instead(reason) if sensor.instead is not None else []
+        with self._lock:
+            if self._stopped or not new:
+                return False
+            for each in new:
+                for hint in self._hints:
+                    _hear(each, hint)
+            loops = [_Loop(each, self._put, self._wait_early, self._replace) for each in new]
+            self.sensors = [*self.sensors, *new]
+            self._loops = [*self._loops, *loops]
+            for loop in loops:
+                loop.start()
+        return True
 
     def counts(self, device: int, inode: int) -> bool:
         """Tell whether a sensor that works adds up what is read of a file."""
@@ -102,12 +138,15 @@ class Runner:
 class _Loop:
     """The thread of one sensor."""
 
-    def __init__(self, sensor: Sensor, put: Put, before: Callable[[Sensor], None]) -> None:
+    def __init__(
+        self, sensor: Sensor, put: Put, before: Callable[[Sensor], None], replace: Callable[[Sensor, str], bool]
+    ) -> None:
         self.sensor = sensor
-        self.up = False
+        self.up = self.over = False
         self.looked = threading.Event()
         self._put = put
         self._before = before
+        self._replace = replace
         self._lost = 0
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -130,7 +169,7 @@ class _Loop:
 
     def _run(self) -> None:
         self._before(self.sensor)
-        backoff, failed = FIRST_BACKOFF, False
+        backoff, failed, times, reason = FIRST_BACKOFF, False, 0, ""
         while not self._stopping.is_set():
             began = clock.monotonic()
             try:
@@ -138,12 +177,17 @@ class _Loop:
             except Exception as error:  # noqa: BLE001 - whatever a sensor meets, it is tried again
                 failed = True
                 self._report(error)
+                reason = _words(error)
             finally:
                 self.up = False
                 self._release()
             if clock.monotonic() - began > LAST_BACKOFF:
-                backoff = FIRST_BACKOFF
+                backoff, times = FIRST_BACKOFF, 0
             self.looked.set()
+            times += 1
+            if times >= FOR_GOOD and not self._stopping.is_set() and self._replace(self.sensor, reason):
+                self.over = True
+                return
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, LAST_BACKOFF)
 
@@ -151,6 +195,8 @@ class _Loop:
         sensor = self.sensor
         sensor.start()
         self._deliver([sensor.health("recovered" if recovered else "started", sensor.why)])
+        if sensor.fallen and not recovered:
+            self._deliver([sensor.health("degraded", f"the kernel tier does not work here: {sensor.fallen}")])
         self.up = True
         if isinstance(sensor, Timed):
             self._timed(sensor)
@@ -205,7 +251,7 @@ class _Loop:
             self._lost = lost
 
     def _report(self, error: Exception) -> None:
-        reason = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+        reason = _words(error)
         _log.warning("sensor failed, starting it again", sensor=self.sensor.name, reason=reason)
         self._deliver([self.sensor.health("failed", reason)])
 
@@ -214,3 +260,14 @@ class _Loop:
             self.sensor.stop()
         except Exception:  # noqa: BLE001 - it is being given up anyway
             _log.exception("sensor did not stop cleanly", sensor=self.sensor.name)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+
+
+def _hear(sensor: Sensor, hint: Hint) -> None:
+    try:
+        sensor.watch(hint)
+    except Exception:  # noqa: BLE001 - the others must hear it all the same
+        _log.exception("sensor refused a hint", sensor=sensor.name)

@@ -6,7 +6,7 @@ import pytest
 
 from replguard.errors import Unavailable
 from replguard.kernel import bpf, libbpf
-from replguard.kernel.bpf import process
+from replguard.kernel.bpf import network, process
 
 
 @pytest.fixture
@@ -109,6 +109,26 @@ def test_a_probe_that_the_kernel_lacks_is_left_out_and_named() -> None:
 def test_if_the_kernel_refuses_all_the_first_reason_is_told() -> None:
     """Nothing stays open."""
     descriptors = open_files()
-    with pytest.raises(Unavailable, match="pr0cess_exit: No such process"):
-        programs(bpf.image(process.OBJECT).replace(b"tp_btf/sched_process_", b"tp_btf/sched_pr0cess_"))
+    with pytest.raises(Unavailable, match="process_exec_bounded: No such process"):
+        programs(bpf.image(process.OBJECT).replace(b"tp_btf/s", b"tp_btf/z"))
     assert open_files() == descriptors
+
+
+@pytest.mark.root
+def test_the_entries_of_a_map_are_read_many_at_a_time() -> None:
+    """Each once, however many there are; what was removed is gone."""
+    loaded = programs(bpf.image(network.OBJECT))
+    try:
+        sums = loaded.map("sums")
+        assert list(loaded.entries(sums, network.FLOW, network.SUM.size)) == []
+        keys = {number.to_bytes(network.FLOW, "little"): network.SUM.pack(number, 1) for number in range(1000)}
+        for key, value in keys.items():
+            loaded.put(sums, key, value)
+        assert dict(loaded.entries(sums, network.FLOW, network.SUM.size)) == keys
+        for key in keys:
+            loaded.remove(sums, key)
+        assert list(loaded.entries(sums, network.FLOW, network.SUM.size)) == []
+        with pytest.raises(OSError, match="batch"):
+            list(loaded.entries(loaded.map("records"), network.FLOW, network.SUM.size))
+    finally:
+        loaded.close()

@@ -15,14 +15,22 @@ from replguard.sinks import Sinks
 def test_sensors():
     """Outcomes add up to what was received, and each loss has its place."""
     counters = SimpleNamespace(
-        received=10, evaluated=6, filtered=1, dropped=Counter({("queue", "full"): 3}), cpu_seconds=0.5
+        received=10,
+        evaluated=6,
+        filtered=1,
+        dropped=Counter({("queue", "full"): 3}),
+        cpu_seconds=0.5,
+        kernel_seconds=0.25,
     )
     sheet = Sheet()
-    parts.sensors(sheet, [SimpleNamespace(name="file", mode="portable", counters=counters)], lambda _: True)
+    absent = [SimpleNamespace(name="exec", tier="kernel"), SimpleNamespace(name="gpu", tier="portable")]
+    parts.sensors(sheet, [SimpleNamespace(name="file", mode="portable", counters=counters)], lambda _: True, absent)
+    assert sheet.value("sensor_up", "exec", "kernel") == 0
+    assert sheet.value("sensor_up", "gpu", "portable") is None
     assert sheet.value("sensor_up", "file", "portable") == 1
     assert [sheet.value("events_total", "file", o) for o in ("evaluated", "filtered", "dropped")] == [6, 1, 3]
     assert sheet.value("events_dropped_total", "file", "queue", "full") == 3
-    assert sheet.value("sensor_cpu_seconds_total", "file") == 0.5
+    assert sheet.value("sensor_cpu_seconds_total", "file") == 0.75
 
 
 def test_rules_and_alerts_count_from_zero():

@@ -1,11 +1,13 @@
 """Opens and mappings of protected content: who touched it, who holds it, and what is told of it once."""
 
 import pytest
-from support.story import MIB, Host
+from support.story import MIB, ROOT, Host
 
+from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.provenance.manifest import Job, Manifest
+from replguard.provenance.processes import Proc
 
 ORIGIN = "/models/llama/w.safetensors"
 
@@ -114,3 +116,30 @@ def test_memory_of_uses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     uses = host.provenance.uses
     assert len(uses._accesses) <= 4
     assert len(uses._readers) <= 3
+
+
+def peeked(host: Host, proc: Proc, target: Proc, amount: int | None) -> list[Event]:
+    """Let a process read the memory of another, as the kernel tells it."""
+    about = Context(tier="kernel", attribution="kernel", mode="memory", technique="process_vm_readv", bytes=amount)
+    return host.feed("process_access", process=proc.process, target=target.process, replguard=about)
+
+
+def test_reading_the_memory_of_a_server_is_a_use_of_its_weights() -> None:
+    """It touches them; a profiler's few bytes do not, nor what ranks of one instance read of each other."""
+    host = Host()
+    weights = host.protect()
+    main = host.server(weights)
+    worker = host.fork(main)
+    host.listen(main, "127.0.0.1:8001")
+    thief, profiler = host.exec("python3", parent=host.login()), host.exec("py-spy", parent=host.login())
+    assert not peeked(host, profiler, main, 4096)
+    assert not peeked(host, worker, main, 64 * MIB)
+    assert not peeked(host, thief, profiler, 64 * MIB)
+    (fact,) = peeked(host, thief, main, 64 * MIB)
+    assert fact.action == "weights_access"
+    assert fact.file is not None
+    assert fact.replguard is not None
+    assert (fact.file.path, fact.replguard.mode, fact.replguard.model) == (ORIGIN, "memory", "llama")
+    assert host.provenance.ledger.touched(thief, "llama", host.now, lambda proc: proc)
+    debugger = host.exec("gdb", parent=host.login(ROOT))
+    assert len(peeked(host, debugger, main, None)) == 1

@@ -1,18 +1,26 @@
 """Processes told by the kernel, on this kernel: nothing is missed, however short it lived."""
 
+import contextlib
+import ctypes
 import os
+import pty
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from replguard.config import Config
+from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
 from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.events.process import Process
 from replguard.kernel import libbpf
 from replguard.kernel.bpf import process as records
 from replguard.sensors import exec as sensors
@@ -23,17 +31,24 @@ pytestmark = pytest.mark.root
 TRUE = "/bin/true"
 
 
-@pytest.fixture
-def sensor() -> Iterator[ExecSensor]:
+@contextlib.contextmanager
+def opened(**keys: Any) -> Iterator[ExecSensor]:
+    """Open and start a sensor, with keys of its configuration."""
     try:
-        opened = sensors.open(Config())
+        made = sensors.open(msgspec.structs.replace(Config(), sensors=Sensors(**keys)))
     except Unavailable as error:
         pytest.skip(str(error))
     try:
-        opened.start()
-        yield opened
+        made.start()
+        yield made
     finally:
-        opened.stop()
+        made.stop()
+
+
+@pytest.fixture
+def sensor() -> Iterator[ExecSensor]:
+    with opened() as made:
+        yield made
 
 
 def until(sensor: ExecSensor, enough: Callable[[list[Event]], bool]) -> list[Event]:
@@ -89,7 +104,7 @@ def test_five_hundred_short_lives_are_all_told(sensor: ExecSensor) -> None:
         assert executed[pid].parent.entity_id == me.entity_id
     codes = {e.process.pid: e.process.exit_code for e in told if e.action == "process_exit" and e.process}
     assert {codes[pid] for pid in pids} == {0}
-    assert [sensor._programs.number(sensor._losses_at, kind) for kind in records.KINDS] == [0, 0, 0]  # type: ignore[union-attr]
+    assert [sensor._programs.number(sensor._losses_at, kind) for kind in records.KINDS] == [0] * 5  # type: ignore[union-attr]
     assert not sensor.counters.dropped
 
 
@@ -104,7 +119,7 @@ def test_the_section_is_the_portable_one(sensor: ExecSensor, tmp_path: Path) -> 
         assert seen is not None
         assert told.process is not None
         for field in seen.__struct_fields__:
-            if field not in ("start", "parent"):
+            if field not in ("start", "parent", "namespaces", "namespace_pid"):
                 assert getattr(told.process, field) == getattr(seen, field), field
         assert told.process.start is not None
         assert seen.start is not None
@@ -163,6 +178,11 @@ def test_in_a_pid_namespace_the_pid_is_the_hosts(sensor: ExecSensor) -> None:
     inside = [e.process for e in told if e.action == "process_exec" and e.process and e.process.args[1:] == ("inside",)]
     assert len(inside) == 1
     assert inside[0].pid not in (None, 1)
+    assert inside[0].namespace_pid == 1
+    assert inside[0].namespaces is not None
+    assert inside[0].namespaces.pid not in (None, records.FIRST_PIDS)
+    assert inside[0].namespaces.mount == Path("/proc/self/ns/mnt").stat().st_ino
+    assert inside[0].namespaces.network == Path("/proc/self/ns/net").stat().st_ino
     assert inside[0].parent is not None
     assert inside[0].parent.pid == outer.pid
 
@@ -258,7 +278,7 @@ def test_after_a_loss_the_list_of_processes_is_read(sensor: ExecSensor) -> None:
         assert sensor._ring is not None
         list(sensor._ring.read())
         sensor._known[2**22 + 1] = sensor._known[os.getpid()]
-        sensor._lost = [-2, 0, 0]
+        sensor._lost = [-2, 0, 0, 0, 0]
         sensor._checked = 0.0
         told = list(sensor.tick())
         health = [e.health for e in told if e.health is not None]
@@ -293,3 +313,221 @@ def test_without_the_library_it_cannot_be_opened(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(libbpf.Library.__init__, "__defaults__", ((str(tmp_path),),))
     with pytest.raises(Unavailable, match=r"libbpf1|root|BTF|container|locked"):
         sensors.open(Config())
+
+
+@contextlib.contextmanager
+def watched(sensor: ExecSensor, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a program that is watched, or the one that it starts in a pid namespace of its own; yield it and the pid."""
+    list(sensor.tick())
+    started = subprocess.Popen(argv, start_new_session=True)
+    try:
+        found: list[int] = []
+
+        def sleeping(told: list[Event]) -> bool:
+            found[:] = [
+                e.process.pid
+                for e in told
+                if e.process and e.process.pid and e.process.args[:1] == ("sleep",) and e.action == "process_exec"
+            ]
+            return bool(found)
+
+        until(sensor, sleeping)
+        sensor.watch(Hint(kind="process", pid=found[0], entity_id=sensor._entity(found[0])))
+        list(sensor.tick())
+        yield started, found[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def acts(told: list[Event], action: str) -> list[Event]:
+    return [e for e in told if e.action == action]
+
+
+def send(how: str, pid: int, number: int) -> None:
+    """Send a signal to a process, to its group, to its thread or through a descriptor of it."""
+    if how == "kill":
+        os.kill(pid, number)
+    elif how == "killpg":
+        os.killpg(pid, number)
+    elif how == "tgkill":
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.tgkill(pid, pid, number) == 0
+    else:
+        descriptor = os.pidfd_open(pid)
+        signal.pidfd_send_signal(descriptor, number)  # type: ignore[attr-defined,unused-ignore]
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("how", ["kill", "killpg", "tgkill", "pidfd"])
+@pytest.mark.parametrize("name", ["TERM", "STOP", "INT", "KILL", "HUP"])
+def test_a_signal_to_a_watched_process_has_its_sender(sensor: ExecSensor, how: str, name: str) -> None:
+    """However it is sent, it is told once, with who sent it to whom."""
+    with watched(sensor, "sleep", "60") as (_, pid):
+        if how == "tgkill" and not hasattr(ctypes.CDLL(None), "tgkill"):
+            pytest.skip("this libc has no tgkill")
+        send(how, pid, getattr(signal, f"SIG{name}"))
+        told = acts(until(sensor, lambda told: bool(acts(told, "process_signal"))), "process_signal")
+        assert len(told) == 1
+        sender, target, about = told[0].process, told[0].target, told[0].replguard
+        assert sender is not None
+        assert target is not None
+        assert about is not None
+        assert (sender.pid, target.pid, target.args) == (os.getpid(), pid, ("sleep", "60"))
+        assert sender.entity_id == Describer().brief(os.getpid()).entity_id  # type: ignore[union-attr]
+        assert (about.status, about.signal) == (name, getattr(signal, f"SIG{name}"))
+        assert (about.tier, about.attribution) == ("kernel", "kernel")
+
+
+def test_signals_that_end_nobody_and_of_nobody_watched_are_not_told(sensor: ExecSensor) -> None:
+    """A child's end, a window's size, and a process that no hint named, or that one dropped."""
+    with watched(sensor, "sleep", "60") as (_, pid):
+        bystander = subprocess.Popen(["sleep", "60"])
+        os.kill(pid, signal.SIGWINCH)
+        os.kill(bystander.pid, signal.SIGTERM)
+        bystander.wait()
+        told = until(sensor, ended(bystander.pid))
+        sensor.watch(Hint(kind="process", pid=pid, drop=True))
+        list(sensor.tick())
+        os.kill(pid, signal.SIGTERM)
+        told += until(sensor, ended(pid))
+        assert not acts(told, "process_signal")
+
+
+def test_a_signal_that_the_kernel_sends_has_no_sender(sensor: ExecSensor) -> None:
+    """Control and C at a terminal: whoever happened to run then is not who sent it."""
+    list(sensor.tick())
+    pid, terminal = pty.fork()
+    if pid == 0:
+        try:
+            os.execvp("sleep", ["sleep", "60"])
+        finally:
+            os._exit(1)
+    try:
+        until(sensor, lambda told: "process_exec" in of(told, pid))
+        sensor.watch(Hint(kind="process", pid=pid))
+        list(sensor.tick())
+        os.write(terminal, b"\x03")
+        told = acts(until(sensor, ended(pid)), "process_signal")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    assert len(told) == 1
+    assert told[0].process is None
+    assert told[0].replguard is not None
+    assert (told[0].replguard.status, told[0].replguard.attribution) == ("INT", "unknown")
+
+
+def test_in_a_pid_namespace_signals_and_targets_are_the_hosts(sensor: ExecSensor) -> None:
+    """Who sends and who is sent to, both by numbers that only mean something inside."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-pf", TRUE], check=False).returncode:
+        pytest.skip("unshare is refused here")
+    script = "sleep 60 & read line; kill -TERM $!; wait"
+    list(sensor.tick())
+    outer = subprocess.Popen(["unshare", "-pf", "sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        told: list[Event] = []
+
+        def slept(new: list[Event]) -> list[Process]:
+            return [e.process for e in new if e.process is not None and e.process.args == ("sleep", "60")]
+
+        told = until(sensor, lambda new: bool(slept(new)))
+        inside = slept(told)[0]
+        assert inside.pid is not None
+        sensor.watch(Hint(kind="process", pid=inside.pid, entity_id=inside.entity_id))
+        list(sensor.tick())
+        outer.communicate(b"go\n")
+        sent = acts(until(sensor, ended(inside.pid)), "process_signal")
+        assert len(sent) == 1
+        assert sent[0].target is not None
+        assert sent[0].process is not None
+        assert sent[0].target.pid == inside.pid
+        assert (sent[0].process.args[:2], sent[0].process.namespace_pid) == (("sh", "-c"), 1)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(outer.pid, signal.SIGKILL)
+        outer.wait()
+
+
+class Vec(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
+
+
+def read_memory(pid: int, address: int, size: int) -> int:
+    """Read memory of another process with process_vm_readv; return how much."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.process_vm_readv.restype = ctypes.c_ssize_t
+    buffer = ctypes.create_string_buffer(size)
+    mine, its = Vec(ctypes.addressof(buffer), size), Vec(address, size)
+    return int(libc.process_vm_readv(pid, ctypes.byref(mine), 1, ctypes.byref(its), 1, 0))
+
+
+def stack(pid: int) -> int:
+    """Return an address that a process can read."""
+    line = next(line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "[stack]" in line)
+    return int(line.split("-")[1].split()[0], 16) - 4096
+
+
+def test_who_reads_the_memory_of_a_watched_process_is_told() -> None:
+    """Once, with the bytes; a read that is refused is none, and neither is one of somebody else."""
+    with opened(memory_access=True) as sensor, watched(sensor, "sleep", "60") as (_, pid):
+        assert "process_access" in sensor.makes
+        assert read_memory(pid, 1, 8) < 0
+        assert read_memory(os.getpid(), stack(os.getpid()), 64) == 64
+        assert read_memory(pid, stack(pid), 1024) == 1024
+        told = acts(until(sensor, lambda told: bool(acts(told, "process_access"))), "process_access")
+        assert len(told) == 1
+        assert told[0].process is not None
+        assert told[0].target is not None
+        assert told[0].replguard is not None
+        assert (told[0].process.pid, told[0].target.pid) == (os.getpid(), pid)
+        about = told[0].replguard
+        assert (about.mode, about.technique, about.bytes) == ("memory", "process_vm_readv", 1024)
+
+
+def test_who_begins_to_trace_a_watched_process_is_told() -> None:
+    """A debugger begins with ptrace."""
+    with opened(memory_access=True) as sensor, watched(sensor, "sleep", "60") as (_, pid):
+        code = f"import ctypes; c = ctypes.CDLL(None); assert c.ptrace(0x4206, {pid}, 0, 0) == 0"
+        tracer = subprocess.Popen([sys.executable, "-c", code])
+        assert tracer.wait() == 0
+        told = acts(until(sensor, lambda told: bool(acts(told, "process_access"))), "process_access")
+        assert len(told) == 1
+        assert told[0].process is not None
+        assert told[0].replguard is not None
+        assert told[0].process.pid == tracer.pid
+        assert told[0].replguard.technique == "ptrace"
+
+
+def test_memory_access_is_off_unless_asked_for(sensor: ExecSensor) -> None:
+    """The sentence names the key and what it costs."""
+    assert "process_access" not in sensor.makes
+    assert "process_signal" in sensor.makes
+    assert "sensors.memory_access" in (sensor.why or "")
+
+
+def test_with_the_hooks_of_5_15_the_same_is_told(tmp_path: Path) -> None:
+    """Another program walks the paths; what it cannot walk is cut, and not told wrong."""
+    with opened(hooks="5.15") as sensor:
+        assert "process_exec" in sensor.programs.missing
+        assert "process_exec_bounded" not in sensor.programs.missing
+        assert "bpf_loop" in (sensor.why or "")
+        folder = tmp_path.joinpath(*"abcdefgh")
+        folder.mkdir(parents=True)
+        list(sensor.tick())
+        told = run(sensor, TRUE, "one", cwd=folder)
+        process = told["process_exec"].process
+        assert process is not None
+        assert (process.executable, process.working_directory) == (os.path.realpath(TRUE), str(folder))
+        assert process.args == (TRUE, "one")
+        assert told["process_exit"].process.exit_code == 0  # type: ignore[union-attr]
+        deep = tmp_path.joinpath(*["d"] * 60)
+        deep.mkdir(parents=True)
+        told = run(sensor, TRUE, "deep", cwd=deep)
+        assert told["process_exec"].process is not None
+        assert told["process_exec"].process.working_directory is None
+        assert told["process_exec"].process.args == (TRUE, "deep")

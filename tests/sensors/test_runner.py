@@ -12,7 +12,7 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.sensors import runner as module
-from replguard.sensors.base import Readable, Timed
+from replguard.sensors.base import Readable, Sensor, Timed
 from replguard.sensors.runner import Runner
 
 
@@ -198,3 +198,63 @@ def test_a_sensor_that_hangs_does_not_hold_the_end(monkeypatch: pytest.MonkeyPat
     assert clock.monotonic() - began < 3
     sensor.hang.set()
     assert until(lambda: sensor.stops)
+
+
+class Kernel(Ticker):
+    """A sensor of the kernel tier that never gets anywhere, and what takes its place."""
+
+    name = "kernel"
+    mode = "kernel"
+
+    def __init__(self, *instead: Ticker) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+
+        def replace(reason: str) -> list[Sensor]:
+            self.reasons.append(reason)
+            return list(instead)
+
+        self.instead = replace
+
+    def start(self) -> None:
+        super().start()
+        raise Unavailable("the kernel says no.")
+
+
+def test_one_that_fails_for_good_gives_its_place_away() -> None:
+    """Another takes over with every hint that still holds; the failed one stays listed as down."""
+    portable = Ticker()
+    portable.fallen = "the kernel says no."
+    kernel, events = Kernel(portable), list[Event]()
+    runner = Runner([kernel], events.append)
+    kept, dropped = Hint(kind="process", pid=5), Hint(kind="process", pid=6)
+    runner.watch(kept)
+    runner.watch(dropped)
+    runner.watch(Hint(kind="process", pid=6, drop=True))
+    runner.start()
+    try:
+        assert until(lambda: runner.up("ticker"))
+        assert kernel.reasons == ["the kernel says no."]
+        assert kernel.starts == module.FOR_GOOD
+        assert portable.hints == [kept]
+        assert not runner.up("kernel")
+        assert [sensor.name for sensor in runner.sensors] == ["kernel", "ticker"]
+        told = [event.health for event in events if event.health is not None and event.health.component == "ticker"]
+        assert [(h.state, h.mode) for h in told[:2]] == [("started", "portable"), ("degraded", "portable")]
+        heard = len(kernel.hints)
+        runner.watch(kept)
+        assert (len(kernel.hints), portable.hints) == (heard, [kept, kept])
+    finally:
+        runner.stop()
+    assert portable.stops == 1
+
+
+def test_one_that_nothing_can_replace_goes_on_trying() -> None:
+    """More often than it would take for another."""
+    kernel = Kernel()
+    runner = Runner([kernel], lambda _: None)
+    runner.start()
+    try:
+        assert until(lambda: kernel.starts > module.FOR_GOOD)
+    finally:
+        runner.stop()

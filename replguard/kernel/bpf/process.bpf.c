@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Processes: who executes what, who forks, who ends and how. Decoded by process.py beside this file.
+ * Processes: who executes what, who forks, who ends and how; who signals a watched process or reads its memory.
+ * Decoded by process.py beside this file.
  */
 #define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
 #define SIGNAL_GROUP_EXIT 4	/* include/linux/sched/signal.h */
@@ -13,9 +14,24 @@
 #define NAME 256		/* NAME_MAX and its end */
 #define INTERP 1024
 #define DEPTH 512		/* steps of one walk: components and mounts */
+#define BOUNDED 48		/* the same where the kernel has no bpf_loop: the verifier walks each step then */
+#define WATCHED 16384		/* processes that are watched at once, and their threads and numbers inside */
+#define PAIRS 4096		/* pairs of who reads whose memory */
+#define AGAIN 1000000000ull	/* nanoseconds after which more reads of one pair are told */
 
-enum { EXEC, FORK, EXIT };
-#define KINDS 3
+#define FIRST_PIDS 0xEFFFFFFC	/* PROC_PID_INIT_INO, include/linux/proc_ns.h: the host's pid namespace */
+#define ALREADY_PENDING 2	/* TRACE_SIGNAL_ALREADY_PENDING, include/trace/events/signal.h */
+/* HUP, INT, QUIT, ABRT, KILL, TERM, STOP and TSTP (arch/.../include/uapi/asm/signal.h: alike on x86 and arm64) */
+#define TOLD (1u << 1 | 1u << 2 | 1u << 3 | 1u << 6 | 1u << 9 | 1u << 15 | 1u << 19 | 1u << 20)
+
+#define TS_COMPAT 2		/* arch/x86/include/asm/thread_info.h: in a 32-bit system call */
+#define TIF_32BIT 22		/* arch/arm64/include/asm/thread_info.h */
+#define PTRACE_ATTACH 16	/* include/uapi/linux/ptrace.h */
+#define PTRACE_SEIZE 0x4206
+
+enum { EXEC, FORK, EXIT, SIGNAL, ACCESS };
+#define KINDS 5
+enum { READV = 1, TRACE };	/* what an access is */
 
 #include "records.h"
 
@@ -52,8 +68,22 @@ struct exec {
 	u32 cgroup;
 	u32 cut;		/* 1: a path did not fit */
 	u32 tty;		/* 1: there is one */
+	u32 mount_space;	/* inode numbers of namespaces */
+	u32 pid_space;
+	u32 net_space;
+	u32 pid_inside;		/* the pid in its own pid namespace */
 	char comm[16];
 	char data[PATHS + INTERP + ARGS];
+};
+
+/* A signal or an access: the head is who acts. */
+struct act {
+	struct head head;
+	u64 bytes;		/* access: that were read by this process from that one so far */
+	u32 target;
+	u32 what;		/* the signal; READV or TRACE */
+	u32 kernel;		/* 1: a signal that no process sent; the head is whoever ran */
+	u32 pad;
 };
 
 struct scratch {
@@ -77,7 +107,35 @@ const volatile u32 layout[] SEC(".rodata.layout") = {
 	sizeof(struct head), __builtin_offsetof(struct head, code), __builtin_offsetof(struct exec, loginuid),
 	__builtin_offsetof(struct exec, args_total), __builtin_offsetof(struct exec, tty),
 	__builtin_offsetof(struct exec, comm), __builtin_offsetof(struct exec, data), ARGS, PATHS, RING,
+	sizeof(struct act), __builtin_offsetof(struct act, target), WATCHED,
 };
+
+/* Processes that are watched: the host's pid, by pid namespace (upper half) and the number inside it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WATCHED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u32);
+} watched SEC(".maps");
+
+struct pair {
+	u32 reader;
+	u32 target;
+	u32 what;
+};
+
+struct sum {
+	u64 told;
+	u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PAIRS);
+	__type(key, struct pair);
+	__type(value, struct sum);
+} pairs SEC(".maps");
 
 static __always_inline struct scratch *scratch(void)
 {
@@ -144,14 +202,22 @@ static long towards_root(u32 index, void *context)
 	return 0;
 }
 
-static __always_inline u32 walk(struct scratch *s, struct dentry *dentry, struct vfsmount *mnt)
+static __always_inline u32 walk(struct scratch *s, struct dentry *dentry, struct vfsmount *mnt, bool bounded)
 {
-	u32 before = s->used;
+	u32 before = s->used, step = 0;
 
 	s->dentry = dentry;
 	s->mnt = mnt;
-	if (bpf_loop(DEPTH, towards_root, 0, 0) == DEPTH)
-		s->exec.cut = 1;
+	if (!bounded) {
+		if (bpf_loop(DEPTH, towards_root, 0, 0) == DEPTH)
+			s->exec.cut = 1;
+	} else {
+		for (; step < BOUNDED; step++)
+			if (towards_root(step, 0))
+				break;
+		if (step == BOUNDED)
+			s->exec.cut = 1;
+	}
 	if (s->used == before)	/* the root itself, or a file with no folder: a memfd */
 		append(s, BPF_CORE_READ(dentry, d_name.name), NAME);
 	return s->used - before;
@@ -175,12 +241,20 @@ static long towards_root_group(u32 index, void *context)
 	return 0;
 }
 
-static __always_inline u32 walk_group(struct scratch *s, struct kernfs_node *node)
+static __always_inline u32 walk_group(struct scratch *s, struct kernfs_node *node, bool bounded)
 {
-	u32 before = s->used;
+	u32 before = s->used, step = 0;
 
 	s->node = node;
-	bpf_loop(DEPTH, towards_root_group, 0, 0);
+	if (!bounded) {
+		bpf_loop(DEPTH, towards_root_group, 0, 0);
+	} else {
+		for (; step < BOUNDED; step++)
+			if (towards_root_group(step, 0))
+				break;
+		if (step == BOUNDED)
+			s->exec.cut = 1;
+	}
 	return s->used - before;
 }
 
@@ -214,12 +288,29 @@ static __always_inline void arguments(struct scratch *s, struct mm_struct *mm)
 		s->exec.args = length;
 }
 
+static __always_inline struct upid *innermost(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u64 level = BPF_CORE_READ(pid, level);
+
+	return (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+}
+
+static __always_inline void namespaces(struct exec *exec, struct task_struct *task)
+{
+	struct upid *inside = innermost(task);
+
+	exec->mount_space = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	exec->net_space = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	exec->pid_space = BPF_CORE_READ(inside, ns, ns.inum);
+	exec->pid_inside = BPF_CORE_READ(inside, nr);
+}
+
 /*
  * void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)   (include/trace/events/sched.h)
  * Called before the new image runs: it cannot have rewritten its arguments yet.
  */
-SEC("tp_btf/sched_process_exec")
-int process_exec(u64 *context)
+static __always_inline int executed(u64 *context, bool bounded)
 {
 	struct task_struct *task = (void *)context[0];
 	struct linux_binprm *bprm = (void *)context[2];
@@ -237,6 +328,7 @@ int process_exec(u64 *context)
 	exec->group = BPF_CORE_READ(task, signal, pids[PIDTYPE_PGID], numbers[0].nr);
 	exec->session = BPF_CORE_READ(task, signal, pids[PIDTYPE_SID], numbers[0].nr);
 	terminal(exec, task->signal);
+	namespaces(exec, task);
 	bpf_probe_read_kernel(exec->comm, sizeof(exec->comm), task->comm);
 	exec->cut = 0;
 	s->used = 0;
@@ -244,15 +336,28 @@ int process_exec(u64 *context)
 	exec->interp = s->used;
 	dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry);
 	exec->links = BPF_CORE_READ(dentry, d_inode, i_nlink);
-	exec->exe = walk(s, dentry, BPF_CORE_READ(task, mm, exe_file, f_path.mnt));
-	exec->cwd = walk(s, BPF_CORE_READ(task, fs, pwd.dentry), BPF_CORE_READ(task, fs, pwd.mnt));
-	exec->cgroup = walk_group(s, BPF_CORE_READ(task, cgroups, dfl_cgrp, kn));
+	exec->exe = walk(s, dentry, BPF_CORE_READ(task, mm, exe_file, f_path.mnt), bounded);
+	exec->cwd = walk(s, BPF_CORE_READ(task, fs, pwd.dentry), BPF_CORE_READ(task, fs, pwd.mnt), bounded);
+	exec->cgroup = walk_group(s, BPF_CORE_READ(task, cgroups, dfl_cgrp, kn), bounded);
 	arguments(s, task->mm);
 	used = s->used + exec->args;
 	if (used > sizeof(exec->data))
 		used = sizeof(exec->data);
 	send(exec, __builtin_offsetof(struct exec, data) + used, EXEC);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int process_exec(u64 *context)
+{
+	return executed(context, 0);
+}
+
+/* The same for kernels before 5.17, which lack bpf_loop: paths of more than BOUNDED names are cut, and marked so. */
+SEC("tp_btf/sched_process_exec")
+int process_exec_bounded(u64 *context)
+{
+	return executed(context, 1);
 }
 
 /*
@@ -282,12 +387,125 @@ int process_exit(u64 *context)
 {
 	struct task_struct *task = (void *)context[0];
 	struct signal_struct *signal = task->signal;
+	u64 key = (u64)FIRST_PIDS << 32 | task->tgid;
 	struct head head;
 
 	if (signal->live.counter != 0 || task->flags & PF_KTHREAD)
 		return 0;
+	bpf_map_delete_elem(&watched, &key);	/* its number may be another's at once */
 	fill(&head, EXIT, task, task->real_parent);
 	head.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
 	send(&head, sizeof(head), EXIT);
+	return 0;
+}
+
+/*
+ * void signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
+ * (include/trace/events/signal.h). kill, tgkill, killpg and pidfd_send_signal all pass here; the sender is current.
+ * info is 0 or 1 (SEND_SIG_NOINFO, SEND_SIG_PRIV) or tells with a positive code that the kernel itself sends.
+ */
+SEC("tp_btf/signal_generate")
+int process_signal(u64 *context)
+{
+	struct kernel_siginfo *info = (void *)context[1];
+	struct task_struct *task = (void *)context[2], *sender;
+	u64 key = (u64)FIRST_PIDS << 32;
+	u32 number = context[0];
+	struct act act = {};
+
+	if (number > 31 || !(TOLD >> number & 1) || (u32)context[4] == ALREADY_PENDING)
+		return 0;
+	key |= (u32)task->tgid;
+	if (!bpf_map_lookup_elem(&watched, &key))
+		return 0;
+	sender = bpf_get_current_task_btf();
+	fill(&act.head, SIGNAL, sender, sender->real_parent);
+	act.target = key;
+	act.what = number;
+	act.kernel = (u64)info == 1 || sender->flags & PF_KTHREAD;
+	if ((u64)info > 1 && (s32)BPF_CORE_READ(info, si_code) > 0)
+		act.kernel = 1;
+	send(&act, sizeof(act), SIGNAL);
+	return 0;
+}
+
+struct call {
+	u32 what;
+	u32 pid;
+};
+
+/* What a system call was, from the registers: they keep number and arguments until its end. 0: none of ours. */
+static __always_inline struct call call_of(struct pt_regs *regs, struct task_struct *task)
+{
+	struct pt_regs___arm64 *arm = (void *)regs;
+	struct call call = {};
+	u64 number, first, second;
+	bool narrow;
+
+	if (bpf_core_field_exists(regs->orig_ax)) {
+		number = BPF_CORE_READ(regs, orig_ax);
+		if (number != 310 && number != 101 && number != 347 && number != 26)
+			return call;
+		narrow = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+		first = narrow ? BPF_CORE_READ(regs, bx) : BPF_CORE_READ(regs, di);
+		second = narrow ? BPF_CORE_READ(regs, cx) : BPF_CORE_READ(regs, si);
+		call.what = number == (narrow ? 347 : 310) ? READV : number == (narrow ? 26 : 101) ? TRACE : 0;
+	} else {
+		number = BPF_CORE_READ(arm, syscallno);
+		if (number != 270 && number != 117 && number != 376 && number != 26)
+			return call;
+		narrow = BPF_CORE_READ(task, thread_info.flags) >> TIF_32BIT & 1;
+		first = BPF_CORE_READ(arm, orig_x0);
+		second = BPF_CORE_READ(arm, regs[1]);
+		call.what = number == (narrow ? 376 : 270) ? READV : number == (narrow ? 26 : 117) ? TRACE : 0;
+	}
+	if (call.what == TRACE && first != PTRACE_ATTACH && first != PTRACE_SEIZE)
+		call.what = 0;
+	call.pid = call.what == READV ? first : second;
+	return call;
+}
+
+/*
+ * void sys_exit(struct pt_regs *regs, long ret)   (include/trace/events/syscalls.h)
+ * At the end of a call, not its begin: one that was refused read nothing. Reads of one pair are added up.
+ */
+SEC("tp_btf/sys_exit")
+int process_access(u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call call = call_of((void *)context[0], task);
+	s64 result = context[1];
+	struct pair pair = {};
+	struct sum fresh = {}, *sum;
+	struct act act = {};
+	u32 *target;
+	u64 key, now;
+
+	if (!call.what || result < 0)
+		return 0;
+	key = (u64)BPF_CORE_READ(innermost(task), ns, ns.inum) << 32 | call.pid;
+	target = bpf_map_lookup_elem(&watched, &key);
+	if (!target || *target == task->tgid)
+		return 0;
+	pair.reader = task->tgid;
+	pair.target = *target;
+	pair.what = call.what;
+	now = bpf_ktime_get_boot_ns();
+	sum = bpf_map_lookup_elem(&pairs, &pair);
+	if (!sum) {
+		bpf_map_update_elem(&pairs, &pair, &fresh, BPF_ANY);
+		sum = bpf_map_lookup_elem(&pairs, &pair);
+		if (!sum)
+			return 0;
+	}
+	__sync_fetch_and_add(&sum->bytes, call.what == READV ? result : 0);
+	if (sum->told && now - sum->told < AGAIN)
+		return 0;
+	sum->told = now;
+	fill(&act.head, ACCESS, task, task->real_parent);
+	act.bytes = sum->bytes;
+	act.target = pair.target;
+	act.what = call.what;
+	send(&act, sizeof(act), ACCESS);
 	return 0;
 }

@@ -1,6 +1,6 @@
 """Decodes the records of process.bpf.c, which lies beside this file; a test compares the two."""
 
-from pathlib import PurePosixPath
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -9,18 +9,36 @@ from replguard.kernel.hooks import Hook
 from replguard.kernel.procfs import text
 
 OBJECT = "process.bpf.o"
-EXEC, FORK, EXIT = KINDS = range(3)
+EXEC, FORK, EXIT, SIGNAL, ACCESS = KINDS = range(5)
+_PORTABLE = "the portable tier stands in"
 _LIST = "a list of processes every second stands in"
 HOOKS = (
-    Hook("process_exec", "tp_btf/sched_process_exec", (5, 17), "the portable tier stands in", "short lives are missed"),
-    Hook("process_fork", "tp_btf/sched_process_fork", (5, 5), _LIST, "the parent of a process that left it at once"),
-    Hook("process_exit", "tp_btf/sched_process_exit", (5, 5), _LIST, "exit codes, and when exactly it ended"),
-)
+    Hook("process_exec", "tp_btf/sched_process_exec", (5, 17),
+         "a variant without bpf_loop stands in", "names in the paths of executables and folders beyond 48"),
+    Hook("process_exec_bounded", "tp_btf/sched_process_exec", (5, 11),
+         _PORTABLE, "short lives are missed", better="process_exec"),
+    Hook("process_fork", "tp_btf/sched_process_fork", (5, 11), _LIST, "the parent of a process that left it at once"),
+    Hook("process_exit", "tp_btf/sched_process_exit", (5, 11), _LIST, "exit codes, and when exactly it ended"),
+    Hook("process_signal", "tp_btf/signal_generate", (5, 11), "nothing stands in", "who signals a serving process"),
+    Hook("process_access", "tp_btf/sys_exit", (5, 11), "opens of /proc/PID/mem stand in",
+         "process_vm_readv and ptrace on serving processes"),
+)  # fmt: skip
+MEMORY = "process_access"
+"""The program that costs some 55 ns on every system call of the host."""
 ARGS, PATHS, RING = 16384, 8192, 8 << 20
 """Bytes: of argv that is kept, of all paths of one record, of the ring."""
+WATCHED = 16384
+"""Entries of the map ``watched``: a key of ``WATCH`` (namespace and the pid in it), the host's pid as the value."""
+FIRST_PIDS = 0xEFFFFFFC
+"""PROC_PID_INIT_INO (include/linux/proc_ns.h): the host's own pid namespace."""
+READV, TRACE = 1, 2
 TICK_NS = round(TICK * 1e9)
 HEAD = Struct("=IIQQQQIIII")
-BODY = Struct("=16I16s")
+BODY = Struct("=20I16s")
+ACT = Struct("=QIII4x")
+WATCH = Struct("=II")
+_CACHE = 2048
+"""Paths and names that are remembered decoded: programs, folders and groups come back all the time."""
 _UNSET = 2**32 - 1
 """What the kernel keeps for "no login uid" and "no audit session"."""
 
@@ -59,6 +77,7 @@ class Exec(NamedTuple):
     """An exec. Paths are None where they did not fit; ``args`` is None if the kernel could not read argv.
 
     ``tty`` is encoded as in ``/proc/PID/stat``, None without a terminal; ``truncated`` says that argv was longer.
+    Namespaces are inode numbers, ``pid_inside`` is the pid in the innermost pid namespace.
     """
 
     comm: str
@@ -75,6 +94,22 @@ class Exec(NamedTuple):
     session: int
     tty: int | None
     foreground: int
+    mount_space: int
+    pid_space: int
+    net_space: int
+    pid_inside: int
+
+
+class Act(NamedTuple):
+    """A signal to a watched process, or an access to its memory; the head says who acts.
+
+    ``bytes`` were read so far, ``what`` is the signal, READV or TRACE; ``kernel`` says that no process sent it.
+    """
+
+    bytes: int
+    target: int
+    what: int
+    kernel: bool
 
 
 def head(record: bytes) -> Head:
@@ -85,15 +120,16 @@ def head(record: bytes) -> Head:
 def body(record: bytes) -> Exec:
     """Return the rest of an exec record; raises struct.error if it is too short."""
     (loginuid, sessionid, group, session, major, minor, foreground, links, args_total, args,
-     interp, exe, cwd, cgroup, cut, tty, comm) = BODY.unpack_from(record, HEAD.size)  # fmt: skip
+     interp, exe, cwd, cgroup, cut, tty,
+     mount_space, pid_space, net_space, pid_inside, comm) = BODY.unpack_from(record, HEAD.size)  # fmt: skip
     parts = []
     at = HEAD.size + BODY.size
     for length in (interp, exe, cwd, cgroup, args):
         parts.append(record[at : at + length])
         at += length
     return Exec(
-        comm=text(comm.partition(b"\0")[0]),
-        interp=text(parts[0].partition(b"\0")[0]) or None,
+        comm=_name(comm),
+        interp=_name(parts[0]) or None,
         executable=None if cut else path(parts[1]),
         deleted=links == 0,
         working_directory=None if cut else path(parts[2]),
@@ -106,9 +142,25 @@ def body(record: bytes) -> Exec:
         session=session,
         tty=(minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12) if tty else None,
         foreground=foreground,
+        mount_space=mount_space,
+        pid_space=pid_space,
+        net_space=net_space,
+        pid_inside=pid_inside,
     )
 
 
+def act(record: bytes) -> Act:
+    """Return the rest of a record about a signal or an access; raises struct.error if it is too short."""
+    amount, target, what, kernel = ACT.unpack_from(record, HEAD.size)
+    return Act(amount, target, what, bool(kernel))
+
+
+def watch_key(space: int, pid: int) -> bytes:
+    """Return the key of a watched process: its number in one pid namespace."""
+    return WATCH.pack(pid, space)
+
+
+@lru_cache(maxsize=_CACHE)
 def path(names: bytes) -> str | None:
     """Return the path whose names came innermost first. The root alone came as ``/``, a memfd as one name."""
     if not names:
@@ -119,9 +171,16 @@ def path(names: bytes) -> str | None:
 
 def arguments(data: bytes) -> tuple[str, ...]:
     """Return argv; one that was cut ends in a part of an argument."""
-    return tuple(text(part) for part in data.removesuffix(b"\0").split(b"\0")) if data else ()
+    return tuple(text(data.removesuffix(b"\0")).split("\0")) if data else ()
 
 
+@lru_cache(maxsize=_CACHE)
+def _name(data: bytes) -> str:
+    """Return the text up to the first NUL."""
+    return text(data.partition(b"\0")[0])
+
+
+@lru_cache(maxsize=_CACHE)
 def absolute(asked: str | None, folder: str | None) -> str | None:
     """Return the path that was asked for, made absolute; None for a descriptor (execveat) or an unknown folder."""
     if asked is None or asked.startswith("/dev/fd/") or not (folder or asked.startswith("/")):
@@ -132,9 +191,9 @@ def absolute(asked: str | None, folder: str | None) -> str | None:
 def _plain(path: str) -> str:
     """Return the path without dots, as its text says; links are not followed."""
     kept: list[str] = []
-    for part in PurePosixPath(path).parts[1:]:
+    for part in path.split("/"):
         if part == "..":
             kept[-1:] = []
-        else:
+        elif part not in ("", "."):
             kept.append(part)
     return "/" + "/".join(kept)

@@ -15,6 +15,7 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.file import File
+from replguard.events.process import Process
 from replguard.kernel import procfs
 from replguard.kernel.mounts import PSEUDO, Mount, mounts
 from replguard.kernel.procfs import PROC, text
@@ -81,15 +82,22 @@ class HostSensor(Timed):
                 continue
             yield self._mount(mount, listed)
 
+    def mounter(self, mount: Mount) -> Process | None:  # noqa: ARG002 - nobody tells it on this tier
+        """Return the process that mounted, where a source names it."""
+        return None
+
     def _mount(self, mount: Mount, listed: list[Mount]) -> Event:
         path = text(mount.path)
         bind = "" if mount.root == "/" else f", of it {mount.root}"
+        process = self.mounter(mount)
+        about = Context(tier=self.mode, source=mount.source, technique=mount.kind, read_time=True)
         return self.event(
             "host_mount",
             clock.now(),
             message=f"{mount.kind} {mount.source}{bind} is mounted at {path}",
             file=File(path=path, name=path.rpartition("/")[2]) if mount.remote else _file(mount, listed),
-            replguard=Context(tier="portable", source=mount.source, technique=mount.kind, read_time=True),
+            process=process,
+            replguard=msgspec.structs.replace(about, attribution="kernel") if process is not None else about,
         )
 
 

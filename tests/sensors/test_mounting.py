@@ -1,0 +1,50 @@
+"""A mount is told with the process that made it, where the kernel names it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from replguard.config import Config
+from replguard.errors import Unavailable
+from replguard.sensors import mounting
+
+
+@pytest.mark.root
+def test_a_bind_mount_has_its_process(tmp_path: Path) -> None:
+    """Found by the next look, though the program that mounted has long ended."""
+    try:
+        sensor = mounting.open(Config())
+    except Unavailable as unavailable:
+        pytest.skip(str(unavailable))
+    (tmp_path / "original").mkdir()
+    (tmp_path / "place").mkdir()
+    sensor.start()
+    try:
+        assert not [e for e in sensor.poll() if e.action == "host_mount"]
+        mount = subprocess.Popen(["mount", "--bind", tmp_path / "original", tmp_path / "place"])
+        assert mount.wait(10) == 0
+        try:
+            events = list(sensor.poll())
+        finally:
+            subprocess.run(["umount", tmp_path / "place"], check=True)
+    finally:
+        sensor.stop()
+    (told,) = [e for e in events if e.file is not None and e.file.path == str(tmp_path / "place")]
+    assert told.process is not None
+    assert told.process.pid == mount.pid
+    assert told.replguard is not None
+    assert told.replguard.attribution == "kernel"
+    assert told.file is not None
+    assert told.file.target_path == str(tmp_path / "original")
+
+
+def test_an_older_kernel_leaves_the_portable_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason says from which kernel on, and who may."""
+
+    def refused() -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(mounting, "MountGroup", refused)
+    with pytest.raises(Unavailable, match=r"Linux 6\.14"):
+        mounting.open(Config())

@@ -39,6 +39,9 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
     "bpf_object__load": (c_int, (c_void_p,)),
     "bpf_program__attach": (c_void_p, (c_void_p,)),
+    "bpf_program__attach_cgroup": (c_void_p, (c_void_p, c_int)),
+    "bpf_link__fd": (c_int, (c_void_p,)),
+    "bpf_iter_create": (c_int, (c_int,)),
     "bpf_link__destroy": (c_int, (c_void_p,)),
     "bpf_object__find_map_fd_by_name": (c_int, (c_void_p, c_char_p)),
     "bpf_object__close": (None, (c_void_p,)),
@@ -134,7 +137,7 @@ class Programs:
         self._library = library or Library()
         self._calls = self._library.calls
         self._object: int | None = None
-        self._links: list[int] = []
+        self._links: dict[str, int] = {}
         self.missing: dict[str, str] = dict(self._left)
         try:
             self._object = self._load()
@@ -192,12 +195,39 @@ class Programs:
                 continue
             link = self._calls.bpf_program__attach(program)
             if link:
-                self._links.append(link)
+                self._links[name] = link
             else:
                 self.missing[name] = self._library.reason()
         if not self._links:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
             raise Unavailable(f"the eBPF programs cannot be attached ({reasons}).")
+
+    def attach_below(self, name: str, group: int) -> None:
+        """Let a program run for all processes of a control group, by its descriptor; if it can, it is not ``missing``.
+
+        ``attach`` cannot: such a program has no place of its own.
+        """
+        program = next((found for known, found in self._programs(self._object or 0) if known == name), None)
+        link = self._calls.bpf_program__attach_cgroup(program, group)
+        if link:
+            self._links[name] = link
+            self.missing.pop(name, None)
+        else:
+            self.missing[name] = self._library.reason()
+
+    def walk(self, name: str) -> None:
+        """Let an iterator's program see everything that it iterates over, in the namespaces of this thread, once.
+
+        Raises OSError.
+        """
+        descriptor = int(self._calls.bpf_iter_create(self._calls.bpf_link__fd(self._links[name])))
+        if descriptor < 0:
+            raise OSError(ctypes.get_errno(), "bpf_iter_create")
+        try:
+            while os.read(descriptor, 1 << 16):
+                pass
+        finally:
+            os.close(descriptor)
 
     def map(self, name: str) -> int:
         """Return the descriptor of a map; it is closed with the programs."""
@@ -265,7 +295,7 @@ class Programs:
     def close(self) -> None:
         """Take the programs out of the kernel. Their end with ours is certain: a link lives as its descriptor."""
         while self._links:
-            self._calls.bpf_link__destroy(self._links.pop())
+            self._calls.bpf_link__destroy(self._links.popitem()[1])
         if self._object is not None:
             self._calls.bpf_object__close(self._object)
             self._object = None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 LARGE = 64 << 10
 """Bytes that a sweep tells of a flow that is still growing."""
-RESTS = 30
+RESTS = 5
 """Sweeps without growth after which the kernel's sum is removed."""
 KEPT = 65_536
 

@@ -1,14 +1,15 @@
 """TCP told by the kernel, by eBPF: listeners, connections with their outcome, replies, and bytes to each destination.
 
 What it cannot see: what was there before it started, Unix sockets and bound UDP ports (the network sensor still looks
-for these, and for processes that inherit a listener); where datagrams go that are sent without a connection;
-connections that a driver or another host opens (it is told that they sent, not that they came). Bytes that stay on the
-host are not counted, and those of one call are when it returns. A reply is told at its first byte, so its size is what
-had come by then.
+for these, and for processes that inherit a listener); connections that another host opens (it is told what was sent on
+them, not that they came). Bytes that stay on the host are not counted, and those of one call are when it returns. A
+reply is told at its first byte, so its size is what had come by then.
 When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
 """
 
+import contextlib
 import errno
+import os
 import struct
 import threading
 from collections import OrderedDict
@@ -23,14 +24,26 @@ from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.events.network import Endpoint, Network
 from replguard.events.process import Process
-from replguard.kernel import libbpf
+from replguard.kernel import cgroups, libbpf, machine, netns
 from replguard.kernel.bpf import network as records
-from replguard.kernel.bpf.network import FAILED, LISTENS, OPENED, RECEIVE, REPLY, SEND, STATE, UNLISTENS, Record
+from replguard.kernel.bpf.network import (
+    DATAGRAMS,
+    FAILED,
+    LISTENS,
+    OPEN,
+    OPENED,
+    RECEIVE,
+    REPLY,
+    SEND,
+    STATE,
+    UNLISTENS,
+    Record,
+)
 from replguard.kernel.procfs import PROC
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors.flows import Amount, Flows
 from replguard.sensors.probed import KERNEL, Probed
-from replguard.sensors.sockets import SHARED, Ledger, Sources
+from replguard.sensors.sockets import MOST_SPACES, SHARED, Ledger, Sources, ephemeral
 from replguard.sensors.who import Who
 
 AREA = "network"
@@ -55,7 +68,7 @@ class TcpSensor(Probed):
 
     name = "tcp"
     area = AREA
-    blind = "datagrams that are sent without a connection, and Unix sockets (the network sensor finds who listens)."
+    blind = "Unix sockets and bound UDP ports (the network sensor finds who listens), and what was there before."
     makes = frozenset({"network_volume"})
 
     records = records
@@ -67,6 +80,7 @@ class TcpSensor(Probed):
         self._lock = threading.Lock()
         self._flows = Flows()
         self._swept = 0.0
+        self._walks = False
         self._described: OrderedDict[tuple[int, int], tuple[float, Process]] = OrderedDict()
 
     def start(self) -> None:
@@ -79,12 +93,30 @@ class TcpSensor(Probed):
         self._sums = programs.map("sums")
         self._hint(programs)
         programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
+        clients = ephemeral()
+        programs.put(programs.map(".bss.ephemeral"), _FIRST, struct.pack("=II", clients.start, clients.stop - 1))
 
     def require(self, programs: libbpf.Programs) -> None:
         if STATE in programs.missing:
             raise Unavailable(f"the kernel refuses the probe of TCP's states ({programs.missing[STATE]}).")
-        if SEND in programs.missing:
+        self._walks = SEND in programs.missing
+        if self._walks:
             programs.put(programs.map(".bss.at_close"), _FIRST, (1).to_bytes(4, "little"))
+            programs.missing |= {name: "" for name in DATAGRAMS if name not in self.left()}
+        else:
+            self._attach_datagrams(programs, [name for name in DATAGRAMS if name not in self.left()])
+
+    def _attach_datagrams(self, programs: libbpf.Programs, names: list[str]) -> None:
+        try:
+            group = cgroups.root()
+        except OSError as error:
+            programs.missing |= dict.fromkeys(names, f"the control groups cannot be opened: {error.strerror}")
+            return
+        try:
+            for name in names:
+                programs.attach_below(name, group)
+        finally:
+            os.close(group)
 
     def stop(self) -> None:
         self._ledger.told_by_none()
@@ -203,12 +235,22 @@ class TcpSensor(Probed):
             self.counters.skip()
 
     def _sweep(self) -> Iterator[Event]:
+        if self._walks and OPEN not in self.programs.missing:
+            self._walk()
         size, when = records.SUM.size, round(clock.since_boot() * 1e9)
         found = self.programs.entries(self._sums, records.FLOW, size)
         for amount in self._flows.sweep((key, records.SUM.unpack(held)[0]) for key, held in found):
             yield self._volume(records.volume(amount.key, amount.total, when), amount)
         for key in self._flows.resting():
             self.programs.remove(self._sums, key)
+
+    def _walk(self) -> None:
+        """Let the kernel count what the connections that are open have sent, in every network namespace."""
+        spaces = list(netns.others(machine.pids(self._root), self._root).values())
+        self.programs.walk(OPEN)
+        for pid in spaces[:MOST_SPACES]:
+            with contextlib.suppress(OSError), netns.inside(pid):
+                self.programs.walk(OPEN)
 
     def _volume(self, record: Record, amount: Amount) -> Event:
         accepted = bool(record.accepted)
@@ -217,7 +259,7 @@ class TcpSensor(Probed):
             self.at(record.when),
             process=self._process(record),
             source=Endpoint(port=record.source_port) if accepted else None,
-            destination=_end(record.destination, None if accepted else record.destination_port),
+            destination=_end(record.destination, record.destination_port) if any(record.destination) else Endpoint(),
             network=Network(transport=record.transport, initiated=not accepted, bytes=amount.new),
             replguard=msgspec.structs.replace(KERNEL, bytes=amount.total),
         )

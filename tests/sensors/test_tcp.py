@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from support.host import FakeHost, python
 from support.programs import Lacking
-from support.wires import FAR, FAR6, End, wire
+from support.wires import FAR, FAR6, NEAR, NEAR6, End, wire
 
 from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
@@ -431,21 +431,35 @@ def test_what_io_uring_sends_is_told(sensor: TcpSensor, ends: tuple[End, End], t
         assert to(volume(sensor, sender.pid, SIZE), SIZE) == {(FAR, int(port), "tcp", True)}
 
 
-def test_datagrams_of_a_connected_socket_are_told(sensor: TcpSensor, ends: tuple[End, End]) -> None:
-    """Those of one that is not have no destination there: a known gap."""
-    code = (
-        "import socket, sys\n"
-        "s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('10.77.0.2', 9))\n"
-        "for _ in range(300):\n"
-        "    try: s.send(bytes(1000))\n"
-        "    except ConnectionRefusedError: s.send(bytes(1000))\n"
-        "t = socket.socket(type=socket.SOCK_DGRAM); t.sendto(bytes(1000), ('10.77.0.2', 10))\n"
-        "print(flush=True); sys.stdin.read()\n"
-    )
-    with ends[0].python(code) as source:
+DATAGRAMS = """
+import socket, sys
+how, near, far = sys.argv[1:4]
+s = socket.socket(socket.AF_INET6 if ':' in near else socket.AF_INET, socket.SOCK_DGRAM)
+if how == 'answers': s.bind((near, 999))
+if how == 'connected': s.connect((far, 9))
+for _ in range(300):
+    for _ in range(2):  # the second where an ICMP message has made the first an error
+        try: s.send(bytes(1000)) if how == 'connected' else s.sendto(bytes(1000), (far, 9))
+        except ConnectionRefusedError: continue
+        break
+    if how == 'alone':
+        t = socket.socket(type=socket.SOCK_DGRAM); t.sendto(bytes(1000), ('127.0.0.1', 9)); t.close()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ends_at", [(NEAR, FAR), (NEAR6, FAR6), ("::", "::ffff:" + FAR)], ids=["4", "6", "mapped"])
+@pytest.mark.parametrize("how", ["connected", "alone", "answers"])
+def test_datagrams_are_told(sensor: TcpSensor, ends: tuple[End, End], how: str, ends_at: tuple[str, str]) -> None:
+    """With or without a connection; from a port that clients do not get they are answers, as of a server."""
+    near, far = ends_at
+    with ends[0].python(DATAGRAMS, how, near, far) as source:
         source.stdout.readline()
         told = volume(sensor, source.pid, 300_000)
-    assert to(told, 300_000) == {(FAR, 9, "udp", True)}
+    answers = how == "answers"
+    assert to(told, 300_000) == {(far.removeprefix("::ffff:"), None if answers else 9, "udp", not answers)}
+    assert {e.source and e.source.port for e in told} == {999 if answers else None}
 
 
 SERVER = """
@@ -479,17 +493,45 @@ def test_what_a_server_answers_is_told_as_such(ends: tuple[End, End], config: Co
     assert {e.source.port for e in told} == {port}
 
 
-def test_an_old_kernel_tells_bytes_when_the_connection_ends(ends: tuple[End, End]) -> None:
-    """Exactly as many, of the process that opened it."""
+LONG = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for line in sys.stdin:
+    s.sendall(bytes(int(line)))
+    print(flush=True)
+"""
+
+
+def test_an_old_kernel_tells_bytes_of_open_connections_and_at_the_end(ends: tuple[End, End]) -> None:
+    """Exactly as many in all, each once, of the process that opened it; also in another network namespace."""
     near, far = ends
     with opened(OLD) as sensor, far.python(SINK) as sink:
+        port = int(sink.stdout.readline())
+        with near.python(LONG, FAR, port) as source:
+            print(SIZE, file=source.stdin, flush=True)
+            source.stdout.readline()
+            told = volume(sensor, source.pid, SIZE)
+            assert to(told, SIZE) == {(FAR, port, "tcp", True)}
+            print(1000, file=source.stdin, flush=True)
+            source.stdout.readline()
+            source.stdin.close()
+            source.wait()
+            told += volume(sensor, source.pid, 1000)
+    assert "sock_send_length" in (sensor.why or "")
+    assert to(told, SIZE + 1000) == {(FAR, port, "tcp", True)}
+
+
+def test_an_old_kernel_without_the_walk_tells_bytes_at_the_end(ends: tuple[End, End]) -> None:
+    """All at once."""
+    near, far = ends
+    with opened(OLD) as sensor, far.python(SINK) as sink:
+        sensor.programs.missing[records.OPEN] = "not here"
         port = int(sink.stdout.readline())
         with near.python(SOURCE, "sendall", FAR, port, SIZE, "-") as source:
             assert source.stdout.readline() == "done\n"
             source.stdin.close()
             source.wait()
             told = volume(sensor, source.pid, SIZE)
-    assert "sock_send_length" in (sensor.why or "")
     assert to(told, SIZE) == {(FAR, port, "tcp", True)}
 
 
@@ -510,6 +552,38 @@ def test_a_record_that_is_none_is_counted(sensor: TcpSensor) -> None:
     """It costs no other."""
     assert list(sensor.decoded([b"short"])) == []
     assert sensor.counters.dropped["decode", "malformed"] == 1
+
+
+def test_where_there_is_no_room_for_a_destination_the_sum_is_kept(sensor: TcpSensor, ends: tuple[End, End]) -> None:
+    """Which destination it was is not: the kernel's map is full."""
+    for number in range(records.FLOWS):
+        with contextlib.suppress(OSError):
+            sensor.programs.put(sensor._sums, number.to_bytes(records.FLOW, "little"), records.SUM.pack(0, 1 << 60))
+    list(sensor.tick())
+    sensor.programs.remove(sensor._sums, (0).to_bytes(records.FLOW, "little"))
+    code = (
+        "import socket, sys\n"
+        "for port in (9, 10, 11):\n"
+        "    s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('10.77.0.2', port)); s.send(bytes(1000))\n"
+        "print(flush=True); sys.stdin.read()\n"
+    )
+    with ends[0].python(code) as source:
+        source.stdout.readline()
+        told = volume(sensor, source.pid, 3000)
+    assert sum(e.network.bytes for e in told) == 3000
+    assert {e.destination.ip for e in told} <= {FAR, None}
+    assert None in {e.destination.ip for e in told} or len(told) == 3
+
+
+def test_without_the_control_groups_datagrams_are_said_to_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest works."""
+
+    def refused() -> int:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(module.cgroups, "root", refused)
+    with opened() as sensor:
+        assert "cgroup/sendmsg4 (the control groups cannot be opened" in (sensor.why or "")
 
 
 def test_a_flow_without_room_in_the_kernel_is_told_at_once(sensor: TcpSensor) -> None:

@@ -17,6 +17,7 @@
 #define RING (1 << 20)		/* a second of 9,000 connections */
 #define CONNECTIONS 32768	/* that are followed at a time; the least used give way */
 #define FLOWS 16384		/* (process, destination) pairs; user space removes those that rest */
+#define SENDERS 4096		/* threads that are in the middle of sending a datagram */
 #define FIRST (256 << 10)	/* bytes that are told at once, and each doubling of them; less waits for a sweep */
 
 /* include/net/tcp_states.h */
@@ -53,6 +54,7 @@ struct connection {
 	u64 start;
 	u64 inode;
 	u64 received;
+	u64 counted;		/* of what was given to it, where no probe counts what is sent */
 	u32 pid;
 	u8 established;
 	u8 answered;		/* since it was last asked */
@@ -67,6 +69,12 @@ struct flow {
 	u8 accepted;
 	u8 protocol;
 	u32 address[4];
+};
+
+struct datagram {
+	u32 address[4];
+	u16 port;
+	u16 pad;
 };
 
 struct sum {
@@ -88,11 +96,21 @@ struct {
 	__type(value, struct sum);
 } sums SEC(".maps");
 
+/* By thread: where the datagram goes that it sends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SENDERS);
+	__type(key, u64);
+	__type(value, struct datagram);
+} datagrams SEC(".maps");
+
 /* Bits by port: where inference endpoints are (user space says so), and where anybody listens or did. */
 u64 hinted[1024] SEC(".bss.hinted");
 u64 listening[1024] SEC(".bss.listening");
 /* 1: no probe counts what is sent, so that is read when a connection ends. */
 volatile u32 at_close SEC(".bss.at_close");
+/* The ports that the kernel gives to clients, from and to: who sends datagrams from another one answers. */
+volatile u32 ephemeral[2] SEC(".bss.ephemeral");
 
 const volatile u32 layout[] SEC(".rodata.layout") = {
 	sizeof(struct record), __builtin_offsetof(struct record, space), __builtin_offsetof(struct record, source_port),
@@ -187,14 +205,27 @@ static __always_inline void tell_volume(struct flow *flow, u64 bytes, u32 alone)
 	send(&record, sizeof(record), VOLUME);
 }
 
-static __always_inline void add(struct flow *flow, u64 bytes)
+static __always_inline struct sum *sum_of(struct flow *flow)
 {
 	struct sum fresh = {.next = FIRST}, *sum = bpf_map_lookup_elem(&sums, flow);
+
+	if (sum)
+		return sum;
+	bpf_map_update_elem(&sums, flow, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&sums, flow);
+}
+
+/* Add up. Without room for one more destination, all others of the process are one. */
+static __always_inline void add(struct flow *flow, u64 bytes)
+{
+	struct sum *sum = sum_of(flow);
 	u64 total;
 
 	if (!sum) {
-		bpf_map_update_elem(&sums, flow, &fresh, BPF_NOEXIST);
-		sum = bpf_map_lookup_elem(&sums, flow);
+		__builtin_memset(flow->address, 0, sizeof(flow->address));
+		if (!flow->accepted)
+			flow->port = 0;
+		sum = sum_of(flow);
 	}
 	if (!sum) {
 		tell_volume(flow, bytes, 1);
@@ -205,6 +236,14 @@ static __always_inline void add(struct flow *flow, u64 bytes)
 		return;
 	sum->next = total * 2;
 	tell_volume(flow, total, 0);
+}
+
+static __always_inline void by(struct flow *flow)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	flow->pid = task->tgid;
+	flow->start = task->group_leader->start_boottime;
 }
 
 /* Fill in to which address a socket sends. Returns 0 if that is nowhere off this host. */
@@ -221,17 +260,32 @@ static __always_inline u32 leaves(struct flow *flow, struct sock *sk)
 /* Count bytes. Which end opened a connection is known of those that were opened here since; else by our port. */
 static __always_inline void count(struct flow *flow, struct sock *sk, struct connection *connection, u64 bytes)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	u16 port = sk->__sk_common.skc_num;
 
 	flow->protocol = sk->sk_protocol == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
 	flow->accepted = flow->protocol == IPPROTO_TCP && !connection && bit(listening, port);
 	flow->port = flow->accepted ? port : bpf_ntohs(sk->__sk_common.skc_dport);
-	if (!flow->pid) {
-		flow->pid = task->tgid;
-		flow->start = task->group_leader->start_boottime;
-	}
+	if (!flow->pid)
+		by(flow);
 	add(flow, bytes);
+}
+
+/* Count bytes that were sent without a connection; where to was noted a moment ago, in the same thread. */
+static __always_inline void count_datagram(struct sock *sk, u64 bytes)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct datagram *datagram = bpf_map_lookup_elem(&datagrams, &thread);
+	u16 port = sk->__sk_common.skc_num;
+	struct flow flow = {};
+
+	if (!datagram || stays(datagram->address, flow.address))
+		return;
+	__builtin_memcpy(flow.address, datagram->address, sizeof(flow.address));
+	flow.protocol = IPPROTO_UDP;
+	flow.accepted = port < ephemeral[0] || port > ephemeral[1];
+	flow.port = flow.accepted ? port : datagram->port;
+	by(&flow);
+	add(&flow, bytes);
 }
 
 /* Bytes that were given to a connection, whether they have left already or not; not those of retransmissions. */
@@ -248,9 +302,12 @@ static __always_inline void count_at_close(struct sock *sk, struct connection *c
 	struct flow flow = {};
 	u64 bytes = given(sk);
 
+	if (connection)
+		bytes -= connection->counted;
 	if (!bytes || !leaves(&flow, sk))
 		return;
 	if (connection) {
+		connection->counted += bytes;
 		flow.pid = connection->pid;
 		flow.start = connection->start;
 	}
@@ -350,6 +407,63 @@ int network_state(u64 *context)
 }
 
 /*
+ * Every TCP socket of one network namespace, when user space asks (net/ipv4/tcp_ipv4.c: bpf_iter_tcp).
+ * For those that stay open for long, where no probe counts what is sent.
+ */
+SEC("iter/tcp")
+int network_open(struct bpf_iter__tcp *context)
+{
+	struct sock_common *common = context->sk_common;
+	struct connection *connection;
+	struct tcp_sock *tcp;
+	u64 key;
+
+	tcp = common ? bpf_skc_to_tcp_sock(common) : 0;
+	if (!tcp)
+		return 0;
+	key = (u64)tcp;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (connection && connection->established)
+		count_at_close((void *)tcp, connection);
+	return 0;
+}
+
+/* Note for the thread where to; what it noted before is written over, which costs less than an entry for each. */
+static __always_inline int goes(u32 *to, u32 port)
+{
+	struct datagram fresh = {.port = bpf_ntohs(port)}, *datagram;
+	u64 thread = bpf_get_current_pid_tgid();
+	u32 nowhere[4] = {};
+
+	if (!stays(to, nowhere))
+		__builtin_memcpy(fresh.address, to, sizeof(fresh.address));
+	datagram = bpf_map_lookup_elem(&datagrams, &thread);
+	if (datagram)
+		*datagram = fresh;
+	else
+		bpf_map_update_elem(&datagrams, &thread, &fresh, BPF_ANY);
+	return 1;	/* let it pass */
+}
+
+/* Before a datagram is sent on a socket that is not connected, by IPv4 (net/ipv4/udp.c: udp_sendmsg). */
+SEC("cgroup/sendmsg4")
+int network_datagram4(struct bpf_sock_addr *context)
+{
+	u32 to[4] = {0, 0, bpf_htonl(0xffff), context->user_ip4};
+
+	return goes(to, context->user_port);
+}
+
+/* The same by IPv6 (net/ipv6/udp.c: udpv6_sendmsg). */
+SEC("cgroup/sendmsg6")
+int network_datagram6(struct bpf_sock_addr *context)
+{
+	u32 to[4] = {context->user_ip6[0], context->user_ip6[1], context->user_ip6[2], context->user_ip6[3]};
+
+	return goes(to, context->user_port);
+}
+
+/*
  * void sock_send_length(struct sock *sk, int ret, int flags)   (include/trace/events/sock.h)
  * After each send, also by sendfile, splice and io_uring, in the name of the sender.
  */
@@ -368,6 +482,10 @@ int network_send(u64 *context)
 		return 0;
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_MPTCP)
 		return 0;
+	if (protocol == IPPROTO_UDP && !sk->__sk_common.skc_dport) {
+		count_datagram(sk, bytes);
+		return 0;
+	}
 	off = leaves(&flow, sk);
 	if (!off && !bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)))
 		return 0;

@@ -13,7 +13,9 @@ OBJECT = "network.bpf.o"
 LISTENS, UNLISTENS, OPENED, FAILED, REPLY, VOLUME = KINDS = range(6)
 RING, FLOWS, FIRST = 1 << 20, 16384, 256 << 10
 """Bytes of the ring, destinations that are added up at a time, bytes to one that are told at once."""
-STATE, SEND, RECEIVE = "network_state", "network_send", "network_receive"
+STATE, SEND, RECEIVE, OPEN = "network_state", "network_send", "network_receive", "network_open"
+DATAGRAMS = ("network_datagram4", "network_datagram6")
+_UNCONNECTED = "the sockets of UDP that are connected are counted alone"
 HOOKS = (
     Hook(
         STATE,
@@ -26,8 +28,8 @@ HOOKS = (
         SEND,
         "tp_btf/sock_send_length",
         (6, 3),
-        "what TCP sent is read when a connection ends",
-        "bytes sent are told late, those of UDP never, and of an accepted connection that is reset neither",
+        "what TCP sent is read when a connection ends, and every few seconds of those that were opened here",
+        "bytes of UDP, and those of a long or reset connection that was accepted",
     ),
     Hook(
         RECEIVE,
@@ -36,6 +38,15 @@ HOOKS = (
         "each connection to an inference endpoint counts as a reply, and open ones are looked at 25 times a second",
         "whether a short one was answered",
     ),
+    Hook(
+        OPEN,
+        "iter/tcp",
+        (5, 12),
+        "what an open connection sent is told when it ends",
+        "that a long upload is under way",
+    ),
+    Hook(DATAGRAMS[0], "cgroup/sendmsg4", (6, 3), _UNCONNECTED, "bytes of datagrams that are sent without (IPv4)"),
+    Hook(DATAGRAMS[1], "cgroup/sendmsg6", (6, 3), _UNCONNECTED, "bytes of datagrams that are sent without (IPv6)"),
 )
 PORTS = 8192
 """Bytes of a set of ports, a bit for each."""
@@ -83,7 +94,10 @@ class Record(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """A process and where it sends to. ``port`` is the destination's, or ours where the connection was accepted."""
+    """A process and where it sends to. ``port`` is the destination's, or ours where the connection was accepted.
+
+    Without an address it is everything for which the kernel had no room to keep it apart.
+    """
 
     start: int
     pid: int

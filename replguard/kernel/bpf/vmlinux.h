@@ -324,6 +324,16 @@ struct tcp_sock {
 	u32 snd_nxt;
 };
 
+struct bpf_iter__tcp {
+	struct sock_common *sk_common;
+};
+
+struct bpf_sock_addr {
+	u32 user_ip4;
+	u32 user_ip6[4];
+	u32 user_port;
+};
+
 #pragma clang attribute pop
 
 #endif

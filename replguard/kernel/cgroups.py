@@ -1,0 +1,34 @@
+"""The root of the control groups (version 2), opened without a place: programs that see every process hang there.
+
+It may be mounted anywhere or, on old distributions, nowhere; a mount of our own that no folder shows needs neither.
+In a control group namespace it is the root of that.
+"""
+
+import ctypes
+import os
+
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+"""Numbers of the system calls, which are the same on every architecture (since 5.2)."""
+_CREATE = 6
+"""FSCONFIG_CMD_CREATE (include/uapi/linux/mount.h)."""
+_CLOEXEC = 1
+"""FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC (the same)."""
+
+
+def root() -> int:
+    """Return a descriptor of the root; the caller closes it. Raises OSError, also without CAP_SYS_ADMIN."""
+    context = _call(_FSOPEN, b"cgroup2", _CLOEXEC)
+    try:
+        _call(_FSCONFIG, context, _CREATE, None, None, 0)
+        return _call(_FSMOUNT, context, _CLOEXEC, 0)
+    finally:
+        os.close(context)
+
+
+def _call(number: int, *arguments: bytes | int | None) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = int(libc.syscall(ctypes.c_long(number), *arguments))
+    if done < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return done

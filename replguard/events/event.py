@@ -13,7 +13,7 @@ from replguard.events.network import Endpoint, Network
 from replguard.events.process import Process, User
 
 
-class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """ECS ``event.*``. ``action`` is the kind (see the catalogue); the pipeline gives ``id`` and ``sequence``."""
 
     action: str
@@ -23,7 +23,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: int | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that happened on the host, or a fact about it. Immutable: enrichment makes a new one.
 
     ``timestamp`` is the time of the act in UTC. Sections that do not apply are None. For a connection ``source`` is

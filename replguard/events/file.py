@@ -3,7 +3,7 @@
 import msgspec
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One file name and the inode behind it.
 
     ``path`` is the path as the acting process saw it; ``previous`` the name before a rename. ``device`` and

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """``memory_bytes`` is what this process holds on the device; None when the driver does not say."""
 
     id: str | None = None

@@ -7,7 +7,7 @@ import msgspec
 State = Literal["started", "ready", "degraded", "loss", "recovered", "stopped", "reloaded", "failed", "canary", "tick"]
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """``component`` is a sensor, sink or stage; ``lost`` counts events; ``stage`` is where they were lost."""
 
     component: str

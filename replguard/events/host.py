@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """``boot_id`` is the kernel's random id of this boot."""
 
     id: str | None = None
@@ -12,7 +12,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kernel: str | None = None
 
 
-class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The container that a process runs in, from its cgroup."""
 
     id: str | None = None
@@ -21,7 +21,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     image: str | None = None
 
 
-class Orchestrator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Orchestrator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Kubernetes names, where the cgroup or the manifest tells them."""
 
     namespace: str | None = None

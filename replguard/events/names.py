@@ -1,6 +1,7 @@
 """Our field names and everyone else's: Sysmon (Sigma) and ECS. One table; the way into an event by name."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, get_args
 
 import msgspec
@@ -65,6 +66,10 @@ def getter(path: str) -> Getter:
     if path not in _PATHS:
         raise KeyError(path)
     parts = tuple("timestamp" if part == "@timestamp" else part for part in path.split("."))
+
+    if len(parts) == 2:
+        section, field = map(attrgetter, parts)
+        return lambda event: None if (inside := section(event)) is None else field(inside)
 
     def get(event: Event) -> Any:
         value: Any = event

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One end of a connection, or a listener. ``path`` instead of ip and port for a Unix socket."""
 
     ip: str | None = None
@@ -12,7 +12,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str | None = None
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """``transport`` is tcp, udp or unix; ``initiated`` is true when the process opened the connection."""
 
     transport: str | None = None

@@ -1,13 +1,13 @@
 """The actor of a process: its entry point, its standing, and the join keys that rules use."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from replguard.events.event import Event
 from replguard.events.fact import Actor, Attribution, Authorised, Context, Standing
 from replguard.events.host import Container
-from replguard.events.process import Process, User
+from replguard.events.process import Process
 from replguard.provenance import entry
 from replguard.provenance.processes import Proc, parent_section
 
@@ -18,14 +18,24 @@ NOBODY = Actor(kind="unknown", id="unknown", principal="unknown")
 """The actor of an act whose process no source names."""
 
 Precision = Literal["seen", "guessed"]
+_EMPTY = Context()
+_FIELDS = msgspec.structs.fields(Process)
+
+
+class _Told(NamedTuple):
+    """What was told last of a process: the context that came of a sensor's."""
+
+    given: Context
+    made: Context
 
 
 def actor(proc: Proc, authorised: Authorised | None = None, generation: int | None = None) -> Actor:
     """Return who acts through a process."""
-    found = entry.find(proc)
+    place = entry.place(proc)
+    found = place.entry
     agent = found.kind == "agent"
     standing = _STANDING.get(found.kind, "service")
-    if not agent and max(generation or 1, *(here.serves for here in proc.chain())) >= 2:
+    if not agent and max(generation or 1, place.serves) >= 2:
         standing = "agent"
     if found.kind in ("container", "scheduler") and entry.of_user(found.proc) and standing == "service":
         standing = "session"  # a person's own container; also what he only named like one
@@ -44,66 +54,68 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
 
 def attribution(proc: Proc, seen: Attribution | None) -> Attribution:
     """Return how sure it is that ``proc`` acted: a guess anywhere in its lineage makes the whole a guess."""
-    if seen == "inferred" or any(p.adopted for p in proc.chain()):
+    if seen == "inferred" or entry.place(proc).adopted:
         return "inferred"
     return seen or "lineage"
 
 
 def lineage(proc: Proc) -> tuple[str, ...]:
     """Return the entity ids that tie acts together: below the entry point, or up to the agent that planned them."""
-    found = entry.find(proc)
-    ids = []
-    for here in proc.chain():
-        if here is found.proc:
-            if found.kind == "agent":
-                ids.append(here.entity)
-            break
-        ids.append(here.entity)
-    return tuple(ids)
+    return entry.place(proc).lineage
 
 
 def context(proc: Proc | None, given: Context | None, authorised: Authorised | None = None) -> Context:
     """Return ``given`` with actor and join keys added. What the sensor bound is never overwritten."""
-    base = given or Context()
+    base = given or _EMPTY
     if proc is None:
         return msgspec.structs.replace(base, actor=base.actor or NOBODY, attribution=base.attribution or "unknown")
-    return msgspec.structs.replace(
+    place = entry.place(proc)
+    told: _Told | None = place.told
+    if told is not None and told.given is base and authorised is None:
+        return told.made
+    plain = authorised is None and base.generation is None and base.actor is None
+    if plain and place.actor is None:
+        place.actor = actor(proc)
+    made = msgspec.structs.replace(
         base,
-        actor=base.actor or actor(proc, authorised, base.generation),
+        actor=place.actor if plain else base.actor or actor(proc, authorised, base.generation),
         attribution=attribution(proc, base.attribution),
-        lineage=base.lineage or lineage(proc),
-        unit=base.unit or entry.unit_key(proc),
-        session=base.session or entry.session_key(proc),
+        lineage=base.lineage or place.lineage,
+        unit=base.unit or place.unit,
+        session=base.session or place.session,
         authorised=base.authorised or authorised,
     )
+    if plain:
+        place.told = _Told(base, made)
+    return made
 
 
 def section(proc: Proc, given: Process | None = None) -> Process:
     """Return the process section in full: what the event bound first, what the table knows for the rest."""
     known = proc.process
-    merged = {name: getattr(known, name) for name in known.__struct_fields__}
-    if given is not None:
-        merged |= {
-            name: value for name in given.__struct_fields__ if (value := getattr(given, name)) not in (None, (), False)
-        }
-    merged["entity_id"], merged["pid"] = proc.entity, proc.pid
-    merged["parent"] = parent_section(proc.parent) or merged["parent"]
-    return Process(**merged)
+    full = known if given is None or given is known else _filled(given, known)
+    parent = parent_section(proc.parent) or full.parent
+    if (full.entity_id, full.pid) == (proc.entity, proc.pid) and full.parent == parent:
+        return full
+    return msgspec.structs.replace(full, entity_id=proc.entity, pid=proc.pid, parent=parent)
+
+
+def _filled(given: Process, known: Process) -> Process:
+    """Return what an event bound, with what it left open as it is known."""
+    pairs = zip(_FIELDS, msgspec.structs.astuple(given), msgspec.structs.astuple(known), strict=True)
+    left = {field.name: there for field, here, there in pairs if here is not there and here == field.default}
+    return msgspec.structs.replace(given, **left) if left else given
 
 
 def enrich(event: Event, proc: Proc | None, authorised: Authorised | None = None) -> Event:
     """Return the event with process, user, container, actor and join keys filled in."""
     if proc is None:
         return msgspec.structs.replace(event, replguard=context(None, event.replguard))
-    container = entry.container_id(proc)
+    container = entry.place(proc).container
     return msgspec.structs.replace(
         event,
         process=section(proc, event.process),
-        user=event.user or _user(proc),
+        user=event.user or proc.user,
         container=event.container or (Container(id=container) if container else None),
         replguard=context(proc, event.replguard, authorised),
     )
-
-
-def _user(proc: Proc) -> User | None:
-    return proc.user

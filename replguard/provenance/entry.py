@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
-from replguard.events.fact import ActorKind
-from replguard.provenance.processes import Proc
+from replguard.events.fact import Actor, ActorKind
+from replguard.provenance.processes import MAX_DEPTH, Age, Proc
 
 NEVER = frozenset(
     "systemd init tini dumb-init containerd containerd-shim containerd-shim-runc-v2 conmon dockerd docker-proxy sshd"
@@ -33,6 +35,41 @@ class Entry:
     principal: str
 
 
+@dataclass(slots=True, eq=False)
+class Place:
+    """What follows from a process and its ancestors, worked out once: most processes are asked about twice.
+
+    ``lineage`` are the entity ids that tie acts together, the process's own first: below the entry point, or up to the
+    agent that planned them. ``serves`` is the highest generation that an instance of the chain serves. ``starts`` says
+    that the process is one of those that start others and never explain them. ``actor`` and ``told`` are what `actors`
+    made of it.
+    """
+
+    age: int
+    entry: Entry
+    lineage: tuple[str, ...]
+    adopted: bool
+    serves: int
+    starts: bool
+    container: str | None
+    unit: str | None
+    session: str | None
+    actor: Actor | None = None
+    told: Any = None
+
+
+class _Groups(NamedTuple):
+    """What a control group's path names: the container, the system service, the batch job, and whether a login."""
+
+    container: str | None
+    unit: str | None
+    job: str | None
+    login: bool
+
+
+_NO_GROUPS = _Groups(None, None, None, login=False)
+
+
 def never(proc: Proc) -> bool:
     """Whether a program starts others for a reason of its own: by its name, and by where it lies."""
     return proc.image in NEVER and not (proc.process.executable or "").startswith(_ANYBODYS)
@@ -45,17 +82,25 @@ def of_user(proc: Proc) -> bool:
 
 def container_id(proc: Proc) -> str | None:
     """Return the container's id from the control group, None outside containers."""
-    found = _CONTAINER.search(proc.process.cgroup or "")
-    return found[1] if found else None
+    return _groups(proc).container
 
 
 def unit_name(proc: Proc) -> str | None:
     """Return the system service that a process runs in; None for shared daemons' units and users' managers."""
-    cgroup = proc.process.cgroup or ""
-    names = _SERVICE.findall(cgroup)
-    if not names or "/user.slice/" in cgroup or cgroup.startswith("/user.slice"):
-        return None
-    return None if _SHARED_UNITS.match(names[-1]) else str(names[-1])
+    return _groups(proc).unit
+
+
+def _groups(proc: Proc) -> _Groups:
+    cgroup = proc.process.cgroup
+    return _read(cgroup) if cgroup else _NO_GROUPS
+
+
+@lru_cache(maxsize=1024)
+def _read(cgroup: str) -> _Groups:
+    container, names, job = _CONTAINER.search(cgroup), _SERVICE.findall(cgroup), _JOB.search(cgroup)
+    of_users = "/user.slice/" in cgroup or cgroup.startswith("/user.slice")
+    unit = None if not names or of_users or _SHARED_UNITS.match(names[-1]) else str(names[-1])
+    return _Groups(container and container[1], unit, job and job[1], login=bool(_SESSION.search(cgroup)))
 
 
 def unit_key(proc: Proc) -> str | None:
@@ -80,24 +125,67 @@ def find(proc: Proc) -> Entry:
     What descends from an agent is the agent's, whatever name, control group or terminal it gave it: what a service
     manager, a container engine or cron really starts has no agent above it.
     """
-    chain = list(proc.chain())
-    agent = next((here for here in chain if here.confirmed_agent), None)
-    if agent is not None:
-        return Entry("agent", agent, _own(agent))
-    top, terminal = proc, None
-    for here, above in zip(chain, [*chain[1:], None], strict=True):
-        starter = here.pid == 1 or never(here)
-        if not starter:
-            top = here
-        found = _contained(here, above) if not starter or here.image in INITS else None
-        if found is None and not starter:
-            found = _boundary(here, above)
-        if found is not None and found.kind == "session" and above is not None and not never(above):
-            # A terminal that no login opened may be the tool of an agent further up.
-            terminal, found = terminal or found, None
-        if found is not None or starter:
-            return terminal or found or Entry("unknown", top, _own(top))
-    return terminal or Entry("unknown", top, _own(top))
+    return place(proc).entry
+
+
+def place(proc: Proc) -> Place:
+    """Return what follows from a process and its ancestors; only what changed is worked out anew."""
+    known = proc.place
+    if known is not None and known.age == Age.now:
+        return cast("Place", known)
+    chain: list[Proc] = []
+    made: Place | None = None
+    for here in proc.chain():
+        known = here.place
+        if known is not None and known.age == Age.now:
+            made = known
+            break
+        chain.append(here)
+    above = chain[-1].parent if made is not None else None
+    for here in reversed(chain):
+        here.place = made = _placed(here, above, made)
+        above = here
+    return cast("Place", made)
+
+
+def _placed(here: Proc, above: Proc | None, known: Place | None) -> Place:
+    """Work out the place of a process from that of its parent."""
+    starts = here.pid == 1 or never(here)
+    found = _explained(here, above, known, starts=starts)
+    made = Place(
+        age=Age.now,
+        entry=found,
+        lineage=(here.entity,) if found.kind == "agent" else (),
+        adopted=here.adopted,
+        serves=here.serves,
+        starts=starts,
+        container=container_id(here),
+        unit=unit_key(here),
+        session=session_key(here),
+    )
+    if known is not None:
+        made.adopted = made.adopted or known.adopted
+        made.serves = max(made.serves, known.serves)
+        if found.proc is not here:
+            made.lineage = (here.entity, *known.lineage)[:MAX_DEPTH]
+        if found is known.entry and made.serves == known.serves:
+            made.actor = known.actor
+    return made
+
+
+def _explained(here: Proc, above: Proc | None, known: Place | None, *, starts: bool) -> Entry:
+    if here.confirmed_agent:
+        return Entry("agent", here, _own(here))
+    if known is not None and known.entry.kind == "agent":
+        return known.entry
+    found = _contained(here, above) if not starts or here.image in INITS else None
+    if found is None and not starts:
+        found = _boundary(here, above)
+    if found is not None:
+        return found
+    if starts or known is None or (known.starts and known.entry.proc is above and known.entry.kind == "unknown"):
+        return Entry("unknown", here, _own(here))
+    return known.entry
 
 
 def _contained(here: Proc, above: Proc | None) -> Entry | None:
@@ -113,8 +201,8 @@ def _contained(here: Proc, above: Proc | None) -> Entry | None:
 
 def _boundary(here: Proc, above: Proc | None) -> Entry | None:
     """Return an entry when ``here`` is the first process of what its starter or login names."""
-    job = _JOB.search(here.process.cgroup or "")
-    if job and (above is None or never(above) or job[1] not in (above.process.cgroup or "")):
+    job = _groups(here).job
+    if job and (above is None or never(above) or job not in (above.process.cgroup or "")):
         uid = here.user.id if here.user else None
         return Entry("scheduler", here, f"slurm:{uid}:{here.process.name}")
     if above is not None and above.image in _STARTERS and never(above):
@@ -132,7 +220,7 @@ def _logged_in(proc: Proc) -> bool:
     """Whether a person's login explains the process: a login uid, a login scope, or a controlling terminal."""
     if proc.user is not None and proc.user.audit is not None:
         return True
-    return bool(_SESSION.search(proc.process.cgroup or "")) or bool(proc.process.tty)
+    return _groups(proc).login or bool(proc.process.tty)
 
 
 def _own(proc: Proc) -> str:

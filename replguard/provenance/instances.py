@@ -93,12 +93,15 @@ class Instances:
 
     def concerns(self, proc: Proc) -> bool:
         """Whether the end of a process can change an instance: most processes hold nothing and serve nobody."""
-        kept = (self._holds, self._listens, self._gpu)
-        return any(proc.entity in one for one in kept) or self.of(proc) is not None
+        entity = proc.entity
+        return entity in self._holds or entity in self._listens or entity in self._gpu or self.of(proc) is not None
 
     def of(self, proc: Proc) -> Live | None:
         """Return the instance that a process is a member of."""
-        return next((live for live in self.live.values() if proc.entity in live.members), None)
+        for live in self.live.values():
+            if proc.entity in live.members:
+                return live
+        return None
 
     def serves(self, live: Live) -> bool:
         """Whether the root is itself a server, not only the launcher of some."""

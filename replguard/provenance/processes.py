@@ -2,8 +2,11 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from replguard.events.event import Event
 from replguard.events.process import Parent, Process, User, spare
@@ -17,16 +20,25 @@ LATELY = 4096
 """Processes that ended last, which `around` looks through: with a hundred thousand it would take too long."""
 MAX_DEPTH = 64
 """Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
+_REAPERS = frozenset("systemd init tini dumb-init containerd-shim-runc-v2".split())
+_OWN = frozenset({"process", "user"})
+_INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves"})
+"""What a place follows from: the process's own sections, and what changes only now and then."""
 
 
-@dataclass(slots=True, eq=False)
-class Proc:
+class Age:
+    """Counts what could make the place of some process another one: a place of an earlier age is worked out anew."""
+
+    now = 0
+
+
+class Proc(msgspec.Struct, eq=False):
     """One process: what it is now, who started it, and what provenance learnt about it.
 
     ``executed`` says that its own image is known, ``spawned`` that it was seen to begin it: no fork of its parent.
 
     ``generation`` is that of the model that drives it, ``serves`` that of the instance it is the root of (0: none).
-    ``first_args`` are its arguments before it gave itself a title.
+    ``first_args`` are its arguments before it gave itself a title. ``place`` is what `entry.place` worked out.
     """
 
     entity: str
@@ -43,7 +55,16 @@ class Proc:
     generation: int = 1
     serves: int = 0
     first_args: tuple[str, ...] = ()
-    children: set[str] = field(default_factory=set)
+    children: set[str] = msgspec.field(default_factory=set)
+    place: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set, and forget the places that follow from it."""
+        super().__setattr__(name, value)
+        if name in _INHERITED or (name in _OWN and self.children):
+            Age.now += 1
+        elif name in _OWN:
+            super().__setattr__("place", None)
 
     @property
     def alive(self) -> bool:
@@ -53,7 +74,7 @@ class Proc:
     @property
     def image(self) -> str:
         """The base name of what runs, '' when unknown."""
-        return (self.process.executable or self.process.name or "").rpartition("/")[2].removesuffix(" (deleted)")
+        return base_name(self.process.executable or self.process.name or "")
 
     def chain(self) -> Iterator["Proc"]:
         """Yield this process and its ancestors, nearest first."""
@@ -102,10 +123,13 @@ class ProcessTable:
         return found if found is not None and found.alive else None
 
     def of(self, process: Process | None) -> Proc | None:
-        """Return the process that an event's section means, by entity id first."""
-        if process is None:
-            return None
-        return self.get(process.entity_id) if process.entity_id else self.by_pid(process.pid)
+        """Return the process that an event's section means, by entity id first.
+
+        The kernel names who acts by pid alone: that is who had it last, also one that ended a moment ago.
+        """
+        if process is None or process.entity_id:
+            return self.get(process.entity_id) if process is not None else None
+        return self._by_pid.get(process.pid) if process.pid is not None else None
 
     def exec(self, event: Event) -> Proc | None:
         """Note that a process runs an image; a second exec of the same process replaces what it runs."""
@@ -207,9 +231,15 @@ class ProcessTable:
             victim.parent.children |= victim.children & self._by_entity.keys()
 
 
+@lru_cache(maxsize=1024)
+def base_name(path: str) -> str:
+    """Return the name of an image by its path."""
+    return path.rpartition("/")[2].removesuffix(" (deleted)")
+
+
 def reaper(proc: Proc) -> bool:
     """Whether this is where orphans land by its nature: PID 1, or a user's or container's init."""
-    return proc.pid == 1 or proc.image in {"systemd", "init", "tini", "dumb-init", "containerd-shim-runc-v2"}
+    return proc.pid == 1 or proc.image in _REAPERS
 
 
 def _orphaned(section: Process, parent: Proc) -> bool:

@@ -96,19 +96,20 @@ class Provenance:
 
     def feed(self, event: Event) -> list[Event]:
         """Return the event, enriched, then the facts that follow from it, in the order in which rules must see them."""
-        if event.action in ("process_exec", "process_fork"):
+        action = event.event.action
+        if action in ("process_exec", "process_fork"):
             return self._began(event)
-        if event.action == "authority_change":
+        if action == "authority_change":
             return [self._authority_changed(event)]
         proc = self._proc(event) or self._met(event)
         if proc is not None and self._ours(proc):
             return []
-        moves = event.action in self._moves_instances
-        if event.action == "process_exit":
+        moves = action in self._moves_instances
+        if action == "process_exit":
             moves = proc is not None and self.instances.concerns(proc)
-        if proc is not None and event.file is not None and event.action in WRITES:
+        if proc is not None and event.file is not None and action in WRITES:
             self._wrote(event.file.path, proc, event.timestamp)
-        facts = self._steps.get(event.action, _nothing)(event, proc)
+        facts = self._steps.get(action, _nothing)(event, proc)
         if moves:
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [self._enriched(event, proc)]
@@ -138,7 +139,8 @@ class Provenance:
 
     def _ours(self, proc: Proc) -> bool:
         """Whether the daemon itself, or its examiner, acted: it reads weights for a living."""
-        return any(p.pid == self._own_pid and p.alive for p in proc.chain())
+        own = self.table.by_pid(self._own_pid)
+        return own is not None and own in proc.chain()
 
     def _enriched(self, event: Event, proc: Proc | None) -> Event:
         if event.action == "network_connection" and event.destination is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ def text(value: Any) -> Text:
     if value.__class__ is str or value is None:
         return value
     if isinstance(value, (tuple, list, set, frozenset)):
-        several = tuple(t for item in value if isinstance(t := text(item), str))
+        several = tuple([t for item in value if isinstance(t := text(item), str)])
         return several or None
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -45,14 +45,14 @@ def bounded(value: Text) -> Text:
     """Return a text without the middle of one that is longer than rules look at."""
     if value.__class__ is str:
         return value if len(value) <= MAX_TEXT else f"{value[: MAX_TEXT // 2]}\n{value[-MAX_TEXT // 2 :]}"
-    return tuple(str(bounded(part)) for part in value) if value else value
+    return tuple([str(bounded(part)) for part in value]) if value else value
 
 
 def fold(value: Text) -> Text:
     """Return a text without its case. Folding is per character, so that a part of a text folds to a part."""
     if value.__class__ is str:
         return value.casefold()
-    return tuple(part.casefold() for part in value) if value else None
+    return tuple([part.casefold() for part in value]) if value else None
 
 
 def event_field(name: str) -> Reader | None:
@@ -63,10 +63,22 @@ def event_field(name: str) -> Reader | None:
     getters = [names.getter(path) for path in names.resolve(name)]
     if len(getters) <= 1:
         return getters[0] if getters else None
+    if len(getters) == 2:
+        return _either(*getters)
 
     def read(event: Event) -> Any:
         found = {value: None for get in getters if (value := get(event)) is not None}
         return tuple(found) if len(found) > 1 else next(iter(found), None)
+
+    return read
+
+
+def _either(first: Reader, second: Reader) -> Reader:
+    def read(event: Event) -> Any:
+        one, other = first(event), second(event)
+        if one is None or one == other:
+            return other
+        return one if other is None else (one, other)
 
     return read
 
@@ -92,6 +104,13 @@ def _texts(value: Any, depth: int) -> Iterable[str]:
     return (found for part in parts for found in _texts(part, depth - 1)) if depth else ()
 
 
+def _plain(value: Any) -> Text:
+    """Return a value as rules look at it."""
+    if value is None or (value.__class__ is str and len(value) <= MAX_TEXT):
+        return cast("Text", value)
+    return bounded(text(value))
+
+
 class Layout:
     """The fields that a set of rules reads, and their places in a row."""
 
@@ -110,7 +129,11 @@ class Layout:
             self._readers.append(reader)
         return self._slots[name]
 
+    def text(self, slot: int, event: Any) -> Text:
+        """Return the text of one place of an event's row."""
+        return _plain(self._readers[slot](event))
+
     def rows(self, event: Any) -> tuple[Row, Row]:
         """Return the texts of an event, as they are and folded."""
-        plain = [bounded(text(read(event))) for read in self._readers]
+        plain = [_plain(read(event)) for read in self._readers]
         return plain, [fold(value) for value in plain]

@@ -3,30 +3,57 @@
 import re
 from dataclasses import dataclass, field
 
+import re2  # type: ignore[import-untyped]
 from sigma.exceptions import SigmaError
 
 from replguard.events.event import Event
 from replguard.rules.compile import compile_rule
-from replguard.rules.fields import Layout, Row
+from replguard.rules.fields import Layout, Text, fold
 from replguard.rules.literals import Place, last_part
 from replguard.rules.model import Rule
 from replguard.rules.values import Test, Unsupported
 
 Numbers = set[int]
+KNOWN = 512
+"""Values of one field that are remembered: names of programs, at most 32 KiB each."""
+FEW = 8
+"""Up to so many texts are looked for one by one; more in one scan."""
 
 
 @dataclass(slots=True)
 class Signs:
-    """The signs that the rules look for in one field, and the numbers of the rules that need one of them."""
+    """The signs that the rules look for in one field, and the numbers of the rules that need one of them.
+
+    ``scan`` finds all texts of ``inside`` at once; it is made when the first event comes. ``known`` remembers values.
+    """
 
     whole: dict[str, Numbers] = field(default_factory=dict)
     last: dict[str, Numbers] = field(default_factory=dict)
     inside: dict[str, Numbers] = field(default_factory=dict)
+    texts: list[Numbers] = field(default_factory=list)
+    scan: re2.Set | None = None
+    known: dict[Text, Numbers] = field(default_factory=dict)
 
     def add(self, place: Place, text: str, number: int) -> None:
         """Remember that a rule needs a sign."""
         table = {"whole": self.whole, "last": self.last, "in": self.inside}[place]
         table.setdefault(text, set()).add(number)
+        self.scan = None
+
+    def rules(self, value: Text) -> Numbers:
+        """Return the rules whose sign is in a text, or in one of several; names of programs come again and again."""
+        known = self.known.get(value)
+        if known is not None:
+            return known
+        found: Numbers = set()
+        folded = fold(value)
+        for part in (folded,) if isinstance(folded, str) else folded or ():
+            self.find(part, found)
+        if not self.inside:
+            self.known[value] = found
+            if len(self.known) > KNOWN:
+                self.known.clear()
+        return found
 
     def find(self, value: str, found: Numbers) -> None:
         """Add the rules whose sign is in a folded text."""
@@ -34,9 +61,32 @@ class Signs:
             found.update(self.whole.get(value, ()))
         if self.last:
             found.update(self.last.get(last_part(value), ()))
+        if len(self.inside) > FEW and self._scanned(value, found):
+            return
         for text, numbers in self.inside.items():
             if text in value:
                 found |= numbers
+
+    def _scanned(self, value: str, found: Numbers) -> bool:
+        """Add the rules whose text is inside, by one scan; False for what is no UTF-8."""
+        try:
+            if self.scan is None:
+                self.scan = self._compiled()
+            for number in self.scan.Match(value) or ():
+                found |= self.texts[number]
+        except (UnicodeEncodeError, re2.error):
+            return False
+        return True
+
+    def _compiled(self) -> re2.Set:
+        options = re2.Options()
+        options.literal = True
+        options.log_errors = False
+        scan, self.texts = re2.Set.SearchSet(options), list(self.inside.values())
+        for text in self.inside:
+            scan.Add(text)
+        scan.Compile()
+        return scan
 
 
 @dataclass(slots=True)
@@ -63,17 +113,14 @@ class Table:
         for slot, (place, text) in node.needs or ():
             self.wanted.setdefault(slot, Signs()).add(place, text, number)
 
-    def candidates(self, low: Row) -> list[int]:
-        """Return the numbers of the rules that a row may match, in the order in which they were added."""
+    def candidates(self, event: Event) -> list[int]:
+        """Return the numbers of the rules that an event may match, in the order in which they were added."""
         found = set(self.always)
         for slot, signs in self.wanted.items():
-            value = low[slot]
-            if isinstance(value, str):
-                signs.find(value, found)
-            else:
-                for part in value or ():
-                    signs.find(part, found)
-        return sorted(found)
+            value = self.layout.text(slot, event)
+            if value is not None:
+                found |= signs.rules(value)
+        return sorted(found) if found else []
 
 
 class Index:
@@ -102,8 +149,10 @@ class Index:
         if table is None:
             return []
         try:
+            numbers = table.candidates(event)
+            if not numbers:
+                return []
             plain, low = table.layout.rows(event)
-            numbers = table.candidates(low)
         except (ValueError, TypeError, RecursionError):
             self.failed += 1
             return []

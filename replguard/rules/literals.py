@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterable
+from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
 from sigma.types import SigmaCasedString, SigmaRegularExpression, SigmaRegularExpressionFlag, SigmaString, SpecialChars
@@ -77,11 +78,19 @@ def _of_sequence(items: Iterable[tuple[Any, Any]], *, split: bool) -> frozenset[
         if name == "LITERAL":
             run += chr(argument)
             continue
+        if run and name == "BRANCH" and not split and len(argument[1]) <= MAX_ALTERNATIVES:
+            # The parser takes what alternatives have in common out of them: nc|netcat is n, then c or etcat.
+            choices.append(frozenset(run + _head(branch) for branch in argument[1]))
         choices += _pieces(run, split=split)
         run = ""
         choices.append(_of_item(name, argument, split=split))
     known = [choice for choice in choices + _pieces(run, split=split) if choice]
     return max(known, key=lambda choice: (min(map(len, choice)), -len(choice))) if known else None
+
+
+def _head(items: Iterable[tuple[Any, Any]]) -> str:
+    """Return the plain run that a sequence begins with."""
+    return "".join(chr(argument) for _, argument in takewhile(lambda item: str(item[0]) == "LITERAL", items))
 
 
 def _pieces(run: str, *, split: bool) -> list[frozenset[str] | None]:

@@ -1,12 +1,15 @@
 """Why a process runs: every kind of entry point, and the programs that never are one."""
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.story import ANN, ROOT, SERVICE, Host
 
 from replguard.events.process import User
 from replguard.provenance import entry
 from replguard.provenance.entry import Entry
-from replguard.provenance.processes import Proc
+from replguard.provenance.processes import Age, Proc
 
 CONTAINER = "c" * 64
 
@@ -233,3 +236,28 @@ def test_a_program_that_only_bears_the_name_starts_no_job(image: str) -> None:
     host = Host()
     job = host.exec("sh", parent=host.exec(image, parent=host.init))
     assert found(job)[0] == "unknown"
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3)), max_size=12))
+def test_what_was_worked_out_before_is_what_would_be_worked_out_now(steps: list[tuple[int, int, int]]) -> None:
+    """Whatever changes in a tree after it was asked about: images, control groups, parents, agents, replicas."""
+    host = Host()
+    procs = [host.login()]
+    for _ in range(5):
+        procs.append(host.exec("python3", parent=procs[-1]))
+    for which, other, how in steps:
+        proc = procs[which]
+        for asked in procs:
+            entry.place(asked)
+        if how == 0:
+            proc.process = msgspec.structs.replace(proc.process, cgroup=f"/system.slice/{'ab'[other % 2]}.service")
+        elif how == 1:
+            proc.confirmed_agent, proc.adopted = other > 2, other > 3
+        elif how == 2:
+            proc.serves = other
+        elif other < which:
+            proc.parent = procs[other]
+        before = [(p.entry, p.lineage, p.adopted, p.serves, p.unit, p.session) for p in map(entry.place, procs)]
+        Age.now += 1
+        after = [(p.entry, p.lineage, p.adopted, p.serves, p.unit, p.session) for p in map(entry.place, procs)]
+        assert before == after

@@ -48,3 +48,29 @@ def test_hostile_texts_break_no_rule(tmp_path):
     assert index.matches(run(0, "\udcff\0needle"))
     assert index.matches(run(0, "x" * 200_000 + "needle"))
     assert index.failed == 0
+
+
+def test_many_texts_are_looked_for_at_once(tmp_path):
+    """More than a few become one scan, which finds what looking for each would, also in what is no UTF-8."""
+    words = [f"word{number}" for number in range(20)]
+    index = Index(good(tmp_path, "".join(rule(f"r{word}", word) for word in words)).rules)
+    for text in ("no such", "word1", "a\nword12 Word3\n", "\udcffword4", "word19word18"):
+        expected = [f"r{word}" for word in words if word in text.casefold()]
+        assert [found.name for found in index.matches(run(0, text))] == expected
+    assert index.failed == 0
+
+
+def test_names_of_programs_are_remembered_and_forgotten(tmp_path):
+    """However many there are, each is judged alike the first and the second time."""
+    text = """
+title: t
+name: program
+logsource: {product: linux, category: process_creation}
+detection:
+  s: {Image|endswith: /curl}
+  condition: s
+"""
+    index = Index(good(tmp_path, text).rules)
+    for _ in range(2):
+        assert not any(index.matches(event(process__executable=f"/bin/{number}")) for number in range(600))
+        assert index.matches(event(process__executable="/opt/CURL"))

@@ -36,6 +36,7 @@ def test_a_cased_string_is_looked_for_anywhere():
     [
         (r"(?:^|\s)ssh\s.*-R", {"ssh"}),
         (r"(?:scp|rsync)\s", {"scp", "rsync"}),
+        (r"(?:nc|ncat|netcat)\s", {"nc", "ncat", "netcat"}),
         (r"a*", None),
         (r"(?:x)?longer", {"longer"}),
         (r"(?:ab){2,}", {"ab"}),

@@ -21,6 +21,8 @@ from replguard import cli, config, sinks
 from replguard.events import names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.kernel import bpf
+from replguard.kernel.hooks import spell
 from replguard.metrics import table
 from replguard.sensors import registry
 
@@ -256,6 +258,30 @@ def _top_level(tree: ast.Module) -> set[str]:
     return functions | {ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign)}
 
 
+def hooks() -> str:
+    """Return the page of every hook in the kernel: since when it is there, and what is lost without it."""
+    head = """# Hooks in the kernel
+
+Where the probes of the kernel tier stand. A hook that a kernel lacks is left out alone; `replguard doctor` says which
+are used on a host, and what is lost. *Since* is the first kernel with the hook and all that its program calls, as
+released by kernel.org: distributions carry some of them back, and only loading says what is true.
+`sensors.hooks: "5.15"` leaves out what that kernel lacks. All of them need BTF (`CONFIG_DEBUG_INFO_BTF`), and
+`libbpf.so.1`.
+
+"""
+    parts = []
+    for name, decoder in bpf.decoders().items():
+        columns = "| hook | program | since | until | without it | what is then lost |\n|---|---|---|---|---|---|"
+        parts.append(f"## `{name}`\n\n{columns}")
+        parts += [
+            f"| `{hook.point}` | `{hook.program}` | {spell(hook.since)} "
+            f"| {spell(hook.until) if hook.until else '–'} | {hook.instead} | {hook.lost} |"
+            for hook in decoder.HOOKS
+        ]
+        parts[-1] += "\n"
+    return MADE + head + "\n".join(parts)
+
+
 def rules() -> str:
     """Return the page of every shipped rule: what it says, what to do, what it takes for one, what it cannot see."""
     head = """# The shipped rules
@@ -297,6 +323,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": command_line,
     "metrics.md": metrics,
     "sensors.md": sensors,
+    "hooks.md": hooks,
     "rules.md": rules,
 }
 

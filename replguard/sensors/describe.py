@@ -10,7 +10,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from replguard.events import clock
-from replguard.events.identity import TICK, entity_id
+from replguard.events.identity import TICK, entity_ids
 from replguard.events.process import Parent, Process, User
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC, Stat
@@ -29,13 +29,14 @@ class Describer:
         self.root = root
         self.machine = machine.machine_id()
         self.boot = machine.boot_id(root)
+        self._entity = entity_ids(self.machine, self.boot)
         self._booted = clock.now() - timedelta(seconds=clock.since_boot())
         self._users = _Users(users)
         self._invoked: OrderedDict[tuple[str, str], str | None] = OrderedDict()
 
     def entity(self, pid: int, start_ticks: int) -> str:
         """Return the entity id of a process."""
-        return entity_id(self.machine, self.boot, pid, start_ticks)
+        return self._entity(pid, start_ticks)
 
     def started(self, start_ticks: int) -> datetime:
         """Return when a process started, to the 10 ms that the kernel tells."""

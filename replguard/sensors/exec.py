@@ -26,12 +26,13 @@ from replguard.events import clock
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
-from replguard.events.process import Namespaces, Parent, Process, User, spare
+from replguard.events.process import KEPT, Namespaces, Parent, Process, User, spare
 from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
 from replguard.sensors.describe import Describer
+from replguard.sensors.known import Known
 from replguard.sensors.probed import KERNEL, Probed
 from replguard.sensors.watched import Watched
 
@@ -45,39 +46,6 @@ AT_READ = Context(tier="portable", read_time=True)
 _META = {action: Meta(action=action, provider="exec") for action in ("process_exec", "process_fork", "process_exit")}
 _USERS_KEPT = 1.0
 """Seconds for which who a user is is not asked again."""
-
-
-class _Known:
-    """What is known of a process; of one that was forked and executes at once, only what is inherited."""
-
-    __slots__ = ("above", "entity", "group", "parent", "process", "ticks", "user")
-
-    def __init__(
-        self,
-        ticks: int,
-        entity: str,
-        process: Process,
-        user: User | None,
-        group: int | None,
-        parent: Parent | None,
-    ) -> None:
-        self.ticks = ticks
-        self.entity = entity
-        self.process = process
-        self.user = user
-        self.group = group
-        """The kernel's id of its control group; None for one that was found at the start."""
-        self.parent = parent
-        self.above: Parent | None = None
-        """It as the parent of another."""
-
-    def as_parent(self) -> Parent:
-        if self.above is None:
-            p = self.process
-            self.above = Parent(
-                pid=p.pid, entity_id=self.entity, executable=p.executable, command_line=p.command_line, name=p.name
-            )
-        return self.above
 
 
 class ExecSensor(Probed):
@@ -95,9 +63,10 @@ class ExecSensor(Probed):
 
     def __init__(self, config: Config | None = None, root: str = PROC) -> None:
         super().__init__(config, root)
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, Known] = {}
         self._users: dict[tuple[int, int | None], User] = {}
         self._users_until = 0.0
+        self._born: dict[int, Head] = {}
         self._gone: set[tuple[int, int]] = set()
         self._begun = self._fresh = False
         self._watched = Watched(self._entity, root, threads=self.config.sensors.memory_access)
@@ -165,7 +134,7 @@ class ExecSensor(Probed):
                 yield from self._forked(head, told=(head.pid, head.start) not in executed)
             else:
                 yield from self._ended(head)
-        self._gone = set()
+        self._born, self._gone = {}, set()
 
     def _decoded(self, record: bytes) -> tuple[Head, Exec | Act | None] | None:
         try:
@@ -185,12 +154,14 @@ class ExecSensor(Probed):
         known = self._known.get(head.pid)
         if known is not None and known.ticks != head.ticks:
             known = None
+        born = self._born.pop(head.pid, None)
         entity = known.entity if known else self._describer.entity(head.pid, head.ticks)
-        parent = known.parent if known else self._parent(head.parent, head.parent_ticks)
+        above = known or self._above(born or head)
+        parent = known.parent if known else self._parent(born or head)
         args, cut = body.args, body.truncated
         if args is None:
             args, cut = (procfs.cmdline(head.pid, self._root) if self._lives(head) else None) or ((), True)
-        folder, group = body.working_directory, self._group(head, body.cgroup, known.process.cgroup if known else None)
+        folder, group = body.working_directory, self._group(head, body.cgroup, above.process.cgroup if above else None)
         process = Process(
             pid=head.pid,
             entity_id=entity,
@@ -208,28 +179,31 @@ class ExecSensor(Probed):
             group_id=body.group,
             audit_session=body.audit_session,
             cgroup=group,
-            invocation_id=self._invocation(head, known, group),
+            invocation_id=self._invocation(head, above, group),
             namespaces=_namespaces(body.mount_space, body.pid_space, body.net_space),
             namespace_pid=body.pid_inside,
             parent=parent,
         )
         user = self._user(head.uid, body.loginuid)
-        self._known[head.pid] = _Known(head.ticks, entity, spare(process), user, head.cgroup, parent)
+        kept = process if len(process.command_line or "") < KEPT else spare(process)  # the line joins the arguments
+        self._known[head.pid] = Known(head.ticks, entity, kept, user, head.cgroup, parent)
         return self._told("process_exec", head, process, user)
 
     def _forked(self, head: Head, *, told: bool) -> Iterator[Event]:
         """Note a child: until it executes it is what its parent is. Not told when its exec follows at once."""
-        known, above = self._known.get(head.pid), self._known.get(head.parent)
-        if known is not None and known.ticks == head.ticks:
+        known = self._known.get(head.pid)
+        if not told or (known is not None and known.ticks == head.ticks):
+            self._born[head.pid] = head
             self.counters.skip()
             return
+        made = self._child(head)
+        yield self._told("process_fork", head, made.process, made.user)
+
+    def _child(self, head: Head) -> Known:
+        """Note a child as what its parent is."""
+        above, parent = self._above(head), self._parent(head)
         entity = self._describer.entity(head.pid, head.ticks)
         process = above.process if above else self._describer.describe(head.pid) or Process()
-        parent = self._parent(head.parent, head.parent_ticks)
-        if not told:
-            self._known[head.pid] = _Known(head.ticks, entity, process, None, head.cgroup, parent)
-            self.counters.skip()
-            return
         group = process.cgroup
         if above is not None and above.group not in (None, head.cgroup):
             group = self._group(head, None, group)
@@ -244,8 +218,8 @@ class ExecSensor(Probed):
             parent=parent,
         )
         user = self._user(head.uid, above.user.audit if above and above.user else None)
-        self._known[head.pid] = _Known(head.ticks, entity, process, user, head.cgroup, parent)
-        yield self._told("process_fork", head, process, user)
+        made = self._known[head.pid] = Known(head.ticks, entity, process, user, head.cgroup, parent)
+        return made
 
     def _ended(self, head: Head) -> Iterator[Event]:
         known = self._known.get(head.pid)
@@ -293,11 +267,20 @@ class ExecSensor(Probed):
         known = self._known.get(pid)
         return known.entity if known else None
 
-    def _parent(self, pid: int, ticks: int) -> Parent | None:
+    def _above(self, head: Head) -> Known | None:
+        """Return what is known of the parent that a record names, which may be about to execute itself."""
+        known = self._known.get(head.parent)
+        if known is not None and known.ticks == head.parent_ticks:
+            return known
+        born = self._born.get(head.parent)
+        return self._child(born) if born is not None and born.ticks == head.parent_ticks else None
+
+    def _parent(self, head: Head) -> Parent | None:
+        pid, ticks = head.parent, head.parent_ticks
         if pid == 0:
             return None
-        known = self._known.get(pid)
-        if known is not None and known.ticks == ticks:
+        known = self._above(head)
+        if known is not None:
             return known.as_parent()
         stat = procfs.stat(pid, self._root)
         named = stat is not None and stat.start_ticks == ticks
@@ -326,7 +309,7 @@ class ExecSensor(Probed):
         found = procfs.cgroup(head.pid, self._root)
         return found if found is not None and self._lives(head) else inherited
 
-    def _invocation(self, head: Head, known: _Known | None, group: str | None) -> str | None:
+    def _invocation(self, head: Head, known: Known | None, group: str | None) -> str | None:
         """Return systemd's id of the run: its parent's while the control group is the same, which is what it names."""
         if known is not None and known.process.cgroup == group:
             return known.process.invocation_id
@@ -350,7 +333,7 @@ class ExecSensor(Probed):
             process = self._describer.describe(pid, stat)
             if process is not None and process.entity_id is not None:
                 kept, user = spare(process), self._describer.user(pid)
-                self._known[pid] = _Known(stat.start_ticks, process.entity_id, kept, user, None, process.parent)
+                self._known[pid] = Known(stat.start_ticks, process.entity_id, kept, user, None, process.parent)
                 kind, when = "state" if first else "event", process.start or clock.now()
                 yield self.event("process_exec", when, kind=kind, process=process, user=user, replguard=AT_READ)
 

@@ -101,6 +101,10 @@ class Probed(Readable):
             self._programs.close()
         self._ring = self._programs = None
 
+    def unused(self) -> dict[str, str]:
+        """Return the programs that do not run, between start and stop, each with the reason; '' for not needed."""
+        return dict(self.programs.missing)
+
     @abstractmethod
     def decoded(self, taken: list[bytes]) -> Iterable[Event]:
         """Return the events of these records."""

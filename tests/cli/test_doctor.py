@@ -20,8 +20,30 @@ def test_every_sensor_has_a_line_with_its_reason(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["-c", configure(tmp_path), "--json"])
     rows = msgspec.json.decode(result.output)["sensors"]
     assert {"process", "file", "network", "gpu"} <= {row["area"] for row in rows}
-    assert all(row["why"] for row in rows)
+    assert all(row["why"] for row in rows if row["mode"] in ("off", "failed"))
+    assert all(row["why"] or row["blind"] for row in rows)
     assert result.exit_code == 0
+
+
+def test_every_hook_has_a_line_with_what_is_lost(tmp_path: Path) -> None:
+    """Of every probe, whether it can be loaded here or not."""
+    result = CliRunner().invoke(command, ["-c", configure(tmp_path), "--json"])
+    hooks = msgspec.json.decode(result.output)["hooks"]
+    assert {"process_exec", "process_exec_bounded", "process_signal"} <= {hook["program"] for hook in hooks}
+    for hook in hooks:
+        assert hook.keys() == {"program", "point", "since", "used", "why", "instead", "lost"}
+        assert hook["used"] == (hook["why"] is None)
+
+
+def test_a_hook_that_is_not_used_says_what_is_lost(tmp_path: Path) -> None:
+    """Here none of the kernel tier is, because the configuration wants the portable one."""
+    result = CliRunner().invoke(command, ["-c", configure(tmp_path, "{process: portable}"), "--json"])
+    hooks = {hook["program"]: hook for hook in msgspec.json.decode(result.output)["hooks"]}
+    assert hooks["process_exec"]["used"] is False
+    assert hooks["process_exec"]["why"]
+    assert hooks["process_signal"]["lost"] == "who signals a serving process"
+    shown = CliRunner().invoke(command, ["-c", configure(tmp_path, "{process: portable}")]).output
+    assert "Hooks in the kernel" in shown
 
 
 def test_a_sensor_that_is_switched_off_says_by_whom(tmp_path: Path) -> None:

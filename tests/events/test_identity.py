@@ -3,13 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replguard.events.identity import entity_id, short_hash
+from replguard.events.identity import entity_id, entity_ids, short_hash
 
 
 def test_an_id_is_the_same_everywhere():
     """A known answer: a change of it would break every id in every log written so far."""
     assert short_hash("a", 1) == "839e11a421d370be"
     assert entity_id("m", "b", 1, 2) == short_hash("m", "b", 1, 2)
+    assert entity_ids("m", "b\udcff")(1, 2) == entity_id("m", "b\udcff", 1, 2)
 
 
 def test_pid_reuse_gives_a_new_id():

@@ -11,7 +11,7 @@ from replguard import sensors as package
 from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
 from replguard.sensors import exec as kernel_process
-from replguard.sensors import gpu, host, registry
+from replguard.sensors import gpu, network, registry
 from replguard.sensors.registry import open_all
 
 
@@ -102,9 +102,9 @@ def test_one_that_cannot_open_costs_no_other(monkeypatch: pytest.MonkeyPatch) ->
         raise ValueError("odd")
 
     monkeypatch.setattr(gpu, "open", unavailable)
-    monkeypatch.setattr(host, "open", broken)
-    sensors, absent = registry.open_all(Config())
+    monkeypatch.setattr(network, "open", broken)
+    sensors, absent = registry.open_all(msgspec.structs.replace(Config(), sensors=Sensors(network="portable")))
     reasons = {one.name: one.reason for one in absent}
     assert reasons["gpu"] == "no devices at all."
-    assert "ValueError: odd" in reasons["host"]
+    assert "ValueError: odd" in reasons["network"]
     assert {"exec", "process"} & {sensor.name for sensor in sensors}

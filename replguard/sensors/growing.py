@@ -53,6 +53,9 @@ class Table:
     def __len__(self) -> int:
         return len(self._files)
 
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._files
+
     def add(self, path: bytes, found: os.stat_result, writer: Process | None, *, late: bool = False) -> Growing | None:
         """Follow a file that was created; ``late``: that was found, so that its close may be over.
 

@@ -28,3 +28,14 @@ def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
 def test_this_host_has_a_root() -> None:
     """The real table names what is mounted at the root."""
     assert any(mount.path == b"/" for mount in mounts() or ())
+
+
+def test_options_and_the_part_that_is_shown_are_kept(tmp_path: Path) -> None:
+    """An overlay names its folders, with blanks and commas in them; the part shown is there as bytes."""
+    host = FakeHost(tmp_path)
+    host.write(
+        "self/mountinfo",
+        b"70 44 0:43 /\377 /m rw - overlay ov rw,lowerdir=/l,upperdir=/u\\040x,workdir=/w\n".replace(b"\377", b"\xff"),
+    )
+    (mount,) = mounts(root=host.root) or ()
+    assert (mount.top, mount.option(b"upperdir"), mount.option(b"none")) == (b"/\xff", b"/u x", None)

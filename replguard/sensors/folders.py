@@ -1,0 +1,211 @@
+"""How a folder's handle becomes a path: as the acting process saw it, and as we reach it.
+
+A handle is opened by way of its mount only while a batch is handled; between batches no descriptor keeps a mount busy.
+Paths are remembered until a folder above is renamed or a mount changes.
+"""
+
+# ruff: noqa: PTH115, PTH116 - paths are bytes here: names need not be text
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from replguard.kernel import fanotify
+from replguard.sensors.superblocks import Seat, Superblock, Superblocks, below, join
+
+REMEMBERED = 8192
+_MOST_SEATS = 8
+_MANY_RENAMES = 16
+"""Renamed folders in one batch after which all paths are forgotten, which costs less than to look through them."""
+
+
+@dataclass(slots=True)
+class View:
+    """A folder seen from one namespace. ``path`` is as seen there; ``access`` leads there from ours.
+
+    ``told`` is what the sensor says of it; ``work``: it is where an overlay prepares its copies.
+    """
+
+    path: bytes
+    access: bytes
+    told: bool = True
+
+    def at(self, name: bytes) -> bytes:
+        """Return our way to a name in it."""
+        return self.access + b"/" + name if self.access != b"/" else b"/" + name
+
+    def shown(self, name: bytes) -> bytes:
+        """Return the path of a name in it, as seen there."""
+        return self.path + b"/" + name if self.path != b"/" else b"/" + name
+
+
+@dataclass(slots=True, eq=False)
+class Folder:
+    """One folder: its filesystem, its path from the root of that, and how it looks from namespaces (None: gone)."""
+
+    superblock: Superblock
+    path: bytes
+    work: bool
+    views: dict[int | None, View] = field(default_factory=dict)
+
+
+class Folders:
+    """The folders that events name. ``told`` says whether what happens in a folder, by our way to it, is told."""
+
+    def __init__(self, superblocks: Superblocks, own: int, told: Callable[[bytes, bytes], bool]) -> None:
+        self._superblocks, self._own, self._told = superblocks, own, told
+        self._known: OrderedDict[bytes, Folder] = OrderedDict()
+        self._at: dict[tuple[str, bytes], bytes] = {}
+        self._mounts: dict[Seat, int] = {}
+        self._renames = 0
+
+    def done(self) -> None:
+        """Close everything that was opened for a batch."""
+        while self._mounts:
+            os.close(self._mounts.popitem()[1])
+        self._renames = 0
+
+    def forget(self) -> None:
+        """Forget every path: what is mounted has changed."""
+        self._known.clear()
+        self._at.clear()
+
+    def of(self, handle: bytes) -> Folder | None:
+        """Return the folder of a handle, None for one that is gone."""
+        known = self._known.get(handle)
+        if known is None:
+            known = self._find(handle)
+            if known is None:
+                return None
+            self._known[handle] = known
+            self._at[known.superblock.device, known.path] = handle
+            while len(self._known) > REMEMBERED:
+                _, old = self._known.popitem(last=False)
+                self._at.pop((old.superblock.device, old.path), None)
+        return known
+
+    def known(self, handle: bytes | None) -> Folder | None:
+        """Return the folder of a handle that everybody sees the same way, if its path is known already."""
+        found = self._known.get(handle) if handle is not None else None
+        return found if found is not None and found.superblock.alone else None
+
+    def recent(self) -> list[View]:
+        """Return the folders that something happened in, the latest first."""
+        return [view for folder in reversed(self._known.values()) for view in list(folder.views.values())[:1]]
+
+    def view(self, folder: Folder, space: int | None) -> View:
+        """Return a folder as seen from a namespace; from any that shows it if that one does not, or is not known."""
+        known = folder.views.get(space)
+        if known is None:
+            known = folder.views[space] = self._see(folder.superblock, folder.path, space)
+        return known
+
+    def renamed(self, folder: Folder, name: bytes) -> None:
+        """Forget a folder with this former name, and all below."""
+        self._renames += 1
+        if self._renames > _MANY_RENAMES:
+            self.forget()
+            return
+        old = join(folder.path, b"/" + name)
+        for handle, known in list(self._known.items()):
+            if known.superblock is folder.superblock and below(known.path, old) is not None:
+                self._drop(handle)
+
+    def gone(self, folder: Folder, name: bytes) -> None:
+        """Forget a folder that was removed: it was empty."""
+        handle = self._at.get((folder.superblock.device, join(folder.path, b"/" + name)))
+        if handle is not None:
+            self._drop(handle)
+
+    @contextlib.contextmanager
+    def opened(self, handle: bytes) -> Iterator[tuple[int, View | None] | None]:
+        """Open a file by its handle and yield its descriptor (O_PATH) and whole path; None for one that is gone."""
+        for superblock in self._superblocks.by_fsid.get(handle[:8], ()):
+            for seat in superblock.seats[:_MOST_SEATS]:
+                descriptor = self._open(seat, handle)
+                if descriptor is None:
+                    continue
+                try:
+                    path = _path(descriptor, seat)
+                    yield descriptor, None if path is None else self._see(superblock, path, None)
+                finally:
+                    os.close(descriptor)
+                return
+        yield None
+
+    def _drop(self, handle: bytes) -> None:
+        known = self._known.pop(handle, None)
+        if known is not None:
+            self._at.pop((known.superblock.device, known.path), None)
+
+    def _find(self, handle: bytes) -> Folder | None:
+        """Ask the kernel for the path of a handle, by way of each mount that might show it."""
+        for superblock in self._superblocks.by_fsid.get(handle[:8], ()):
+            for seat in superblock.seats[:_MOST_SEATS]:
+                descriptor = self._open(seat, handle)
+                if descriptor is None:
+                    continue
+                try:
+                    path = _path(descriptor, seat)
+                finally:
+                    os.close(descriptor)
+                if path is not None:
+                    works = (layer.work for layer in superblock.layers if layer.work is not None)
+                    return Folder(superblock, path, any(below(path, work) is not None for work in works))
+        return None
+
+    def _open(self, seat: Seat, handle: bytes) -> int | None:
+        try:
+            mount = self._mounts.get(seat)
+            if mount is None:
+                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                mount = self._mounts[seat] = os.open(seat.prefix + seat.path, flags)
+            return fanotify.opened(mount, handle)
+        except OSError:
+            return None
+
+    def _see(self, superblock: Superblock, path: bytes, space: int | None) -> View:
+        """Return a path as seen from a namespace, through an overlay where one lies over it."""
+        layers = [
+            Seat(seat.space, seat.prefix, join(seat.path, rest), seat.top)
+            for upper, _, seat in superblock.layers
+            if (rest := below(path, upper)) is not None and seat.top == b"/"
+        ]
+        seats = [
+            Seat(seat.space, seat.prefix, join(seat.path, rest), seat.top)
+            for seat in superblock.seats
+            if (rest := below(path, seat.top)) is not None
+        ]
+        both = layers + seats
+        if not both:
+            return View(path, path, told=self._told(path, path))
+        theirs = next((seat for seat in both if seat.space == space), None)
+        if theirs is None:  # of an overlay's upper folder only those inside write, and they are gone by now
+            theirs = next((seat for seat in layers if space is None and seat.space != self._own), both[0])
+        ours = next((seat for seat in both if seat.space == self._own), theirs)
+        if layers and ours not in layers:
+            ours = theirs if theirs in layers else layers[0]
+        access = ours.prefix + ours.path
+        return View(theirs.path, access, told=self._told(theirs.path, access))
+
+
+def _path(descriptor: int, seat: Seat) -> bytes | None:
+    """Return the path of an open file from the root of its filesystem, None if the mount does not show it.
+
+    Outside of what a mount shows the kernel calls everything ``/``.
+    """
+    try:
+        path = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        found = os.fstat(descriptor)
+        if path == b"/" and seat.path == b"/":
+            top = os.stat(seat.prefix + b"/")
+            if (top.st_dev, top.st_ino) != (found.st_dev, found.st_ino):
+                return None
+    except OSError:
+        return None
+    if found.st_nlink == 0:
+        path = path.removesuffix(b" (deleted)")
+    rest = below(path, seat.path)
+    return None if rest is None else join(seat.top, rest)

@@ -1,0 +1,80 @@
+"""What is mounted here and in other namespaces, kept watched as it changes."""
+
+from collections.abc import Callable
+
+from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.kernel import fanotify
+from replguard.kernel.fanotify import Group
+from replguard.kernel.mounts import PSEUDO
+from replguard.sensors.folders import Folders
+from replguard.sensors.spaces import Spaces
+from replguard.sensors.superblocks import Superblocks
+
+EVERY, SOON = 5.0, 0.5
+"""Seconds between looks for other mount namespaces, and the same once a process from an unknown one was met."""
+_MOST_NAMED = 5
+
+
+class Mounted:
+    """The namespaces, the filesystems with their marks in one group, and the folders on them."""
+
+    def __init__(self, group: Group, mask: int, told: Callable[[bytes, bytes], bool]) -> None:
+        """Mark everything. Raises Unavailable if the host's own root cannot be watched."""
+        self.spaces = Spaces()
+        try:
+            self.superblocks = Superblocks(group, mask)
+            self.folders = Folders(self.superblocks, self.spaces.own, told)
+            self.refused: list[str] = []
+            self.skip: frozenset[bytes] = frozenset()
+            """Mount points that a walk must not enter: their server may hang it, or the kernel makes them up."""
+            self._due = 0.0
+            self.arrange()
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.spaces.close()
+
+    def changed(self) -> bool:
+        """Look whether anything was mounted or unmounted; namespaces of others are looked for when it is time."""
+        if self.spaces.changed():
+            return True
+        now = clock.monotonic()
+        if now < self._due - (EVERY - SOON if self.spaces.unknown else 0.0):
+            return False
+        self._due = now + EVERY
+        return self.spaces.look()
+
+    def arrange(self) -> list[bytes]:
+        """Mark what is mounted; return where the filesystems are that were not there before."""
+        spaces = list(self.spaces.all())
+        fresh = self.superblocks.arrange(spaces)
+        self.folders.forget()
+        self.skip = frozenset(m.path for m in spaces[0].mounts if m.remote or m.kind in PSEUDO)
+        self.refused = self.superblocks.refused()
+        return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]
+
+    def unwatched(self) -> str | None:
+        """Say which filesystems are not watched, None if all are."""
+        if not self.refused:
+            return None
+        more = len(self.refused) - _MOST_NAMED
+        named = "; ".join(self.refused[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        return f"not watched for names: {named}."
+
+    def _check(self) -> None:
+        if not self.superblocks.watches_root(next(self.spaces.all())):
+            raise Unavailable(
+                f"the filesystem at / takes no fanotify mark ({'; '.join(self.refused[:3]) or 'overlay'})."
+            )
+        handle = fanotify.handle_of(b"/")
+        known = handle is not None and handle[:8] in self.superblocks.by_fsid
+        if handle is not None and known and self.folders.of(handle) is None:
+            raise Unavailable(
+                "file handles cannot be opened: the service needs CAP_DAC_READ_SEARCH besides CAP_SYS_ADMIN."
+            )
+        self.folders.done()

@@ -1,0 +1,381 @@
+"""Files, told by the kernel: every name on every filesystem, and opens of watched files, by fanotify.
+
+What it cannot see: files without a name (memfd, O_TMPFILE until linked), what happens on the far side of a network or
+FUSE mount, reads and writes after an open, and a new filesystem's first moments in a mount namespace that was not
+known (its folders are read then). Reading and writing look the same in an open. The time is that of our look, a few
+hundredths of a second after the act.
+What it can lose: events beyond the kernel's queue (16,384 between two looks). That is told, and folders are read again.
+"""
+
+# ruff: noqa: PTH119, PTH120 - paths are bytes here: names need not be text
+
+import contextlib
+import errno
+import os
+import select
+import stat
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from replguard.config import Config
+from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.fact import Context
+from replguard.events.hint import Hint
+from replguard.events.process import Process
+from replguard.kernel import fanotify
+from replguard.kernel.fanotify import Group
+from replguard.kernel.procfs import text
+from replguard.sensors import disks, places
+from replguard.sensors.acts import Act, Acts
+from replguard.sensors.base import Readable
+from replguard.sensors.memory import Memory
+from replguard.sensors.missed import Missed
+from replguard.sensors.mounted import Mounted
+from replguard.sensors.opens import Key, Opens
+from replguard.sensors.ours import Ours
+from replguard.sensors.places import Root
+from replguard.sensors.sections import file_section, lstat
+from replguard.sensors.shown import NOBODY, context, section
+from replguard.sensors.superblocks import below
+from replguard.sensors.who import Who
+
+AREA = "file"
+TIER = "kernel"
+REPLACES = frozenset({"file"})
+LOOK = 0.025
+"""Seconds between readings of the queues: a wake-up per event costs four times the CPU."""
+LONGEST = 0.08
+"""Seconds that one reading may take before hints and mounts are looked at again."""
+SLICE = 0.02
+SIZES_EVERY, NODES_EVERY = 0.5, 60.0
+_PLACES = 8192
+_NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RENAME | fanotify.ONDIR
+_OLDER = _NEWEST & ~fanotify.RENAME | fanotify.MOVED_FROM | fanotify.MOVED_TO
+
+
+class NamesSensor(Readable):
+    """Makes what the portable sensor ``file`` makes, file_open also of devices, and process_access.
+
+    ``choose`` leaves out small files whose name, or size, nobody asks for.
+    """
+
+    name = "names"
+    area = AREA
+    mode = "kernel"
+    period = LOOK
+    blind = (
+        "memfd, nameless files until they are linked, the far side of network and FUSE mounts, and how much is read."
+    )
+    makes = frozenset({"file_open", "process_access"})
+
+    def __init__(
+        self,
+        roots: Iterable[Root] = (),
+        own: frozenset[bytes] = frozenset(),
+        *,
+        only: bool = False,
+        older: bool = False,
+    ) -> None:
+        """Take the folders that matter, our own, whether to tell ``only`` of the former, and to do as before 5.17."""
+        super().__init__()
+        self._roots, self._own, self._only, self._older = list(roots), own, only, older
+        self._hints: deque[Hint] = deque()
+        self._opens, self._memory = Opens(), Memory()
+        self._places: OrderedDict[Key, bytes] = OrderedDict()
+        self._ours = Ours()
+        self._processes: dict[int, Process | None] = {}
+        self._eventfd = -1
+        self._group: Group | None = None
+        self._mounted: Mounted | None = None
+        self._wanted: Callable[[str], bool] | None = None
+        self._worth: Callable[[int], bool] | None = None
+
+    def choose(self, wanted: Callable[[str], bool] | None, worth: Callable[[int], bool] | None) -> None:
+        """Say which small files are told: by path, and by size in bytes. None for all."""
+        self._wanted, self._worth = wanted, worth
+
+    def start(self) -> None:
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._group, mask = self._begin()
+        self._who = Who()
+        self._missed = Missed()
+        mounted = self._mounted = Mounted(self._group, mask, self._tells)
+        self._missed.skip = mounted.skip
+        self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
+        self._acts.wanted = self._wanted or self._acts.wanted
+        self._acts.worth = self._worth or self._acts.worth
+        self._due = {"sizes": 0.0, "nodes": 0.0}
+        self._opens.start()
+        self._memory.start(named=not self._older)
+        self._poller = select.poll()
+        for descriptor in (self._eventfd, self._group.fd, self._opens.fileno(), self._memory.fileno()):
+            self._poller.register(descriptor, select.POLLIN)
+        self.because(mounted.unwatched())
+
+    def stop(self) -> None:
+        self._opens.stop()
+        self._memory.stop()
+        if self._group is not None:
+            self._group.close()
+        if self._mounted is not None:
+            self._mounted.close()
+        if self._eventfd >= 0:
+            os.close(self._eventfd)
+        self._group, self._mounted, self._eventfd = None, None, -1
+
+    def fileno(self) -> int:
+        """The descriptor of hints only: the kernel's queues are read by the clock, not by a wake-up per event."""
+        return self._eventfd
+
+    def watch(self, hint: Hint) -> None:
+        self._hints.append(hint)
+        if self._eventfd >= 0:
+            with contextlib.suppress(OSError):
+                os.eventfd_write(self._eventfd, 1)
+
+    def read(self) -> Iterator[Event]:
+        until = clock.now()
+        ready = {descriptor for descriptor, _ in self._poller.poll(0)}
+        if self._eventfd in ready:
+            os.eventfd_read(self._eventfd)
+            self._take_hints()
+        if self._group is not None and self._mounted is not None and self._group.fd in ready:
+            end, left = clock.monotonic() + LONGEST, True
+            while left and clock.monotonic() < end:
+                until = clock.now()
+                left = yield from self._names(self._group, self._mounted)
+        if self._opens.fileno() in ready:
+            yield from self._opened()
+        if self._memory.fileno() in ready:
+            yield from self._accessed()
+        self._missed.good()
+        self.told_until = until
+
+    def tick(self) -> Iterator[Event]:
+        now = clock.monotonic()
+        if self._mounted is not None and self._mounted.changed():
+            yield from self._rearranged(self._mounted)
+        yield from self.read()
+        if now >= self._due["sizes"]:
+            self._due["sizes"] = now + SIZES_EVERY
+            self._memory.tidy()
+            yield from self._grown()
+        if now >= self._due["nodes"]:
+            self._due["nodes"] = now + NODES_EVERY
+            self._opens.nodes(disks.gpus())
+        for path, found in self._missed.step(SLICE):
+            yield from self._found(path, found)
+
+    # Starting.
+
+    def _begin(self) -> tuple[Group, int]:
+        if not self._older:
+            try:
+                return Group(fanotify.NAMES_AND_TARGETS), _NEWEST
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise Unavailable(fanotify.sentence(error)) from error
+        try:
+            return Group(fanotify.NAMES), _OLDER
+        except OSError as error:
+            raise Unavailable(fanotify.sentence(error)) from error
+
+    def _tells(self, path: bytes, access: bytes) -> bool:
+        """Tell whether what happens in a folder is told."""
+        if any(below(access, own) is not None for own in self._own):
+            return False
+        if not self._only:
+            return True
+        return any(below(path, root.path) is not None if root.recursive else path == root.path for root in self._roots)
+
+    def _rearranged(self, mounted: Mounted) -> Iterator[Event]:
+        """Watch what is mounted by now, and read what was written to a new filesystem before it was watched."""
+        before = mounted.refused
+        fresh = mounted.arrange()
+        self._opens.again()
+        self._missed.skip = mounted.skip
+        self._missed.begin((path, True) for path in fresh)
+        if mounted.refused != before:
+            reason = mounted.unwatched()
+            self.because(reason)
+            if set(mounted.refused) - set(before):
+                yield self.health("degraded", reason)
+
+    # Hints.
+
+    def _take_hints(self) -> None:
+        while self._hints:
+            hint = self._hints.popleft()
+            if hint.kind == "inode" and hint.device is not None and hint.inode is not None:
+                access = self._access(hint.device, hint.inode, hint.path)
+                self._opens.take(hint, access)
+                if not hint.drop:
+                    self._opens.nodes(self._disks(hint.device))
+            elif hint.kind in ("process", "reader") and hint.pid is not None and hint.entity_id is not None:
+                if hint.drop:
+                    self._memory.drop(hint.pid)
+                elif hint.pid != os.getpid():
+                    self._memory.watch(hint.pid, hint.entity_id)
+
+    def _access(self, device: int, inode: int, path: str | None) -> bytes:
+        """Return our way to a hinted file, whose path may be that of another namespace."""
+        given = os.fsencode(path or "")
+        found = lstat(given)
+        if found is not None and (found.st_dev, found.st_ino) == (device, inode):
+            return given
+        return self._places.get((device, inode), given)
+
+    def _disks(self, device: int) -> list[bytes]:
+        try:
+            return disks.nodes(device)
+        except OSError:
+            return []
+
+    # Events.
+
+    def _names(self, group: Group, mounted: Mounted) -> Generator[Event, None, bool]:
+        """Read once and tell; return whether there was anything to read."""
+        data = group.read()
+        if not data:
+            return False
+        when = clock.now()
+        self._processes.clear()
+        mounted.spaces.forget()
+        records = []
+        for record in fanotify.parse(data):
+            if record.mask & fanotify.OVERFLOW:
+                yield from self._lost(mounted)
+            elif self._ours(record.pid):
+                self.counters.skip()
+            else:
+                records.append(record)
+        try:
+            for act in self._acts.of(records):
+                yield from self._told(act, when)
+        finally:
+            mounted.folders.done()
+        return True
+
+    def _told(self, act: Act, when: datetime) -> Iterator[Event]:
+        if act.access in self._own:
+            self.counters.skip()
+            return
+        if act.found is not None:
+            self._places[act.found.st_dev, act.found.st_ino] = act.access
+            while len(self._places) > _PLACES:
+                self._places.popitem(last=False)
+        if act.action == "file_rename" and act.previous is not None and act.previous_access is not None:
+            self._opens.renamed(act.previous, act.path, act.previous_access, act.access)
+        process = self._process(act.pid)
+        yield self.event(
+            act.action, when, file=section(act), process=process, replguard=context(act, known=process is not None)
+        )
+
+    def _opened(self) -> Iterator[Event]:
+        now = clock.now()
+        for watched, pid in self._opens.read(self._entity):
+            if self._ours(pid):
+                self.counters.skip()
+                continue
+            process, found = self._process(pid), lstat(watched.access)
+            key = watched.key or ((found.st_dev, found.st_ino) if found is not None else None)
+            act = Act("file_open", watched.path, watched.access, found, pid, key=key)
+            about = msgspec.structs.replace(
+                context(act, known=process is not None), mode="device" if watched.key is None else "read"
+            )
+            yield self.event("file_open", now, file=section(act), process=process, replguard=about)
+
+    def _accessed(self) -> Iterator[Event]:
+        for access in self._memory.read():
+            if self._ours(access.pid):
+                self.counters.skip()
+                continue
+            process = self._process(access.pid)
+            target = self._who.process(access.target)
+            if target is None or target.entity_id != access.entity:
+                target = Process(pid=access.target, entity_id=access.entity)
+            about = Context(tier="kernel", attribution="kernel", read_time=True, mode="memory")
+            yield self.event("process_access", clock.now(), process=process, target=target, replguard=about)
+
+    def _grown(self) -> Iterator[Event]:
+        """Tell of files that are still written, and of those that were closed before we knew them."""
+        now = clock.now()
+        for what, file, found in self._acts.making.look():
+            shown = self._acts.shown.get(file.path, file.path)
+            act = Act("file_grow", shown, file.path, found, 0)
+            if what == "grown":
+                yield self.event(
+                    "file_grow",
+                    now,
+                    file=section(act),
+                    process=file.writer,
+                    replguard=context(act, known=file.writer is not None),
+                )
+            elif file.path not in self._acts.late:
+                file.changed = clock.monotonic()
+            elif self._who.writer(file.device, file.inode, os.path.basename(file.path), urgent=True) is None:
+                self._acts.forget(file.path)
+                closed = act._replace(action="file_close_write")
+                yield self.event(
+                    closed.action,
+                    now,
+                    file=section(closed),
+                    process=file.writer,
+                    replguard=context(closed, known=file.writer is not None),
+                )
+            else:
+                self._acts.late.discard(file.path)
+
+    def _found(self, path: bytes, found: os.stat_result) -> Iterator[Event]:
+        """Tell of a file that a rescan found."""
+        if not self._tells(os.path.dirname(path), os.path.dirname(path)) or path in self._own:
+            return
+        regular, now = stat.S_ISREG(found.st_mode), clock.now()
+        if regular and not self._acts.worth(found.st_size) and not self._acts.wanted(text(path)):
+            self.counters.skip()
+            return
+        linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)
+        actions = ["file_link" if linked else "file_create"] + ["file_close_write"] * (regular and not linked)
+        for action in actions:
+            yield self.event(action, now, file=file_section(path, found), replguard=NOBODY)
+
+    def _lost(self, mounted: Mounted) -> Iterator[Event]:
+        """Tell a loss, and read again what matters, then where something was going on."""
+        self.counters.lose("kernel", "fanotify overflow")
+        yield self.health("loss", "fanotify overflow", stage="kernel")
+        recent = [(view.access, False) for view in mounted.folders.recent() if view.told]
+        mounted.folders.forget()
+        self._missed.begin((root.path, root.recursive) for root in self._roots if root.important)
+        self._missed.begin(recent)
+        self._missed.begin((root.path, root.recursive) for root in self._roots if not root.important)
+
+    # Who.
+
+    def _process(self, pid: int) -> Process | None:
+        if pid <= 0:
+            return None
+        if pid not in self._processes:
+            self._processes[pid] = self._who.process(pid) or Process(pid=pid)
+        return self._processes[pid]
+
+    def _entity(self, pid: int) -> str | None:
+        brief = self._who.describer.brief(pid)
+        return brief.entity_id if brief is not None else None
+
+
+def open(config: Config) -> NamesSensor:  # noqa: A001 - the registry calls every sensor module alike
+    """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
+    only, older = bool(config.watch.paths), config.sensors.hooks == "5.15"
+    sensor = NamesSensor(places.roots(config), places.own(config), only=only, older=older)
+    try:
+        sensor.start()
+    except OSError as error:
+        raise Unavailable(fanotify.sentence(error)) from error
+    finally:
+        sensor.stop()
+    return sensor

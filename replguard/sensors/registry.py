@@ -37,6 +37,7 @@ def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
     absent: list[Absent] = []
     taken: set[str] = set()
     fallen: dict[str, str] = {}
+    beside: dict[str, str] = {}
     for name, module in sorted(_modules(), key=lambda named: not _kernel(named[1])):
         mode = getattr(config.sensors, str(module.AREA), "auto")
         if name in taken or (_kernel(module) and mode in ("portable", "off")):
@@ -48,13 +49,18 @@ def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
             continue
         found.append(sensor)
         if _kernel(module):
-            replaced = module.REPLACES - getattr(module, "KEEPS", frozenset())
-            taken |= replaced
-            sensor.instead = partial(_instead, config, replaced)
+            kept: frozenset[str] = getattr(module, "KEEPS", frozenset())
+            taken |= module.REPLACES - kept
+            beside |= dict.fromkeys(kept, name)
+            sensor.instead = partial(_instead, config, module.REPLACES, found)
         elif mode == "portable":
             sensor.because(f"the configuration asks for the portable tier (sensors.{module.AREA}).")
         elif name in fallen:
             _fallen(sensor, fallen[name])
+        elif name in beside:
+            sensor.blind = (
+                f"what comes and goes is told by the sensor {beside[name]}; this one looks for what that leaves."
+            )
     return sorted(found, key=lambda sensor: not sensor.early), absent
 
 
@@ -63,11 +69,18 @@ def _fallen(sensor: Sensor, reason: str) -> None:
     sensor.because(f"the kernel tier does not work here: {reason}")
 
 
-def _instead(config: Config, names: frozenset[str], reason: str) -> list[Sensor]:
-    """Return the sensors that take the place of one that has failed; those that cannot work either are left out."""
-    opened = [_opened(module, config, None)[0] for name, module in _modules() if name in names]
+def _instead(config: Config, names: frozenset[str], running: list[Sensor], reason: str) -> list[Sensor]:
+    """Return the sensors that take the place of one that has failed; those that cannot work either are left out.
+
+    One that runs beside it already has its whole job again.
+    """
+    beside = [sensor for sensor in running if sensor.name in names]
+    for sensor in beside:
+        sensor.blind = type(sensor).blind
+    missing = names - {sensor.name for sensor in beside}
+    opened = [_opened(module, config, None)[0] for name, module in _modules() if name in missing]
     found = [sensor for sensor in opened if sensor is not None]
-    for sensor in found:
+    for sensor in (*beside, *found):
         _fallen(sensor, reason)
     return found
 

@@ -12,6 +12,7 @@ from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
 from replguard.sensors import exec as kernel_process
 from replguard.sensors import gpu, network, registry
+from replguard.sensors import tcp as kernel_network
 from replguard.sensors.registry import open_all
 
 
@@ -81,6 +82,20 @@ def test_what_stands_in_for_a_sensor_is_opened_when_it_is_needed(monkeypatch: py
     (portable,) = made.instead("it broke.")
     assert (portable.name, portable.fallen) == ("process", "it broke.")
     assert "it broke." in (portable.why or "")
+
+
+def test_what_runs_beside_the_kernel_tier_says_so_until_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is opened a second time; it has its whole job again, and its blind spots."""
+    made = kernel_network.TcpSensor()
+    monkeypatch.setattr(kernel_network, "open", lambda config: made)
+    sensors = {sensor.name: sensor for sensor in open_all(Config())[0]}
+    network = sensors["network"]
+    assert "told by the sensor tcp" in (network.blind or "")
+    assert "endpoint" in sensors
+    assert made.instead is not None
+    assert made.instead("it broke.") == []
+    assert network.blind == type(network).blind
+    assert network.fallen == "it broke."
 
 
 def test_off_switches_every_tier_off() -> None:

@@ -64,7 +64,7 @@ class Uses:
         inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None
-        if amount is not None and amount < int(min(TOUCH_BYTES, TOUCH_SHARE * (file.size or 0))):
+        if amount is not None and amount < _touching(file.size):
             return []
         made = self._ledger.name(file.path) or known
         held = Held(known.model, known.path, made.id if isinstance(made, Artefact) else None)
@@ -84,7 +84,7 @@ class Uses:
         Ranks of one instance read each other's; what a profiler takes of a stack is no weights.
         """
         amount = event.replguard.bytes if event.replguard else None
-        if proc is None or target is None or (amount is not None and amount < TOUCH_BYTES):
+        if proc is None or target is None:
             return []
         live = self._instances.of(target)
         if live is not None and proc.entity in live.members:
@@ -93,7 +93,7 @@ class Uses:
         for (device, inode), held in self._instances.held_by(target).items():
             file = File(path=held.path, device=device, inode=inode)
             known = self._ledger.protected(file) or self._ledger.artefact(file)
-            if known is not None:
+            if known is not None and (amount is None or amount >= _touching(_size(known))):
                 self._ledger.touch(proc, known.model, event.timestamp)
                 facts += self._access(event, proc, known, file, "memory")
         return facts
@@ -156,3 +156,12 @@ def _share(given: Context | None, file: File) -> float:
 def _precision(event: Event, mode: str) -> str:
     told = event.replguard.precision if event.replguard else None
     return told or ("mapped" if mode == "map" else "open")
+
+
+def _touching(size: int | None) -> int:
+    """Return the bytes of a file that have to be read to touch it."""
+    return int(min(TOUCH_BYTES, TOUCH_SHARE * (size or 0)))
+
+
+def _size(known: Protected | Artefact) -> int | None:
+    return known.origin.size if isinstance(known, Artefact) else known.size

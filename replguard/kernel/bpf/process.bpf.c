@@ -17,6 +17,7 @@
 #define BOUNDED 48		/* the same where the kernel has no bpf_loop: the verifier walks each step then */
 #define WATCHED 16384		/* processes that are watched at once, and their threads and numbers inside */
 #define PAIRS 4096		/* pairs of who reads whose memory */
+#define TOUCH (16ull << 20)	/* bytes of a model that have to be read to touch it, if it is large */
 #define AGAIN 1000000000ull	/* nanoseconds after which more reads of one pair are told */
 
 #define FIRST_PIDS 0xEFFFFFFC	/* PROC_PID_INIT_INO, include/linux/proc_ns.h: the host's pid namespace */
@@ -128,6 +129,7 @@ struct pair {
 struct sum {
 	u64 told;
 	u64 bytes;
+	u64 next;		/* the sum that is told at once: the touch, and each doubling */
 };
 
 struct {
@@ -499,9 +501,10 @@ int process_access(u64 *context)
 			return 0;
 	}
 	__sync_fetch_and_add(&sum->bytes, call.what == READV ? result : 0);
-	if (sum->told && now - sum->told < AGAIN)
+	if (sum->told && now - sum->told < AGAIN && (!sum->bytes || sum->bytes < sum->next))
 		return 0;
 	sum->told = now;
+	sum->next = sum->bytes < TOUCH && sum->bytes * 2 > TOUCH ? TOUCH : sum->bytes * 2;
 	fill(&act.head, ACCESS, task, task->real_parent);
 	act.bytes = sum->bytes;
 	act.target = pair.target;

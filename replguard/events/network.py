@@ -13,9 +13,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """``transport`` is tcp, udp or unix; ``initiated`` is true when the process opened the connection."""
+    """``transport`` is tcp, udp or unix; ``initiated`` is true when the process opened the connection.
+
+    ``bytes`` of a connection were received on it (0: nothing so far, where replies are told), of a volume sent since
+    it was told last. ``inode`` is the socket's, ``namespace`` that of its network namespace, as ``/proc/PID/ns/net``
+    shows it.
+    """
 
     transport: str | None = None
     initiated: bool | None = None
     bytes: int | None = None
     inode: int | None = None
+    namespace: int | None = None

@@ -183,7 +183,7 @@ class TcpSensor(Probed):
             self.at(record.when),
             process=process,
             server=server,
-            network=Network(transport="tcp", inode=record.inode or None),
+            network=Network(transport="tcp", inode=record.inode or None, namespace=record.space),
             replguard=KERNEL,
         )
 
@@ -213,7 +213,9 @@ class TcpSensor(Probed):
             process=process,
             source=_end(record.source, record.source_port),
             destination=_end(record.destination, record.destination_port),
-            network=Network(transport="tcp", initiated=True, inode=record.inode or None, bytes=received),
+            network=Network(
+                transport="tcp", initiated=True, bytes=received, inode=record.inode or None, namespace=record.space
+            ),
             replguard=_OUTCOMES[status],
         )
 

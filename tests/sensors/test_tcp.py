@@ -173,6 +173,7 @@ def test_a_listener_that_lived_five_milliseconds_is_told(sensor: TcpSensor) -> N
     ]
     assert told[0].process.entity_id
     assert told[0].network.inode == told[1].network.inode
+    assert told[0].network.namespace == Path("/proc/self/ns/net").stat().st_ino
     assert (told[0].replguard.tier, told[0].replguard.attribution) == ("kernel", "kernel")
 
 
@@ -232,6 +233,7 @@ def test_one_that_was_given_up_has_failed(sensor: TcpSensor, ends: tuple[End, En
     with ends[0].python(code) as child:
         child.wait()
         (event,) = mine(sensor, "network_connection", child.pid)
+        assert event.network.namespace == Path(f"/proc/{ends[0].pid}/ns/net").stat().st_ino
     assert described(event) == ("failed", "10.77.0.9", 80, None)
 
 
@@ -438,7 +440,7 @@ s = socket.socket(socket.AF_INET6 if ':' in near else socket.AF_INET, socket.SOC
 if how == 'answers': s.bind((near, 999))
 if how == 'connected': s.connect((far, 9))
 for _ in range(300):
-    for _ in range(2):  # the second where an ICMP message has made the first an error
+    for _ in range(9):  # again where an ICMP message made it an error
         try: s.send(bytes(1000)) if how == 'connected' else s.sendto(bytes(1000), (far, 9))
         except ConnectionRefusedError: continue
         break

@@ -62,6 +62,7 @@ class Daemon:
         config = policy.config
         self._state = Path(config.state_dir)
         self._stop = threading.Event()
+        self._last = threading.Event()
         self._reload = threading.Event()
         self._missing: set[str] = set()
         self._file = StatusFile(self._state)
@@ -181,6 +182,7 @@ class Daemon:
         self._stop.set()
         self.runner.stop()
         self.pipeline.put(health("daemon", "stopped"))
+        self._last.set()
         for thread in self._threads:
             thread.join(READY_WITHIN)
         self.examiner.stop()
@@ -194,7 +196,7 @@ class Daemon:
     # -- threads -------------------------------------------------------------------------------------------------
 
     def _consume(self) -> None:
-        self.pipeline.run(self._stop)
+        self.pipeline.run(self._last)
 
     def _examined(self) -> None:
         """Carry what the examiner found into the pipeline."""

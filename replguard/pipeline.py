@@ -21,7 +21,7 @@ from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
 from replguard.events.order import Order
-from replguard.events.process import spare
+from replguard.events.process import KEPT
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.latency import Latency
@@ -75,21 +75,21 @@ class Pipeline:
         self.flow = Flow()
         self._told_until = told_until
         self._order = Order()
-        self._queue: queue.Queue[Event | Examination | RuleSet] = queue.Queue(QUEUE)
+        self._queue: queue.SimpleQueue[Event | Examination | RuleSet] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
 
     def put(self, item: Event | Examination | RuleSet) -> bool:
         """Take something from any thread without waiting; False when there is no room."""
+        if self._queue.qsize() >= QUEUE:
+            return False
         weight = _weight(item)
-        with self._lock:
-            if weight and self._weight + weight > HEAVIEST:
-                return False
-            try:
-                self._queue.put_nowait(item)
-            except queue.Full:
-                return False
-            self._weight += weight
+        if weight:
+            with self._lock:
+                if self._weight + weight > HEAVIEST:
+                    return False
+                self._weight += weight
+        self._queue.put(item)
         return True
 
     @property
@@ -127,12 +127,16 @@ class Pipeline:
         except queue.Empty:
             pass
         for event in self._order.ready(clock.now(), told_until):
-            self._guard(event.action, self.observe, event)
+            self._guard(event.event.action, self.observe, event)
+        # One write for what came together: a reader of the log waits no longer than for the order of events.
+        self._guard("log", self.raw.flush, clock.now())
 
     def _carry(self, item: Event | Examination | RuleSet) -> None:
         """Put an event in its place in time; carry anything else through."""
-        with self._lock:
-            self._weight -= _weight(item)
+        weight = _weight(item)
+        if weight:
+            with self._lock:
+                self._weight -= weight
         if isinstance(item, Event) and item.action != "sensor_health":
             self._order.put(item)
         else:
@@ -163,14 +167,16 @@ class Pipeline:
 
     def judge(self, events: Iterable[Event]) -> None:
         """Provenance → log and rules, in the order and with the numbers that a replay will see again."""
+        now = clock.now()
         for event in events:
             stamped = self.sequencer.stamp(event)
-            now = clock.now()
             self.raw.write(stamped, now)
             if stamped.event.kind == "enrichment":
                 self.evidence.write(stamped, now)
             self.flow.fed += 1
-            self.issue(self.detector.feed(stamped), now)
+            alerts = self.detector.feed(stamped)
+            if alerts:
+                self.issue(alerts, clock.now())
             if stamped.health is not None and stamped.health.state == "canary":
                 self.flow.canary = now.timestamp()
 
@@ -194,7 +200,8 @@ class Pipeline:
 def _weight(item: Event | Examination | RuleSet) -> int:
     """Return the characters of a giant argv, 0 for anything else."""
     process = item.process if isinstance(item, Event) else None
-    return 0 if process is None or spare(process) is process else 2 * len(process.command_line or "")
+    length = 0 if process is None else len(process.command_line or "")
+    return 2 * length if length > KEPT else 0
 
 
 def health(component: str, state: State, reason: str | None = None, *, lost: int | None = None) -> Event:

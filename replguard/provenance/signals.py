@@ -7,7 +7,7 @@ from replguard.events.event import Event
 from replguard.events.fact import Actor
 from replguard.provenance import entry
 from replguard.provenance.facts import fact
-from replguard.provenance.instances import Instances
+from replguard.provenance.instances import Instances, Live
 from replguard.provenance.processes import Proc, reaper
 
 ENDING = frozenset({"TERM", "INT", "KILL", "STOP"})
@@ -27,8 +27,9 @@ class Signals:
     def sent(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """Return the fact of a signal.
 
-        None for what an instance sends itself, as a launcher does to end its workers, and for what no process sent:
-        the OOM killer is nobody who acts, and neither is a terminal.
+        None for what an instance sends itself, as a launcher does to end its workers; for what whoever started it
+        sends, unless that is an agent; and for what no process sent: the OOM killer is nobody who acts, and neither is
+        a terminal.
         """
         live = self._instances.of(target) if target is not None else None
         about = event.replguard
@@ -37,12 +38,13 @@ class Signals:
         name = about.status
         if name not in ENDING:
             return []
-        if proc is not None and proc.entity in live.members:
+        manager = _manager(proc)
+        if proc is not None and (proc.entity in live.members or (manager is None and _started(proc, live))):
             return []
         sender = proc.entity if proc is not None else (event.process.entity_id if event.process else None) or "?"
         if not self._first((sender, live.id, name), event.timestamp):
             return []
-        given: dict[str, Any] = {"model": live.model, "signal": about.signal, "actor": _manager(proc)}
+        given: dict[str, Any] = {"model": live.model, "signal": about.signal, "actor": manager}
         return [fact("serving_signal", event, proc, status=name, **given)]
 
     def _first(self, key: tuple[str, str, str], now: datetime) -> bool:
@@ -51,6 +53,11 @@ class Signals:
         while len(self._told) > MAX_RECENT:
             del self._told[next(iter(self._told))]
         return last is None or now - last > AGAIN
+
+
+def _started(proc: Proc, live: Live) -> bool:
+    """Whether a process that belongs to no agent has started an instance: what it began it may end."""
+    return entry.find(proc).kind != "agent" and any(above is proc for above in live.root.chain())
 
 
 def _manager(proc: Proc | None) -> Actor | None:

@@ -58,6 +58,22 @@ def test_an_instance_may_end_its_own() -> None:
     assert not sent(host, main, main)
 
 
+def test_who_started_an_instance_may_end_it_unless_it_is_an_agent() -> None:
+    """A script that restarts its server is none; an agent that ends a replica of its own is one."""
+    host = Host()
+    weights = host.protect()
+    script = host.exec("supervise", parent=host.login())
+    served = host.exec("python3", "-m vllm", parent=script)
+    host.map(weights, served)
+    host.listen(served, "127.0.0.1:8000")
+    assert not sent(host, script, served)
+    agent = host.agent(host.login())
+    replica = host.exec("python3", "-m vllm", parent=agent)
+    host.map(weights, replica)
+    host.listen(replica, "127.0.0.1:8001")
+    assert len(sent(host, agent, replica)) == 1
+
+
 def test_what_no_process_sent_is_no_fact() -> None:
     """The OOM killer, or a terminal."""
     host = Host()

@@ -35,7 +35,8 @@ _INFO = struct.Struct("=BxHQI")
 """struct fanotify_event_info_fid: type, length, filesystem id, then a file_handle that begins with its length."""
 _NO_FILE = -1
 _EXT4, _TMPFS = struct.pack("=Ii", 8, 1), struct.pack("=Ii", 12, 1)
-_WIDE, _WIDE_LEAST = (0x81, 0x4D), 12
+_BTRFS = 0x4D
+_WIDE, _WIDE_LEAST = (0x81, _BTRFS), 12
 
 
 class Record(NamedTuple):
@@ -135,9 +136,20 @@ def handle_of(path: bytes) -> bytes | None:
         with contextlib.suppress(OSError, ValueError):
             buffer = ctypes.create_string_buffer(struct.pack("=Ii", _HANDLE_BYTES, 0), 8 + _HANDLE_BYTES)
             _call("name_to_handle_at", _AT_CWD, path, buffer, ctypes.byref(c_int()), flags)
-            count = struct.unpack_from("=I", buffer.raw)[0]
-            return filesystem_id(path) + buffer.raw[: 8 + count]
+            count, kind = struct.unpack_from("=Ii", buffer.raw)
+            return _whole(filesystem_id(path), kind, buffer.raw[: 8 + count])
     return None
+
+
+def _whole(fsid: bytes, kind: int, body: bytes) -> bytes:
+    """Return a handle as events have it: of btrfs they carry the number of the whole, statfs that of a subvolume.
+
+    btrfs_statfs mixes the subvolume's number into both halves of the id; the top one's number is 5.
+    """
+    if kind == _BTRFS:
+        low, high, subvolume = *struct.unpack("=II", fsid), int.from_bytes(body[16:24], "little") ^ 5
+        fsid = struct.pack("=II", low ^ subvolume >> 32, high ^ subvolume & 0xFFFF_FFFF)
+    return fsid + body
 
 
 def filesystem_id(path: bytes | int) -> bytes:

@@ -33,11 +33,15 @@ class Missed:
         if not self._waiting:
             self._good = clock.now().timestamp()
 
-    def begin(self, folders: Iterable[tuple[bytes, bool]]) -> None:
-        """Read these folders, and what is below where the second says so."""
+    def begin(self, folders: Iterable[tuple[bytes, bool]], since: float = 0.0) -> None:
+        """Read these folders, and what is below where the second says so, from ``since`` seconds before the last good.
+
+        What was not watched at all has had no good moment: it may have been there for as long as nobody looked.
+        """
         if not self._waiting:
             self._since, self._files = self._good - MARGIN, 0
             self._seen.clear()
+        self._since = min(self._since, self._good - MARGIN - since)
         for path, deep in folders:
             self._add(path, deep=deep)
 

@@ -31,11 +31,11 @@ from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
 from replguard.kernel.procfs import text
 from replguard.sensors import disks, places
-from replguard.sensors.acts import Act, Acts
+from replguard.sensors.acts import Acts
 from replguard.sensors.base import Readable
 from replguard.sensors.memory import Memory
 from replguard.sensors.missed import Missed
-from replguard.sensors.mounted import Mounted
+from replguard.sensors.mounted import EVERY, Mounted
 from replguard.sensors.opens import Key, Opens
 from replguard.sensors.ours import Ours
 from replguard.sensors.places import Root
@@ -43,6 +43,7 @@ from replguard.sensors.sections import file_section, lstat
 from replguard.sensors.shown import NOBODY, context, section
 from replguard.sensors.superblocks import below
 from replguard.sensors.who import Who
+from replguard.sensors.written import Act
 
 AREA = "file"
 TIER = "kernel"
@@ -100,15 +101,15 @@ class NamesSensor(Readable):
         self._wanted, self._worth = wanted, worth
 
     def start(self) -> None:
-        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._eventfd = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable: hints may have come before
         self._group, mask = self._begin()
         self._who = Who()
         self._missed = Missed()
         mounted = self._mounted = Mounted(self._group, mask, self._tells)
         self._missed.skip = mounted.skip
         self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
-        self._acts.wanted = self._wanted or self._acts.wanted
-        self._acts.worth = self._worth or self._acts.worth
+        self._acts.files.wanted = self._wanted or self._acts.files.wanted
+        self._acts.files.worth = self._worth or self._acts.files.worth
         self._due = {"sizes": 0.0, "nodes": 0.0}
         self._opens.start()
         self._memory.start(named=not self._older)
@@ -149,6 +150,8 @@ class NamesSensor(Readable):
             while left and clock.monotonic() < end:
                 until = clock.now()
                 left = yield from self._names(self._group, self._mounted)
+        for act in self._acts.files.grown_up():
+            yield from self._told(act, clock.now())
         if self._opens.fileno() in ready:
             yield from self._opened()
         if self._memory.fileno() in ready:
@@ -199,7 +202,7 @@ class NamesSensor(Readable):
         fresh = mounted.arrange()
         self._opens.again()
         self._missed.skip = mounted.skip
-        self._missed.begin((path, True) for path in fresh)
+        self._missed.begin(((path, True) for path in fresh), since=2 * EVERY)
         if mounted.refused != before:
             reason = mounted.unwatched()
             self.because(reason)
@@ -305,8 +308,8 @@ class NamesSensor(Readable):
     def _grown(self) -> Iterator[Event]:
         """Tell of files that are still written, and of those that were closed before we knew them."""
         now = clock.now()
-        for what, file, found in self._acts.making.look():
-            shown = self._acts.shown.get(file.path, file.path)
+        for what, file, found in self._acts.files.making.look():
+            shown = self._acts.files.shown.get(file.path, file.path)
             act = Act("file_grow", shown, file.path, found, 0)
             if what == "grown":
                 yield self.event(
@@ -316,10 +319,10 @@ class NamesSensor(Readable):
                     process=file.writer,
                     replguard=context(act, known=file.writer is not None),
                 )
-            elif file.path not in self._acts.late:
+            elif file.path not in self._acts.files.late:
                 file.changed = clock.monotonic()
             elif self._who.writer(file.device, file.inode, os.path.basename(file.path), urgent=True) is None:
-                self._acts.forget(file.path)
+                self._acts.files.forget(file.path)
                 closed = act._replace(action="file_close_write")
                 yield self.event(
                     closed.action,
@@ -329,14 +332,14 @@ class NamesSensor(Readable):
                     replguard=context(closed, known=file.writer is not None),
                 )
             else:
-                self._acts.late.discard(file.path)
+                self._acts.files.late.discard(file.path)
 
     def _found(self, path: bytes, found: os.stat_result) -> Iterator[Event]:
         """Tell of a file that a rescan found."""
         if not self._tells(os.path.dirname(path), os.path.dirname(path)) or path in self._own:
             return
         regular, now = stat.S_ISREG(found.st_mode), clock.now()
-        if regular and not self._acts.worth(found.st_size) and not self._acts.wanted(text(path)):
+        if regular and not self._acts.files.worth(found.st_size) and not self._acts.files.wanted(text(path)):
             self.counters.skip()
             return
         linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)

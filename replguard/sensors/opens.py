@@ -1,7 +1,7 @@
 """Opens of watched files and of device nodes, by marks on single inodes: under every name, in every container.
 
-What it cannot tell: reading from writing, and how much. A filesystem without file handles (some FUSE, old overlays)
-takes no mark: its files are left to the sensor ``use``.
+What it cannot tell: reading from writing, and how much. Filesystems without file handles (some FUSE, old overlays)
+and subvolumes of btrfs take no mark: opens there are left to the sensor ``use``; renames and ends are told.
 """
 
 import contextlib
@@ -51,7 +51,6 @@ class Opens:
     def __init__(self) -> None:
         self.files: dict[Key, Watched] = {}
         self.by_handle: dict[bytes, Watched] = {}
-        self.refused = 0
         self._nodes: dict[bytes, Watched] = {}
         self._group: Group | None = None
         self._last: OrderedDict[tuple[int, bytes], tuple[float, float, str | None]] = OrderedDict()
@@ -97,6 +96,10 @@ class Opens:
         self.by_handle.clear()
         for watched in (*self.files.values(), *self._nodes.values()):
             self._mark(watched)
+
+    def at(self, path: bytes) -> Watched | None:
+        """Return the watched file that was last seen at a path."""
+        return next((watched for watched in self.files.values() if watched.path == path), None)
 
     def renamed(self, old: bytes, new: bytes, old_access: bytes, access: bytes) -> None:
         """Follow watched files to a new name, or below a renamed folder."""
@@ -148,11 +151,8 @@ class Opens:
             return
         if watched.key is not None and (found.st_dev, found.st_ino) != watched.key:
             return
-        try:
-            self._group.mark(watched.access, fanotify.OPEN)
-            watched.handle = fanotify.handle_of(watched.access)
-        except OSError:
-            self.refused += 1
-            return
+        watched.handle = fanotify.handle_of(watched.access)
         if watched.handle is not None:
             self.by_handle[watched.handle] = watched
+        with contextlib.suppress(OSError):
+            self._group.mark(watched.access, fanotify.OPEN)

@@ -9,8 +9,8 @@ import msgspec
 from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.kernel.procfs import text
-from replguard.sensors.acts import Act
 from replguard.sensors.sections import file_section
+from replguard.sensors.written import Act
 
 TOLD = Context(tier="kernel", attribution="kernel", read_time=True)
 NOBODY = Context(tier="kernel", read_time=True)

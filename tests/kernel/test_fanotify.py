@@ -79,6 +79,15 @@ def test_handles_hold_inode_numbers(handle: bytes, number: int | None) -> None:
     assert fanotify.inode(handle) == number
 
 
+def test_a_handle_of_a_subvolume_names_the_whole_filesystem() -> None:
+    """As events do; statfs gave these ids for subvolume 256 and for the top."""
+    top, sub = bytes.fromhex("1269ee264e12eab3"), bytes.fromhex("1269ee264b13eab3")
+    body = bytes.fromhex("140000004d0000000101000000000000000100000000000007000000")
+    assert fanotify._whole(sub, 0x4D, body) == top + body
+    assert fanotify._whole(top, 0x4D, BTRFS[8:]) == BTRFS
+    assert fanotify._whole(sub, 1, FILE[8:])[:8] == sub
+
+
 @pytest.mark.root
 def test_a_group_tells_and_a_handle_opens(tmp_path: Path) -> None:
     """The handles of events are those that ``handle_of`` gives, and lead back to folder and file."""

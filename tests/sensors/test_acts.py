@@ -1,133 +1,20 @@
-"""What records mean, on folders that need no kernel: which acts are told, and which are only counted."""
+"""Renames and ends, on folders that need no kernel: which are told, and which are only counted."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from support.scene import MADE, Scene, handle
 
 from replguard.events.hint import Hint
-from replguard.kernel import fanotify
-from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, DELETE, MOVED_FROM, MOVED_TO, ONDIR, RENAME, Record
-from replguard.sensors.acts import LARGE, Act, Acts
-from replguard.sensors.base import Counters
-from replguard.sensors.folders import Folder, View
-from replguard.sensors.opens import Opens
-from replguard.sensors.superblocks import Layer, Seat, Superblock
-
-FSID = bytes(8)
-
-
-def handle(number: int) -> bytes:
-    """Return a handle as ext4 makes them."""
-    return fanotify.handle(FSID, 1, number.to_bytes(4, "little") + bytes(4))
-
-
-class Tree:
-    """Folders by handle, as ``Folders`` gives them."""
-
-    def __init__(self, top: Path) -> None:
-        self.superblock = Superblock("8:1", "ext4", [Seat(1, b"", b"/", b"/")], fsid=FSID, alone=True)
-        self.by_handle: dict[bytes, Folder] = {}
-        self.names: dict[bytes, Path] = {}
-        self.forgotten: list[bytes] = []
-        self.add(top)
-
-    def add(self, path: Path, *, told: bool = True, work: bool = False) -> bytes:
-        key = handle(path.stat().st_ino)
-        raw = os.fsencode(path)
-        self.by_handle[key] = Folder(self.superblock, raw, work, {None: View(raw, raw, told)})
-        return key
-
-    def known(self, key: bytes | None) -> Folder | None:
-        return self.of(key) if key is not None else None
-
-    def of(self, key: bytes) -> Folder | None:
-        return self.by_handle.get(key)
-
-    def view(self, folder: Folder, space: int | None) -> View:
-        return folder.views[None]
-
-    def renamed(self, folder: Folder, name: bytes) -> None:
-        self.forgotten.append(name)
-
-    gone = renamed
-
-    @contextlib.contextmanager
-    def opened(self, key: bytes) -> Iterator[Any]:
-        path = self.names.get(key)
-        if path is None:
-            yield None
-            return
-        descriptor = os.open(path, os.O_PATH)
-        yield descriptor, View(os.fsencode(path), os.fsencode(path))
-        os.close(descriptor)
-
-
-class Scene:
-    """A folder, the acts that are made of records, and what was counted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.tree, self.counters, self.opens = folder, Tree(folder), Counters(), Opens()
-        self.acts = Acts(self.tree, SimpleNamespace(of=lambda pid: 1), self.opens, self.counters, lambda pid: None)  # type: ignore[arg-type]
-        self.acts.wanted = lambda path: path.endswith(".py")
-        self.acts.worth = lambda size: size == 77
-
-    def file(self, name: str, size: int = 1) -> Path:
-        path = self.folder / name
-        path.write_bytes(b"x" * size)
-        return path
-
-    def record(self, mask: int, name: str, target: Path | int | None, **more: Any) -> Record:
-        number = target.lstat().st_ino if isinstance(target, Path) else target
-        folder = more.pop("folder", handle(self.folder.stat().st_ino))
-        return Record(mask, 5, -1, folder, name.encode(), handle(number) if number is not None else None, **more)
-
-    def renamed(self, old: str, name: str, target: Path | int | None, mask: int = RENAME) -> Record:
-        return self.record(mask, name, target, old_folder=handle(self.folder.stat().st_ino), old_name=old.encode())
-
-    def told(self, *records: Record) -> list[tuple[str, str]]:
-        return [(act.action.removeprefix("file_"), Path(os.fsdecode(act.path)).name) for act in self.of(*records)]
-
-    def of(self, *records: Record) -> list[Act]:
-        return list(self.acts.of(records))
+from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, DELETE, MOVED_FROM, MOVED_TO, ONDIR, RENAME
+from replguard.sensors.superblocks import Layer, Seat
+from replguard.sensors.written import LARGE
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path.resolve())
-
-
-MADE = CREATE | CLOSE_WRITE
-
-
-def test_small_files_are_told_by_name_or_size_or_not_at_all(scene: Scene) -> None:
-    """A wanted small one once, one of a size that is asked for and a large one with its close."""
-    assert scene.told(scene.record(MADE, "a", scene.file("a"))) == []
-    assert scene.told(scene.record(MADE, "a.py", scene.file("a.py"))) == [("create", "a.py")]
-    both = [("create", "s"), ("close_write", "s")]
-    assert scene.told(scene.record(MADE, "s", scene.file("s", 77))) == both
-    assert scene.told(scene.record(MADE, "s", scene.file("s", LARGE))) == both
-    assert scene.counters.filtered == 1
-
-
-def test_a_file_that_is_still_open_is_told_and_followed(scene: Scene) -> None:
-    """Its close is told too, however small it is."""
-    path = scene.file("a")
-    assert scene.told(scene.record(CREATE, "a", path)) == [("create", "a")]
-    assert os.fsencode(path) in scene.acts.making
-    assert scene.told(scene.record(CLOSE_WRITE, "a", path)) == [("close_write", "a")]
-    assert os.fsencode(path) not in scene.acts.making
-    assert scene.told(scene.record(DELETE, "a", path)) == [("delete", "a")]
-
-
-def test_a_name_that_is_another_file_by_now_is_not_taken_for_it(scene: Scene) -> None:
-    """The inode decides."""
-    path = scene.file("big", LARGE)
-    assert scene.told(scene.record(MADE, "big", path.stat().st_ino + 1)) == []
 
 
 def test_a_file_renamed_before_we_looked_is_told_whole(scene: Scene) -> None:
@@ -140,15 +27,6 @@ def test_a_file_renamed_before_we_looked_is_told_whole(scene: Scene) -> None:
     ]
     small = scene.file("small")
     assert scene.told(scene.record(MADE, "tmp", small), scene.renamed("tmp", "small", small)) == []
-
-
-def test_a_file_without_its_name_is_looked_for_by_handle(scene: Scene) -> None:
-    """A nameless one that was linked; one that is gone is told only if its name is wanted."""
-    path = scene.file("linked", LARGE)
-    scene.tree.names[handle(path.stat().st_ino)] = path
-    assert scene.told(scene.record(CLOSE_WRITE, "#77", path)) == [("close_write", "linked")]
-    assert scene.told(scene.record(MADE | DELETE, "x", 1), scene.record(MADE, "y", 2)) == []
-    assert scene.told(scene.record(MADE | DELETE, "x.py", 1)) == [("create", "x.py"), ("delete", "x.py")]
 
 
 def test_links_devices_and_folders(scene: Scene) -> None:

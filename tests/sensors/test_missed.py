@@ -34,3 +34,14 @@ def test_a_rescan_under_way_keeps_its_moment(tmp_path: Path) -> None:
     before = missed._good
     missed.good()
     assert missed._good == before
+
+
+def test_what_was_not_watched_is_read_further_back(tmp_path: Path) -> None:
+    """A filesystem that somebody mounted out of our sight may have been written to before we looked."""
+    (tmp_path / "new").write_text("x")
+    missed = Missed()
+    missed._good += 8
+    missed.begin([(os.fsencode(tmp_path), True)])
+    assert names(missed) == set()
+    missed.begin([(os.fsencode(tmp_path), True)], since=10)
+    assert names(missed) == {"new"}

@@ -194,8 +194,8 @@ def test_a_file_that_is_never_closed_is_told_as_it_grows(watched: Watched) -> No
 
 def test_small_files_that_nobody_asks_for_are_counted_only(watched: Watched) -> None:
     """Those that a rule names are told, as are large ones, wherever they are; nothing is lost."""
-    watched.sensor._acts.wanted = lambda path: path.endswith((".service", "settled"))
-    watched.sensor._acts.worth = lambda size: False
+    watched.sensor._acts.files.wanted = lambda path: path.endswith((".service", "settled"))
+    watched.sensor._acts.files.worth = lambda size: False
     watched.act(
         "import os\nfor n in range(3000):\n f=os.open(f'f{n}',os.O_CREAT|os.O_WRONLY);os.write(f,b'x'*9);os.close(f)\n"
         "open('x.service','w').write('x')\nopen('large','wb').write(b'x'*70000)\nos.rename('f1','f1.new')\nos.unlink('f2')"

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from replguard.sensors.acts import Act
 from replguard.sensors.sections import lstat
 from replguard.sensors.shown import context, section
+from replguard.sensors.written import Act
 
 
 def test_the_path_is_the_one_inside_and_the_rest_is_from_the_host(tmp_path: Path) -> None:

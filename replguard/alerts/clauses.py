@@ -130,9 +130,22 @@ def _listen(event: Event, context: Context) -> str:
     return f"listens on {address(event.server)}{_in_brackets('reachable from outside' if context.exposed else None)}"
 
 
+def _target(event: Event, unknown: str) -> str:
+    return f"{program(event.target)} (pid {event.target.pid})" if event.target else unknown
+
+
+def _sent(event: Event, context: Context) -> str:
+    return f"sent {show(context.status or 'a signal', 20)} to {_target(event, 'a process')}"
+
+
+def _peeked(event: Event, context: Context) -> str:
+    much = f"{size(context.bytes)} of " if context.bytes else ""
+    verb = "began to trace" if context.technique == "ptrace" else f"read {much}the memory of"
+    return f"{verb} {_target(event, 'a process')}"
+
+
 def _signal(event: Event, context: Context) -> str:
-    target = f"{program(event.target)} (pid {event.target.pid})" if event.target else "a server"
-    return f"told {target}, which serves {_model(context)}, to end{_in_brackets(_word(context.status))}"
+    return f"told {_target(event, 'a server')}, which serves {_model(context)}, to end{_in_brackets(_word(context.status))}"
 
 
 def _authority(_: Event, context: Context) -> str:
@@ -172,7 +185,8 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "network_listen": _listen,
     "socket_listen": _listen,
     "serving_signal": _signal,
-    "process_signal": _signal,
+    "process_signal": _sent,
+    "process_access": _peeked,
     "authority_change": _authority,
     "agent_seen": _agent,
     "process_exec": _exec,
@@ -187,6 +201,7 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "file_rename": _rename,
     "file_delete": lambda event, _: f"deleted {_path(event)}",
     "file_open": lambda event, _: f"opened {_path(event)}",
+    "file_read": lambda event, context: f"read {size(context.bytes) or 'some'} of {_path(event)}",
     "file_map": lambda event, _: f"mapped {_path(event)}",
     "network_connection": lambda event, _: f"connected to {address(event.destination)}",
     "network_volume": lambda event, _: f"sent data to {address(event.destination)}",

@@ -23,6 +23,8 @@ from replguard.events.hint import Hint
 from replguard.events.process import Process
 from replguard.kernel import libbpf
 from replguard.kernel.bpf import process as records
+from replguard.provenance import entry
+from replguard.provenance.processes import ProcessTable
 from replguard.sensors import exec as sensors
 from replguard.sensors.describe import Describer
 from replguard.sensors.exec import ExecSensor
@@ -557,3 +559,40 @@ def test_with_the_hooks_of_5_15_the_same_is_told(tmp_path: Path) -> None:
         assert told["process_exec"].process is not None
         assert told["process_exec"].process.working_directory is None
         assert told["process_exec"].process.args == (TRUE, "deep")
+
+
+@pytest.fixture
+def container() -> Iterator[Path]:
+    """Make a control group named as container engines name them, and remove it."""
+    mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+    root = next((Path(words[1]) for words in mounts if words[2] == "cgroup2"), None)
+    if root is None:
+        pytest.skip("no unified control groups are mounted here")
+    folder = root / f"docker-{os.getpid():064x}.scope"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        yield folder
+    finally:
+        end = time.monotonic() + 5
+        while folder.exists() and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            time.sleep(0.01)
+
+
+def test_what_lived_a_millisecond_in_a_container_has_its_id(sensor: ExecSensor, container: Path) -> None:
+    """From its control group, though it is gone when that is asked for."""
+    list(sensor.tick())
+    script = f"echo $$ > {container}/cgroup.procs; {TRUE} inside; exit 0"
+    started = subprocess.Popen(["sh", "-c", script])
+    if started.wait():
+        pytest.skip("no process may be moved here")
+    told = until(sensor, ended(started.pid))
+    (inside,) = [e.process for e in told if e.action == "process_exec" and e.process and "inside" in e.process.args]
+    assert (inside.cgroup or "").endswith(container.name)
+    proc = ProcessTable().exec(next(e for e in told if e.process is inside))
+    assert proc is not None
+    assert entry.container_id(proc) == f"{os.getpid():064x}"

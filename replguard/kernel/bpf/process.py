@@ -15,10 +15,10 @@ _LIST = "a list of processes every second stands in"
 HOOKS = (
     Hook("process_exec", "tp_btf/sched_process_exec", (5, 17),
          "a variant without bpf_loop stands in", "names in the paths of executables and folders beyond 48"),
-    Hook("process_exec_bounded", "tp_btf/sched_process_exec", (5, 11),
+    Hook("process_exec_bounded", "tp_btf/sched_process_exec", (5, 8),
          _PORTABLE, "short lives are missed", better="process_exec"),
-    Hook("process_fork", "tp_btf/sched_process_fork", (5, 11), _LIST, "the parent of a process that left it at once"),
-    Hook("process_exit", "tp_btf/sched_process_exit", (5, 11), _LIST, "exit codes, and when exactly it ended"),
+    Hook("process_fork", "tp_btf/sched_process_fork", (5, 8), _LIST, "the parent of a process that left it at once"),
+    Hook("process_exit", "tp_btf/sched_process_exit", (5, 8), _LIST, "exit codes, and when exactly it ended"),
     Hook("process_signal", "tp_btf/signal_generate", (5, 11), "nothing stands in", "who signals a serving process"),
     Hook("process_access", "tp_btf/sys_exit", (5, 11), "opens of /proc/PID/mem stand in",
          "process_vm_readv and ptrace on serving processes"),

@@ -1,24 +1,25 @@
 """How a folder's handle becomes a path: as the acting process saw it, and as we reach it.
 
-A handle is opened by way of its mount only while a batch is handled; between batches no descriptor keeps a mount busy.
-Paths are remembered until a folder above is renamed or a mount changes.
+A handle is opened by way of its mount and closed at once, some hundredths of a millisecond later: no descriptor keeps a
+mount busy. Paths are remembered until a folder above is renamed or a mount changes.
 """
 
 # ruff: noqa: PTH115, PTH116 - paths are bytes here: names need not be text
 
 import contextlib
 import os
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from replguard.events import clock
 from replguard.kernel import fanotify
 from replguard.sensors.superblocks import Seat, Superblock, Superblocks, below, join
 
 REMEMBERED = 8192
 _MOST_SEATS = 8
-_MANY_RENAMES = 16
-"""Renamed folders in one batch after which all paths are forgotten, which costs less than to look through them."""
+_MANY_RENAMES, _SOON = 16, 0.1
+"""Folders renamed within so many seconds, after which all paths are forgotten: to look through them costs more."""
 
 
 @dataclass(slots=True)
@@ -58,14 +59,7 @@ class Folders:
         self._superblocks, self._own, self._told = superblocks, own, told
         self._known: OrderedDict[bytes, Folder] = OrderedDict()
         self._at: dict[tuple[str, bytes], bytes] = {}
-        self._mounts: dict[Seat, int] = {}
-        self._renames = 0
-
-    def done(self) -> None:
-        """Close everything that was opened for a batch."""
-        while self._mounts:
-            os.close(self._mounts.popitem()[1])
-        self._renames = 0
+        self._renames: deque[float] = deque(maxlen=_MANY_RENAMES)
 
     def forget(self) -> None:
         """Forget every path: what is mounted has changed."""
@@ -104,8 +98,9 @@ class Folders:
 
     def renamed(self, folder: Folder, name: bytes) -> None:
         """Forget a folder with this former name, and all below."""
-        self._renames += 1
-        if self._renames > _MANY_RENAMES:
+        now = clock.monotonic()
+        self._renames.append(now)
+        if len(self._renames) == _MANY_RENAMES and now - self._renames[0] < _SOON:
             self.forget()
             return
         old = join(folder.path, b"/" + name)
@@ -158,13 +153,15 @@ class Folders:
 
     def _open(self, seat: Seat, handle: bytes) -> int | None:
         try:
-            mount = self._mounts.get(seat)
-            if mount is None:
-                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-                mount = self._mounts[seat] = os.open(seat.prefix + seat.path, flags)
+            mount = os.open(seat.prefix + seat.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
             return fanotify.opened(mount, handle)
         except OSError:
             return None
+        finally:
+            os.close(mount)
 
     def _see(self, superblock: Superblock, path: bytes, space: int | None) -> View:
         """Return a path as seen from a namespace, through an overlay where one lies over it."""
@@ -187,7 +184,7 @@ class Folders:
         ours = next((seat for seat in both if seat.space == self._own), theirs)
         if layers and ours not in layers:
             ours = theirs if theirs in layers else layers[0]
-        access = ours.prefix + ours.path
+        access = ours.prefix + ours.path if ours.path != b"/" else ours.prefix or b"/"
         return View(theirs.path, access, told=self._told(theirs.path, access))
 
 

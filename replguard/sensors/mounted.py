@@ -77,4 +77,3 @@ class Mounted:
             raise Unavailable(
                 "file handles cannot be opened: the service needs CAP_DAC_READ_SEARCH besides CAP_SYS_ADMIN."
             )
-        self.folders.done()

@@ -257,11 +257,8 @@ class NamesSensor(Readable):
                 self.counters.skip()
             else:
                 records.append(record)
-        try:
-            for act in self._acts.of(records):
-                yield from self._told(act, when)
-        finally:
-            mounted.folders.done()
+        for act in self._acts.of(records):
+            yield from self._told(act, when)
         return True
 
     def _told(self, act: Act, when: datetime) -> Iterator[Event]:

@@ -49,6 +49,7 @@ def test_an_upper_folder_is_seen_through_its_overlay() -> None:
     superblock = Superblock("8:1", "ext4", [host], [inside])
     assert seen(superblock, b"/o/u/m", THEIRS) == (b"/m", b"/proc/7/root/m")
     assert seen(superblock, b"/o/u/m", None) == (b"/m", b"/proc/7/root/m")
+    assert seen(superblock, b"/o/u", THEIRS) == (b"/", b"/proc/7/root")
     assert seen(superblock, b"/other", None) == (b"/other", b"/other")
     superblock.layers.append(Layer(b"/o/u", None, Seat(OURS, b"", b"/merged", b"/")))
     assert seen(superblock, b"/o/u/m", THEIRS) == (b"/m", b"/merged/m")
@@ -97,8 +98,6 @@ def test_this_kernel_gives_paths_and_forgets_them(tmp_path: Path) -> None:
             assert opened is not None
             assert opened[1] is not None
             assert opened[1].access == os.fsencode(folder / "f")
-        known.done()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
     finally:
-        known.done()
         group.close()

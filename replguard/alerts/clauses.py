@@ -145,7 +145,8 @@ def _peeked(event: Event, context: Context) -> str:
 
 
 def _signal(event: Event, context: Context) -> str:
-    return f"told {_target(event, 'a server')}, which serves {_model(context)}, to end{_in_brackets(_word(context.status))}"
+    more = _in_brackets(_word(context.status))
+    return f"told {_target(event, 'a server')}, which serves {_model(context)}, to end{more}"
 
 
 def _authority(_: Event, context: Context) -> str:

@@ -80,6 +80,9 @@ class Acts:
         watched = self._opens.by_handle.get(record.target or b"")
         if record.mask & fanotify.DELETE and watched is not None:
             yield Act("file_delete", watched.path, watched.access, None, record.pid, key=watched.key)
+        elif self._folders.trouble is not None:
+            self._counters.lose("resolve", self._folders.trouble)
+            self._folders.trouble = None
         else:
             self._counters.skip()
 

@@ -7,6 +7,7 @@ mount busy. Paths are remembered until a folder above is renamed or a mount chan
 # ruff: noqa: PTH115, PTH116 - paths are bytes here: names need not be text
 
 import contextlib
+import errno
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from replguard.sensors.superblocks import Seat, Superblock, Superblocks, below, 
 
 REMEMBERED = 8192
 _MOST_SEATS = 8
+_OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM)
 _MANY_RENAMES, _SOON = 16, 0.1
 """Folders renamed within so many seconds, after which all paths are forgotten: to look through them costs more."""
 
@@ -59,6 +61,8 @@ class Folders:
         self._superblocks, self._own, self._told = superblocks, own, told
         self._known: OrderedDict[bytes, Folder] = OrderedDict()
         self._at: dict[tuple[str, bytes], bytes] = {}
+        self.trouble: str | None = None
+        """Why a folder could not be asked for that may well be there, such as a want of descriptors."""
         self._renames: deque[float] = deque(maxlen=_MANY_RENAMES)
 
     def forget(self) -> None:
@@ -152,16 +156,17 @@ class Folders:
         return None
 
     def _open(self, seat: Seat, handle: bytes) -> int | None:
+        mount = -1
         try:
             mount = os.open(seat.prefix + seat.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
             return fanotify.opened(mount, handle)
-        except OSError:
+        except OSError as error:
+            if error.errno in _OUR_TROUBLE:
+                self.trouble = os.strerror(error.errno)
             return None
         finally:
-            os.close(mount)
+            if mount >= 0:
+                os.close(mount)
 
     def _see(self, superblock: Superblock, path: bytes, space: int | None) -> View:
         """Return a path as seen from a namespace, through an overlay where one lies over it."""

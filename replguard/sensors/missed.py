@@ -7,14 +7,15 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from replguard.events import clock
 from replguard.sensors.tree import listing
 
 MARGIN = 1.0
 """Seconds before the last good moment that are looked at too: file times are coarse."""
-MOST_FOLDERS, MOST_FILES = 20_000, 20_000
-"""Folders that one rescan reads, and files that it reports."""
+MOST_FOLDERS, MOST_FILES, MOST_NAMES = 20_000, 20_000, 20_000
+"""Folders that one rescan reads, files that it reports, and names that it looks at in one folder."""
 
 
 class Missed:
@@ -50,7 +51,7 @@ class Missed:
         end = clock.monotonic() + seconds
         while self._waiting and clock.monotonic() < end:
             folder, deep = self._waiting.popleft()
-            for path, found in listing(folder):
+            for path, found in islice(listing(folder), MOST_NAMES):
                 if stat.S_ISDIR(found.st_mode):
                     if deep:
                         self._add(path, deep=True)

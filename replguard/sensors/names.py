@@ -16,7 +16,7 @@ import select
 import stat
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -50,8 +50,8 @@ TIER = "kernel"
 REPLACES = frozenset({"file"})
 LOOK = 0.025
 """Seconds between readings of the queues: a wake-up per event costs four times the CPU."""
-LONGEST = 0.08
-"""Seconds that one reading may take before hints and mounts are looked at again."""
+LONGEST, PORTION = 0.05, 1 << 16
+"""Seconds that one reading may take before hints and mounts are looked at again, and bytes that are read at a time."""
 SLICE = 0.02
 SIZES_EVERY, NODES_EVERY = 0.5, 60.0
 _PLACES = 8192
@@ -97,7 +97,7 @@ class NamesSensor(Readable):
         self._worth: Callable[[int], bool] | None = None
 
     def choose(self, wanted: Callable[[str], bool] | None, worth: Callable[[int], bool] | None) -> None:
-        """Say which small files are told: by path, and by size in bytes. None for all."""
+        """Say which small files are told: by path, and by size in bytes. None for all. Holds from the next start on."""
         self._wanted, self._worth = wanted, worth
 
     def start(self) -> None:
@@ -141,6 +141,7 @@ class NamesSensor(Readable):
 
     def read(self) -> Iterator[Event]:
         until = clock.now()
+        self._processes.clear()
         ready = {descriptor for descriptor, _ in self._poller.poll(0)}
         if self._eventfd in ready:
             os.eventfd_read(self._eventfd)
@@ -243,11 +244,10 @@ class NamesSensor(Readable):
 
     def _names(self, group: Group, mounted: Mounted) -> Generator[Event, None, bool]:
         """Read once and tell; return whether there was anything to read."""
-        data = group.read()
+        data = group.read(PORTION)
         if not data:
             return False
         when = clock.now()
-        self._processes.clear()
         mounted.spaces.forget()
         records = []
         for record in fanotify.parse(data):
@@ -332,17 +332,17 @@ class NamesSensor(Readable):
                 self._acts.files.late.discard(file.path)
 
     def _found(self, path: bytes, found: os.stat_result) -> Iterator[Event]:
-        """Tell of a file that a rescan found."""
+        """Tell of a file that a rescan found, at the time that it was changed last."""
         if not self._tells(os.path.dirname(path), os.path.dirname(path)) or path in self._own:
             return
-        regular, now = stat.S_ISREG(found.st_mode), clock.now()
+        regular, when = stat.S_ISREG(found.st_mode), min(clock.now(), datetime.fromtimestamp(found.st_ctime, UTC))
         if regular and not self._acts.files.worth(found.st_size) and not self._acts.files.wanted(text(path)):
             self.counters.skip()
             return
         linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)
         actions = ["file_link" if linked else "file_create"] + ["file_close_write"] * (regular and not linked)
         for action in actions:
-            yield self.event(action, now, file=file_section(path, found), replguard=NOBODY)
+            yield self.event(action, when, file=file_section(path, found), replguard=NOBODY)
 
     def _lost(self, mounted: Mounted) -> Iterator[Event]:
         """Tell a loss, and read again what matters, then where something was going on."""

@@ -89,3 +89,13 @@ def test_places_that_are_not_told_are_counted(scene: Scene) -> None:
     path.unlink()
     assert scene.told(placed) == [("delete", "up")]
     assert scene.counters.filtered == 2
+
+
+def test_a_folder_that_we_could_not_ask_for_is_a_loss(scene: Scene) -> None:
+    """One that is gone is none."""
+    record = scene.record(MADE, "f", 5, folder=handle(1))
+    assert scene.told(record) == []
+    scene.tree.trouble = "Too many open files"
+    assert scene.told(record, record) == []
+    assert scene.counters.dropped == {("resolve", "Too many open files"): 1}
+    assert scene.counters.filtered == 2

@@ -420,7 +420,7 @@ def test_an_overflow_is_a_loss_and_what_was_missed_is_found(tmp_path: Path) -> N
             def __init__(self) -> None:
                 self.given = [record]
 
-            def read(self) -> bytes:
+            def read(self, size: int) -> bytes:
                 return self.given.pop() if self.given else b""
 
         told = list(sensor._names(Overflowing(), sensor._mounted))  # type: ignore[arg-type]

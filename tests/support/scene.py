@@ -32,6 +32,7 @@ class Tree:
         self.by_handle: dict[bytes, Folder] = {}
         self.names: dict[bytes, Path] = {}
         self.forgotten: list[bytes] = []
+        self.trouble: str | None = None
         self.add(top)
 
     def add(self, path: Path, *, told: bool = True, work: bool = False) -> bytes:

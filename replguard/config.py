@@ -149,7 +149,7 @@ class Sensors(msgspec.Struct, frozen=True):
     hooks: Hooks = "auto"
     """Which eBPF hooks may be used: all that this kernel has, or only those that a kernel of that version has."""
     memory_access: bool = False
-    """Also tell `process_vm_readv` and `ptrace` on serving processes. Costs some 55 ns on every system call."""
+    """Also tell `process_vm_readv` and `ptrace` on serving processes. Costs some 100 ns on every system call."""
 
 
 class Stream(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ lived only milliseconds; what a kernel before 5.17 cannot walk of a path (beyond
 the same 30 ms is told as the exec alone. A signal within 30 ms of when its target became one to watch is not told.
 When the ring overflows the loss is counted and told, and the list of processes is read again.
 
-`sensors.memory_access` adds `process_vm_readv` and `ptrace` on watched processes, which costs some 55 ns on every
+`sensors.memory_access` adds `process_vm_readv` and `ptrace` on watched processes, which costs some 100 ns on every
 system call of the host. It cannot see a target that is named by its number in a pid namespace between the host's and
 its own, a thread that is younger than a second, and the calls of the x32 ABI.
 """
@@ -41,7 +41,7 @@ TIER = "kernel"
 REPLACES = frozenset({"process"})
 _FIRST_CGROUPS = 0xEFFFFFFB
 """PROC_CGROUP_INIT_INO (include/linux/proc_ns.h): the inode of the first cgroup namespace."""
-_OFF = "sensors.memory_access is off: it costs some 55 ns on every system call"
+_OFF = "sensors.memory_access is off: it costs some 100 ns on every system call"
 AT_READ = Context(tier="portable", read_time=True)
 _META = {action: Meta(action=action, provider="exec") for action in ("process_exec", "process_fork", "process_exit")}
 _USERS_KEPT = 1.0

@@ -436,26 +436,32 @@ struct call {
 	u32 pid;
 };
 
-/* What a system call was, from the registers: they keep number and arguments until its end. 0: none of ours. */
-static __always_inline struct call call_of(struct pt_regs *regs, struct task_struct *task)
+/*
+ * What a system call was, from the registers: they keep number and arguments until its end. 0: none of ours. The number
+ * is read as directly as can be: all that comes before it costs every system call of the host.
+ */
+static __always_inline struct call call_of(struct pt_regs *regs)
 {
 	struct pt_regs___arm64 *arm = (void *)regs;
+	struct task_struct *task;
 	struct call call = {};
 	u64 number, first, second;
 	bool narrow;
 
 	if (bpf_core_field_exists(regs->orig_ax)) {
-		number = BPF_CORE_READ(regs, orig_ax);
+		number = regs->orig_ax;
 		if (number != 310 && number != 101 && number != 347 && number != 26)
 			return call;
+		task = bpf_get_current_task_btf();
 		narrow = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
 		first = narrow ? BPF_CORE_READ(regs, bx) : BPF_CORE_READ(regs, di);
 		second = narrow ? BPF_CORE_READ(regs, cx) : BPF_CORE_READ(regs, si);
 		call.what = number == (narrow ? 347 : 310) ? READV : number == (narrow ? 26 : 101) ? TRACE : 0;
 	} else {
-		number = BPF_CORE_READ(arm, syscallno);
+		number = arm->syscallno;
 		if (number != 270 && number != 117 && number != 376 && number != 26)
 			return call;
+		task = bpf_get_current_task_btf();
 		narrow = BPF_CORE_READ(task, thread_info.flags) >> TIF_32BIT & 1;
 		first = BPF_CORE_READ(arm, orig_x0);
 		second = BPF_CORE_READ(arm, regs[1]);
@@ -474,17 +480,18 @@ static __always_inline struct call call_of(struct pt_regs *regs, struct task_str
 SEC("tp_btf/sys_exit")
 int process_access(u64 *context)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct call call = call_of((void *)context[0], task);
+	struct call call = call_of((void *)context[0]);
 	s64 result = context[1];
-	struct pair pair = {};
+	struct task_struct *task;
 	struct sum fresh = {}, *sum;
+	struct pair pair = {};
 	struct act act = {};
 	u32 *target;
 	u64 key, now;
 
 	if (!call.what || result < 0)
 		return 0;
+	task = bpf_get_current_task_btf();
 	key = (u64)BPF_CORE_READ(innermost(task), ns, ns.inum) << 32 | call.pid;
 	target = bpf_map_lookup_elem(&watched, &key);
 	if (!target || *target == task->tgid)

@@ -24,7 +24,7 @@ HOOKS = (
          "process_vm_readv and ptrace on serving processes"),
 )  # fmt: skip
 MEMORY = "process_access"
-"""The program that costs some 55 ns on every system call of the host."""
+"""The program that costs some 100 ns on every system call of the host."""
 ARGS, PATHS, RING = 16384, 8192, 8 << 20
 """Bytes: of argv that is kept, of all paths of one record, of the ring."""
 WATCHED = 16384

@@ -28,10 +28,13 @@ from replguard.metrics.table import Sheet
 from replguard.numbers import gather
 from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
+from replguard.provenance import copies
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.outline import Outline
 from replguard.provenance.provenance import Provenance
+from replguard.rules.paths import Paths
 from replguard.sensors import registry
 from replguard.sensors.runner import Runner
 from replguard.sinks import Sinks
@@ -76,6 +79,10 @@ class Daemon:
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.inventory.leaving = self.pipeline.provenance.ledger.retire
+        self._paths = Paths(self.policy.ruleset.rules)
+        self._sizes = Outline(self.inventory.files, copies.part)
+        for sensor in found:
+            sensor.choose(self._wanted, self._sizes.worth)
         self.runner = Runner(found, self.pipeline.put)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
@@ -246,6 +253,7 @@ class Daemon:
     def _list_weights(self) -> None:
         """Note what came to and went from the protected files, and tell sensors and examiner."""
         changes = self.inventory.refresh()
+        self._sizes.stale()
         for file in (*changes.added, *changes.changed):
             self._watch(
                 Hint(kind="inode", path=file.target or file.path, device=file.device, inode=file.inode, size=file.size)
@@ -270,6 +278,7 @@ class Daemon:
             _log.warning("the last good one stays in force", problem=printable(str(problem)))
             self.pipeline.put(health("config", "degraded", f"the last good one stays in force: {problem}"))
         self.authority.manifest = self.policy.manifest
+        self._paths = Paths(self.policy.ruleset.rules)
         self.pipeline.put(self.policy.ruleset)
         if difference:
             self._changed("policy", difference, clock.now())
@@ -297,6 +306,10 @@ class Daemon:
         if known is not None:
             request = msgspec.structs.replace(request, mount=known[0], handle=known[1])
         return self.examiner.submit(request)
+
+    def _wanted(self, path: str) -> bool:
+        """Whether a rule in force may match a file event of this path."""
+        return self._paths(path)
 
     def _counted(self, device: int, inode: int) -> bool:
         return self.runner.counts(device, inode)

@@ -17,7 +17,8 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
-from replguard.provenance.ledger import Artefact, Ledger, everybodys, paths
+from replguard.provenance.ledger import Artefact, Ledger, paths
+from replguard.provenance.makers import Makers
 from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
@@ -29,12 +30,9 @@ SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
 PART = 2**20
 """Bytes from which a file is examined: 5 % of *it* make a part, and an index keeps four blocks of a MiB or more."""
-INFER_WITHIN = timedelta(seconds=60)
 TOLD_FOR = timedelta(seconds=60)
 """A file that is closed again this soon by the same writer is the same copy still being made."""
 MAX_PENDING = 20_000
-MOST_ARGS = 64
-"""Arguments of one command line that are held against the name of a file."""
 
 
 @dataclass(slots=True)
@@ -59,6 +57,11 @@ class _Making:
         return again or maker is not who or match.share >= 2 * share
 
 
+def part(size: int) -> float:
+    """Return the least part of a model's file of so many bytes that is worth telling."""
+    return min(PART, SHARE * size)
+
+
 class Copies:
     """Turns file events and examinations into `weights_copy` and `weights_arrival`."""
 
@@ -72,12 +75,11 @@ class Copies:
         examine: Callable[[Request], object],
         watch: Callable[[Hint], None],
     ) -> None:
-        self._table = table
         self._ledger = ledger
         self._authority = authority
-        self._agents = agents
+        self._makers = Makers(table, agents)
         self._files = files
-        self.outline = Outline(files, lambda size: min(PART, SHARE * size))
+        self.outline = Outline(files, part)
         self._asking = Asking(examine)
         self._watch = watch
         self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
@@ -325,21 +327,8 @@ class Copies:
         """Return who made a file and how sure that is: seen with it open, named on a command line, or only likely."""
         if making.maker is not None:
             return making.maker, making.seen or "lineage"
-        named = self._named_on_command_line(making, file)
-        if named is not None:
-            return named, "inferred"
-        agents = [a for a in self._agents.recent(making.last.timestamp, INFER_WITHIN) if _may_own(a, file)]
-        if len({entry.find(a).proc.entity for a in agents}) == 1:
-            return agents[0], "inferred"
-        return None, "unknown"
-
-    def _named_on_command_line(self, making: _Making, file: File) -> Proc | None:
-        began, ended = making.began - timedelta(seconds=1), making.last.timestamp + timedelta(seconds=1)
-        best: Proc | None = None
-        for proc in self._table.around(began, ended):
-            if _names(proc, file.path) and (best is None or proc.since > best.since):
-                best = proc
-        return best
+        likely = self._makers.likely(file, making.began, making.last.timestamp)
+        return likely, "unknown" if likely is None else "inferred"
 
 
 def _entry(proc: Proc) -> Proc:
@@ -352,23 +341,6 @@ def _written(event: Event) -> int:
     return told if told is not None else (event.file.size or 0) if event.file else 0
 
 
-def _names(proc: Proc, path: str) -> bool:
-    """Whether a command line names the file, or a folder it lies in that is not one of everybody's."""
-    folder = proc.process.working_directory or "/"
-    args = proc.process.args[1:]
-    if len(args) > MOST_ARGS:  # a copy names its target last, or first behind an option
-        args = (*args[: MOST_ARGS // 2], *args[-MOST_ARGS // 2 :])
-    parts = {"", ".", "..", *path.split("/")}
-    for arg in args:
-        if arg.rstrip("/").rpartition("/")[2] not in parts:
-            continue
-        full = os.path.normpath(os.path.join(folder, arg))
-        if path == full or (path.startswith(full + "/") and not everybodys(full)):
-            return True
-    line = proc.process.command_line or ""
-    return len(path) > 8 and path in line
-
-
 def _enough(match: Match, size: int | None) -> bool:
     """Whether 5 % or 64 MiB of a file is protected content, by what share of the origin was found in it."""
     found = match.share * match.size
@@ -378,10 +350,6 @@ def _enough(match: Match, size: int | None) -> bool:
 def _anew(known: Artefact, file: File) -> bool:
     """Whether a file that begins has the inode of an artefact that is gone: unseen, or seen to lose its name."""
     return known.nameless or (file.path != known.path and (file.links or 1) == 1)
-
-
-def _may_own(proc: Proc, file: File) -> bool:
-    return file.uid is None or proc.user is None or proc.user.id in (None, 0, file.uid)
 
 
 def _settling(before: str, after: str) -> bool:

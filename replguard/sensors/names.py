@@ -39,8 +39,8 @@ from replguard.sensors.mounted import EVERY, Mounted
 from replguard.sensors.opens import Key, Opens
 from replguard.sensors.ours import Ours
 from replguard.sensors.places import Root
-from replguard.sensors.sections import file_section, lstat
-from replguard.sensors.shown import NOBODY, context, section
+from replguard.sensors.sections import lstat
+from replguard.sensors.shown import context, section
 from replguard.sensors.superblocks import below
 from replguard.sensors.who import Who
 from replguard.sensors.written import Act
@@ -96,8 +96,7 @@ class NamesSensor(Readable):
         self._wanted: Callable[[str], bool] | None = None
         self._worth: Callable[[int], bool] | None = None
 
-    def choose(self, wanted: Callable[[str], bool] | None, worth: Callable[[int], bool] | None) -> None:
-        """Say which small files are told: by path, and by size in bytes. None for all. Holds from the next start on."""
+    def choose(self, wanted: Callable[[str], bool], worth: Callable[[int], bool]) -> None:
         self._wanted, self._worth = wanted, worth
 
     def start(self) -> None:
@@ -340,9 +339,15 @@ class NamesSensor(Readable):
             self.counters.skip()
             return
         linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)
-        actions = ["file_link" if linked else "file_create"] + ["file_close_write"] * (regular and not linked)
-        for action in actions:
-            yield self.event(action, when, file=file_section(path, found), replguard=NOBODY)
+        act = Act("file_link" if linked else "file_create", self._inside(path), path, found, 0)
+        for told in [act] + [act._replace(action="file_close_write")] * (regular and not linked):
+            yield self.event(told.action, now, file=section(told), replguard=context(told, known=False))
+
+    def _inside(self, access: bytes) -> bytes:
+        """Return the path in its own namespace of what we reach through a process there."""
+        spaces = self._mounted.spaces.all() if self._mounted is not None else ()
+        inside = (below(access, space.prefix) for space in spaces if space.prefix)
+        return next((path for path in inside if path), access)
 
     def _lost(self, mounted: Mounted) -> Iterator[Event]:
         """Tell a loss, and read again what matters, then where something was going on."""

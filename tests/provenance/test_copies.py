@@ -588,13 +588,3 @@ def test_a_new_file_is_no_overwriting() -> None:
     host, weights, shell = stage()
     cp = host.exec("cp", f"{ORIGIN} /srv/x", parent=shell)
     assert only(host.copy(weights, "/srv/x", cp)).replguard.technique == "copy"
-
-
-def test_a_file_is_found_among_very_many_arguments() -> None:
-    """Its name at either end of a command line counts; the time for it does not grow with the line."""
-    host = Host()
-    many = tuple(f"f{number}" for number in range(300))
-    proc = host.exec("cp", ("cp", *many, "../b/target"), parent=host.init)
-    proc.process = msgspec.structs.replace(proc.process, working_directory="/x/a", command_line="cp")
-    assert module._names(proc, "/x/b/target")
-    assert not module._names(proc, "/x/b/other")

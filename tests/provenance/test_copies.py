@@ -7,7 +7,6 @@ from support.story import ANN, MIB, Host
 from replguard.events.event import Event
 from replguard.events.fact import FileRef
 from replguard.events.file import File
-from replguard.provenance import copies as module
 from replguard.provenance.manifest import Job, Manifest
 from replguard.provenance.processes import Proc
 

@@ -134,7 +134,7 @@ class Acts:
             else:
                 self._counters.skip()
             return
-        self.files.follow_to(act)
+        self.files.follow_to(act._replace(found=found))
         special = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
         matters = special or self.files.matters(record.target, found)
         if matters or self.files.wanted(text(act.path)) or self.files.wanted(text(act.previous or b"")):

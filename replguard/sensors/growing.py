@@ -72,6 +72,10 @@ class Table:
         """Stop to follow a file: it was closed or removed."""
         return self._files.pop(path, None)
 
+    def below(self, folder: bytes) -> list[bytes]:
+        """Return the files in the making in and below a folder."""
+        return [path for path in self._files if path.startswith(folder + b"/")]
+
     def rename(self, old: bytes, new: bytes) -> None:
         """Follow a file under its new name."""
         file = self._files.pop(old, None)

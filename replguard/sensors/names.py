@@ -246,6 +246,7 @@ class NamesSensor(Readable):
         data = group.read(PORTION)
         if not data:
             return False
+        yield from self._opened()  # who opened the original has to be known before the copy is told
         when = clock.now()
         mounted.spaces.forget()
         records = []
@@ -341,7 +342,7 @@ class NamesSensor(Readable):
         linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)
         act = Act("file_link" if linked else "file_create", self._inside(path), path, found, 0)
         for told in [act] + [act._replace(action="file_close_write")] * (regular and not linked):
-            yield self.event(told.action, now, file=section(told), replguard=context(told, known=False))
+            yield self.event(told.action, when, file=section(told), replguard=context(told, known=False))
 
     def _inside(self, access: bytes) -> bytes:
         """Return the path in its own namespace of what we reach through a process there."""

@@ -162,16 +162,19 @@ class Written:
         return young[1] if young is not None else self.gone.pop(target, None)
 
     def follow_to(self, act: Act) -> None:
-        """Follow a file in the making to its new name."""
+        """Follow a file in the making to its new name, or those in a folder to theirs."""
         old, new = act.previous_access, act.access
-        if old is None or old not in self.making:
+        if old is None:
             return
-        self.making.rename(old, new)
-        if self.shown.pop(old, None) is not None or new != act.path:
-            self.shown[new] = act.path
-        if old in self.late:
-            self.late.remove(old)
-            self.late.add(new)
+        moved = [old] if old in self.making else self.making.below(old) if _is_folder(act.found) else []
+        for path in moved:
+            rest = path[len(old) :]
+            self.making.rename(path, new + rest)
+            if self.shown.pop(path, None) is not None or new != act.path:
+                self.shown[new + rest] = act.path + rest
+            if path in self.late:
+                self.late.remove(path)
+                self.late.add(new + rest)
 
     def grown_up(self) -> Iterator[Act]:
         """Yield the files that were made some moments ago and are still open: whatever their size, they may grow."""
@@ -282,6 +285,10 @@ def found_at(record: Record, folder: Folder, access: bytes) -> os.stat_result | 
         return found
     number = fanotify.inode(record.target)
     return found if number is None or number == found.st_ino else None
+
+
+def _is_folder(found: os.stat_result | None) -> bool:
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def whiteout(found: os.stat_result) -> bool:

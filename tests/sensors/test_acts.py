@@ -99,3 +99,15 @@ def test_a_folder_that_we_could_not_ask_for_is_a_loss(scene: Scene) -> None:
     assert scene.told(record, record) == []
     assert scene.counters.dropped == {("resolve", "Too many open files"): 1}
     assert scene.counters.filtered == 2
+
+
+def test_files_in_the_making_follow_their_folder(scene: Scene) -> None:
+    """They are told as they grow under the new path."""
+    (scene.folder / "old").mkdir()
+    inside = scene.tree.add(scene.folder / "old")
+    path = scene.file("old/f", LARGE)
+    assert scene.told(scene.record(CREATE, "f", path, folder=inside)) == [("create", "f")]
+    (scene.folder / "old").rename(scene.folder / "new")
+    assert scene.told(scene.renamed("old", "new", scene.folder / "new", RENAME | ONDIR)) == [("rename", "new")]
+    assert os.fsencode(scene.folder / "new/f") in scene.acts.files.making
+    assert scene.acts.files.late == {os.fsencode(scene.folder / "new/f")}

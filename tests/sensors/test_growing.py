@@ -66,3 +66,13 @@ def test_the_oldest_are_let_go(tmp_path: Path) -> None:
     assert [file and file.path for file in let_go] == [None, None, b"0", b"1"]
     assert len(table) == 2
     assert table.pop(b"0") is None
+
+
+def test_files_below_a_folder_are_found(tmp_path: Path) -> None:
+    """Those of a folder that only begins alike are not among them."""
+    table = Table()
+    (tmp_path / "f").write_text("x")
+    for name in (b"/a/b/c", b"/a/bc", b"/a/b"):
+        table.add(name, (tmp_path / "f").stat(), None)
+    assert b"/a/bc" in table
+    assert table.below(b"/a/b") == [b"/a/b/c"]

@@ -12,7 +12,7 @@ BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test lint docs reference bpf lock clean check-python
+.PHONY: help run drill test bench lint docs reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -41,6 +41,9 @@ drill: $(VENV)/.run ## harmless replication on dummy weights: what fires, and ho
 
 test: $(VENV)/.dev ## set everything up and run every test
 	@$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.run ## measure loss, cost, overhead, latency and memory (root; ARGS="--short cost" for some)
+	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
 
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .

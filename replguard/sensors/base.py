@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from replguard.events import clock
@@ -16,6 +16,8 @@ from replguard.events.hint import Hint
 from replguard.kernel import procfs
 
 PORTABLE = Context(tier="portable")
+AT_ONCE = datetime.max.replace(tzinfo=UTC)
+"""The promise of a sensor whose events bear the time at which it found them: there is nothing earlier to come."""
 LIMITED = "without root, what other users' processes hold is hidden."
 
 

@@ -13,6 +13,7 @@ from replguard.errors import Unavailable
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify
 from replguard.kernel.procfs import PROC
+from replguard.sensors.base import AT_ONCE
 from replguard.sensors.use import UseSensor
 
 AREA = "file"
@@ -31,6 +32,7 @@ class MappingSensor(UseSensor):
 
     name = "mappings"
     mode = "kernel"
+    told_until = AT_ONCE
     period = LOOK
     blind = "a mapping that was inherited or handed over is seen within 20 s."
 

@@ -12,6 +12,7 @@ from replguard.events.process import Process
 from replguard.kernel import mountwatch
 from replguard.kernel.mounts import Mount
 from replguard.kernel.mountwatch import MountGroup
+from replguard.sensors.base import AT_ONCE
 from replguard.sensors.host import HostSensor
 from replguard.sensors.who import Who
 
@@ -27,6 +28,7 @@ class MountingSensor(HostSensor):
 
     name = "mounting"
     mode = "kernel"
+    told_until = AT_ONCE
     blind = "what schedules a shutdown without systemd, and mounts in other mount namespaces."
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ from replguard.sensors.ours import Ours
 from replguard.sensors.places import Root
 from replguard.sensors.sections import lstat
 from replguard.sensors.shown import context, section
-from replguard.sensors.superblocks import below
+from replguard.sensors.superblocks import below, join
 from replguard.sensors.who import Who
 from replguard.sensors.written import Act
 
@@ -98,6 +98,17 @@ class NamesSensor(Readable):
 
     def choose(self, wanted: Callable[[str], bool], worth: Callable[[int], bool]) -> None:
         self._wanted, self._worth = wanted, worth
+
+    def place(self, device: int, inode: int) -> tuple[str, bytes] | None:
+        mounted = self._mounted
+        handle = self._acts.files.handles.get((device, inode)) if mounted is not None else None
+        if mounted is None or handle is None:
+            return None
+        for superblock in mounted.superblocks.by_fsid.get(handle[:8], ()):
+            for seat in superblock.seats:
+                with contextlib.suppress(UnicodeDecodeError):
+                    return join(seat.prefix, seat.path).decode(), handle
+        return None
 
     def start(self) -> None:
         self._eventfd = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable: hints may have come before

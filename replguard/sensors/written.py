@@ -72,6 +72,7 @@ class Written:
         self.shown: dict[bytes, bytes] = {}
         """Their paths, where our way to them is another."""
         self.known: OrderedDict[bytes, Key] = OrderedDict()
+        self.handles: dict[Key, bytes] = {}
         self.gone: OrderedDict[object, Made] = OrderedDict()
         self._young: OrderedDict[bytes, tuple[float, Made]] = OrderedDict()
 
@@ -224,10 +225,12 @@ class Written:
 
     def _told(self, action: str, record: Record, path: bytes, access: bytes, found: os.stat_result) -> Act:
         if record.target is not None:
-            self.known[record.target] = (found.st_dev, found.st_ino)
+            key = (found.st_dev, found.st_ino)
+            self.known[record.target] = key
             self.known.move_to_end(record.target)
+            self.handles[key] = record.target
             if len(self.known) > REMEMBERED:
-                self.known.popitem(last=False)
+                self.handles.pop(self.known.popitem(last=False)[1], None)
         return Act(action, path, access, found, record.pid)
 
     def _follow(self, record: Record, path: bytes, access: bytes, found: os.stat_result) -> Iterator[Act]:

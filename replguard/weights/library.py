@@ -209,7 +209,10 @@ class Library:
             return self._open(request.path)
         if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_path(request.mount))):
             raise Unreadable(reason)
-        return open_handle(request.mount, request.handle)
+        try:
+            return open_handle(request.mount, request.handle)
+        except Unreadable:  # the mount may be gone, and not the file; what else has its name is told apart by its inode
+            return self._open(request.path)
 
     def _examine(self, request: Request, reader: Reader) -> Examination:
         matches: list[Match] = []

@@ -23,6 +23,7 @@ from replguard.sensors import names
 from replguard.sensors.names import NamesSensor
 from replguard.sensors.places import Root
 from replguard.sensors.who import Who
+from replguard.weights.reading import open_handle
 
 pytestmark = pytest.mark.root
 LINKAT = """
@@ -179,6 +180,19 @@ def test_a_file_written_through_a_mapping_is_told_when_it_is_let_go(watched: Wat
     closed = watched.one("file_close_write", "m").file
     assert closed is not None
     assert closed.size == 200_000
+
+
+def test_a_file_that_was_told_can_be_opened_whatever_its_name_is_by_then(watched: Watched) -> None:
+    """By its handle, on a folder of its filesystem: what is examined is what was told, and no other file."""
+    watched.act("open('a','w').write('x'*100000)")
+    device, inode = section(watched.one("file_close_write", "a"))
+    (watched.folder / "a").rename(watched.folder / "b")
+    (watched.folder / "a").write_text("another")
+    known = watched.sensor.place(device or 0, inode or 0)
+    assert known is not None
+    with open_handle(*known) as reader:
+        assert (reader.stat.st_dev, reader.stat.st_ino, reader.size) == (device, inode, 100_000)
+    assert watched.sensor.place(1, 1) is None
 
 
 def test_names_that_are_no_text_are_told(watched: Watched) -> None:

@@ -222,7 +222,8 @@ class Copies:
         best: dict[str, Match] = {}
         for match in sorted(strangers, key=lambda m: (-m.share, -m.hits, m.path)):
             best.setdefault(match.model, match)
-        made = [self._made(making, file, match) for match in best.values() if _enough(match, result.size)]
+        growing = result.request.reason == "file_grow"  # what was read then, though the file may be closed by now
+        made = [self._made(making, file, m, growing=growing) for m in best.values() if _enough(m, result.size)]
         return [fact for fact in made if fact is not None]
 
     def tick(self, *, index_ready: bool) -> None:
@@ -234,13 +235,12 @@ class Copies:
         """How many files were forgotten before it was known what they hold."""
         return self._evicted + self._asking.evicted
 
-    def _made(self, making: _Making, file: File, best: Match) -> Event | None:
+    def _made(self, making: _Making, file: File, best: Match, *, growing: bool) -> Event | None:
         """Return the fact of a file that holds a model's content, None for what was told or is not yet worth it."""
         event = making.last
         maker, seen = self._maker(making, file)
         authored = maker is not None and self._authored(maker, best, making.began, event.timestamp)
         arrived = not authored and not self._unseen(best, making.began, event.timestamp, maker)
-        growing = event.action == "file_grow"
         if growing and (arrived or making.started_said or _written(event) < min(LARGE, SHARE * self._whole(best))):
             return None
         if not growing and not making.news(best, maker):

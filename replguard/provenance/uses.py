@@ -59,8 +59,6 @@ class Uses:
             return []
         if event.action == "file_open":
             self._watch(Hint(kind="opener", pid=proc.pid, entity_id=proc.entity))
-        if event.action == "file_open":
-            self._watch(Hint(kind="opener", pid=proc.pid, entity_id=proc.entity))
         inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None

@@ -368,6 +368,40 @@ def test_a_large_copy_is_told_when_it_has_begun() -> None:
     assert host.of("weights_copy")[0].replguard.bytes == 65 * MIB
 
 
+def test_what_was_read_of_a_growing_file_is_not_taken_for_the_whole() -> None:
+    """Though it is closed by the time of the answer: the answer about its end is still to come."""
+    host = Host()
+    weights = host.protect(size=4096 * MIB)
+    cp = host.exec("cp", parent=host.login())
+    host.open(weights, cp)
+    file = host.file("/srv/x")
+    host.on("file_create", file, cp)
+    begun = grown(host, file, 200, cp)
+    whole = msgspec.structs.replace(file, size=weights.size)
+    host.on("file_close_write", whole, cp)
+    host.examined(begun, (weights, 0.05), reason="file_grow")
+    host.examined(whole, (weights, 1.0))
+    told = host.of("weights_copy")
+    assert [(fact.replguard.status, fact.replguard.share) for fact in told] == [("started", 0.05), ("done", 1.0)]
+
+
+def test_who_wrote_a_file_made_it_and_not_who_closed_it() -> None:
+    """A shell closes what the program that it started wrote for it."""
+    host = Host()
+    weights = host.protect(size=4096 * MIB)
+    shell = host.login()
+    cat = host.exec("cat", parent=shell)
+    host.open(weights, cat)
+    file = host.file("/srv/x")
+    host.on("file_create", file, shell)
+    grown(host, file, 100, cat)
+    whole = msgspec.structs.replace(file, size=weights.size)
+    host.on("file_close_write", whole, shell)
+    host.examined(whole, (weights, 1.0))
+    (fact,) = host.of("weights_copy")
+    assert fact.process.pid == cat.pid
+
+
 def test_a_small_model_is_begun_at_5_percent_of_the_model() -> None:
     """Of all its files together."""
     host = Host()

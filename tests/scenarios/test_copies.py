@@ -6,7 +6,9 @@ import sys
 import pytest
 from support import daemon, minilm
 
+from replguard.config import Config, Sensors
 from replguard.drill import dummy, stage
+from replguard.sensors import registry
 
 SECONDS = 5.0
 """What the portable tier promises."""
@@ -27,9 +29,17 @@ TARGETS = {
 }
 
 
-@pytest.fixture(scope="module")
-def one():
-    """A daemon that protects one model for each way, so that no test meets what another did."""
+def tier(wanted):
+    """Return the tier in which files are seen here when a tier is asked for."""
+    sensors, _ = registry.open_all(Config(sensors=Sensors(file=wanted)))
+    return "kernel" if any(sensor.mode == "kernel" and sensor.area == "file" for sensor in sensors) else "portable"
+
+
+@pytest.fixture(scope="module", params=["auto", "portable"])
+def one(request):
+    """A daemon that protects one model for each way, so that no test meets what another did; in each tier."""
+    if request.param == "auto" and tier("auto") == "portable":
+        pytest.skip("the kernel tier for files does not work here")
 
     def settings(on):
         models = on.folder / "models"
@@ -44,9 +54,11 @@ def one():
             (models / "published" / "model.safetensors").write_bytes(real.read_bytes())
         (on.folder / "out").mkdir()
         watched = [str(models), str(on.folder / "out")]
-        return {"weights": {"paths": [str(models)]}, "watch": {"paths": watched}}
+        sensors = dict.fromkeys(("process", "file", "network"), request.param)
+        return {"weights": {"paths": [str(models)]}, "watch": {"paths": watched}, "sensors": sensors}
 
     with daemon.running(settings) as started:
+        started.tier = "portable" if request.param == "portable" else "kernel"
         yield started
 
 
@@ -72,7 +84,7 @@ def copy(one, way, model, out):
 def test_a_copy_is_told_with_its_origin(one, way):
     """The name of the copy says nothing: content, or the inode, does."""
     fact = copy(one, way, way, way)
-    assert fact["replguard"]["tier"] == "portable"
+    assert fact["replguard"]["tier"] == one.tier
     assert fact["replguard"]["confidence"] == ("link" if way in {"ln", "mv"} else "content")
 
 

@@ -214,7 +214,9 @@ class Host:
         """Let the examiner say which protected files, and what share of each, a file holds."""
         self.wait(0.05)
         matches = tuple(self._match(origin, share) for origin, share in found)
-        request = Request(path=file.path, device=file.device, inode=file.inode)
+        asked = [r for r in self.requests if (r.device, r.inode) == (file.device, file.inode)]
+        reason = given.pop("reason", asked[-1].reason if asked else "")
+        request = Request(path=file.path, device=file.device, inode=file.inode, reason=reason)
         fields = {"size": file.size, "index_ready": True} | given
         result = Examination(
             request, self.now, file.path, device=file.device, inode=file.inode, matches=matches, **fields

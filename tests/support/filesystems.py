@@ -1,0 +1,93 @@
+"""Filesystems for tests: images on loop devices, tmpfs, overlays and bind mounts, all undone again in the end."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support.programs import Lacking
+
+SIZES = {"xfs": 400, "btrfs": 400, "ext4": 200}
+"""MiB of an image; sparse, so that it takes only what is written."""
+PATIENCE = 10.0
+"""Seconds that a mount may stay busy before it is detached all the same."""
+
+
+class Mounts:
+    """What was mounted and attached, undone in reverse when the block is left, also after a failure."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._undo: list[list[str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        while self._undo:
+            _undone(self._undo.pop())
+
+    def image(self, kind: str) -> tuple[Path, str]:
+        """Make a filesystem on a loop device and return where it is mounted, and the device. Raises Lacking."""
+        if shutil.which(f"mkfs.{kind}") is None:
+            raise Lacking(f"no mkfs.{kind} here")
+        image = self.folder / f"{kind}.img"
+        with image.open("wb") as file:
+            file.truncate(SIZES[kind] * 2**20)
+        _run([f"mkfs.{kind}", "-q", str(image)])
+        device = self.loop(image)
+        return self.mount(self.folder / kind, ["-t", kind, device]), device
+
+    def loop(self, file: Path) -> str:
+        """Attach a loop device to a file and return its node. Raises Lacking."""
+        device = _run(["losetup", "--find", "--show", str(file)]).strip()
+        self._undo.append(["losetup", "--detach", device])
+        return device
+
+    def mount(self, place: Path, words: list[str]) -> Path:
+        """Mount at a place, which is made if it is not there, and return it. Raises Lacking."""
+        place.mkdir(parents=True, exist_ok=True)
+        _run(["mount", *words, str(place)])
+        self._undo.append(["umount", str(place)])
+        return place
+
+    def tmpfs(self, place: Path) -> Path:
+        return self.mount(place, ["-t", "tmpfs", "-o", "size=200m", "tmpfs"])
+
+    def bind(self, original: Path, place: Path) -> Path:
+        return self.mount(place, ["--bind", str(original)])
+
+    def overlay(self, lower: Path, place: Path) -> Path:
+        """Mount an overlay; what changes in it is kept beside it."""
+        upper, scratch = place.with_name(place.name + "-upper"), place.with_name(place.name + "-work")
+        for folder in (upper, scratch):
+            folder.mkdir(parents=True)
+        return self.mount(place, ["-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={scratch}", "o"])
+
+
+def _run(words: list[str]) -> str:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
+    except OSError as error:
+        raise Lacking(f"no {words[0]} here") from error
+    if done.returncode:
+        raise Lacking(f"{' '.join(words[:3])} is refused here: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _undone(words: list[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(Lacking):
+            _run(words)
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    if words[0] == "umount":
+        _run(["umount", "--lazy", *words[1:]])
+    raise AssertionError(f"{' '.join(words)} was refused for {PATIENCE:.0f} s")

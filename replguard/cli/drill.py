@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from pathlib import Path
 
 import msgspec
 import rich_click as click
@@ -11,6 +12,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from replguard import config as configuration
+from replguard.config import Sensors
 from replguard.drill import run, stage
 from replguard.drill.scenario import SCENARIOS, Scenario
 from replguard.drill.verdict import Result
@@ -23,16 +26,20 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cy
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Play every scenario.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON array.")
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="Let the drill's daemon watch with this file's `sensors`."
+)
 @click.option("--keep", is_flag=True, help="Keep the folders with the daemon's log, and say where they are.")
-def command(names: tuple[str, ...], *, everything: bool, as_json: bool, keep: bool) -> None:
+def command(names: tuple[str, ...], config: Path | None, *, everything: bool, as_json: bool, keep: bool) -> None:
     """Play live replications on dummy weights, each beside a daemon of its own, and show what fired.
 
     Nothing of the host is touched: each scenario plays in a temporary folder and on loopback, and removes both its
     files and its processes at the end. Exit code 1 means that a scenario was missed.
     """
     chosen = choose(names, everything=everything)
+    sensors = None if config is None else configuration.load(config).sensors
     with stage.ended_gently():
-        results = [_play(scenario, quiet=as_json, keep=keep) for scenario in chosen]
+        results = [_play(scenario, sensors, quiet=as_json, keep=keep) for scenario in chosen]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(results), indent=2))
     else:
@@ -55,12 +62,12 @@ def choose(names: tuple[str, ...], *, everything: bool) -> list[Scenario]:
     return [SCENARIOS[name] for name in dict.fromkeys(names)]
 
 
-def _play(scenario: Scenario, *, quiet: bool, keep: bool) -> Result:
+def _play(scenario: Scenario, sensors: Sensors | None, *, quiet: bool, keep: bool) -> Result:
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        return run.play(scenario, lambda _: None, keep=keep)
+        return run.play(scenario, lambda _: None, sensors, keep=keep)
     with console.status("") as status:
-        result = run.play(scenario, _teller(console, status, scenario), keep=keep)
+        result = run.play(scenario, _teller(console, status, scenario), sensors, keep=keep)
     console.print(Text.assemble(("✓ " if result.detected else "✗ "), scenario.name, f": {scenario.title}"))
     return result
 

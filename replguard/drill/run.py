@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from replguard.config import Sensors
 from replguard.drill import dummy, stage, verdict
 from replguard.drill.scenario import MODEL, Act, Plot, Scenario, Scenery
 from replguard.drill.watcher import DaemonFailedError, Watcher
@@ -35,8 +36,8 @@ class StoryFailedError(ReplguardError):
 class Drill:
     """One scenario being played."""
 
-    def __init__(self, scenario: Scenario, on: stage.Stage, say: Say) -> None:
-        self.scenario, self.stage, self.say = scenario, on, say
+    def __init__(self, scenario: Scenario, on: stage.Stage, say: Say, sensors: Sensors | None = None) -> None:
+        self.scenario, self.stage, self.say, self.sensors = scenario, on, say, sensors
         self.scenery, self.plot = build(scenario, on.folder / "host")
         self.watcher = Watcher(on, on.folder / "daemon", self._settings())
         self.alerts: list[verdict.Seen] = []
@@ -45,7 +46,11 @@ class Drill:
 
     def _settings(self) -> dict[str, object]:
         host = self.scenery.home.parent
-        return {"weights": {"paths": [str(self.scenery.home / MODEL)]}, "watch": {"paths": [str(host)]}}
+        settings: dict[str, object] = {
+            "weights": {"paths": [str(self.scenery.home / MODEL)]},
+            "watch": {"paths": [str(host)]},
+        }
+        return settings | ({} if self.sensors is None else {"sensors": msgspec.to_builtins(self.sensors)})
 
     def play(self) -> verdict.Result:
         """Play the story and return the verdict. Raises DaemonFailedError and StoryFailedError."""
@@ -161,11 +166,14 @@ def tell(port: int, message: str) -> None:
         raise StoryFailedError(f"the agent takes no message: {error}") from error
 
 
-def play(scenario: Scenario, say: Say, *, keep: bool = False) -> verdict.Result:
-    """Play a scenario from an empty folder to an empty process table, whatever happens in between."""
+def play(scenario: Scenario, say: Say, sensors: Sensors | None = None, *, keep: bool = False) -> verdict.Result:
+    """Play a scenario from an empty folder to an empty process table, whatever happens in between.
+
+    ``sensors`` is how the drill's daemon watches, None for the best that works here.
+    """
     with stage.Stage() as on:
         on.keep = keep
-        drill = Drill(scenario, on, say)
+        drill = Drill(scenario, on, say, sensors)
         try:
             result = drill.play()
         except ReplguardError as error:

@@ -28,8 +28,8 @@ def play(monkeypatch):
     results = []
     played = []
 
-    def one(scenario, say, *, keep):
-        played.append(scenario.name)
+    def one(scenario, say, sensors, *, keep):
+        played.append(scenario.name if sensors is None else (scenario.name, sensors.hooks))
         return results[0] if results else FOUND
 
     monkeypatch.setattr("replguard.drill.run.play", one)
@@ -51,6 +51,17 @@ def test_a_scenario_is_played_by_name_and_once(play):
     """A name given twice is one drill."""
     assert invoke("shutdown-avoidance", "shutdown-avoidance").exit_code == 0
     assert play[1] == ["shutdown-avoidance"]
+
+
+def test_the_drills_daemon_watches_as_a_configuration_says(play, tmp_path):
+    """Only its sensors are taken; one that is wrong is an error before anything is played."""
+    path = tmp_path / "replguard.yaml"
+    path.write_text('sensors: {hooks: "5.15"}\nlog: {dir: /nowhere}\n')
+    assert invoke("shutdown-avoidance", "-c", str(path)).exit_code == 0
+    assert play[1] == [("shutdown-avoidance", "5.15")]
+    path.write_text("sensors: {hooks: 4.4}\n")
+    assert invoke("shutdown-avoidance", "-c", str(path)).exit_code != 0
+    assert len(play[1]) == 1
 
 
 def test_a_miss_exits_1_and_says_what_to_do(play):

@@ -195,24 +195,35 @@ class Library:
     def examine(self, request: Request) -> Examination:
         """Say what a file holds."""
         try:
-            with self._asked(request) as reader:
-                return self._examine(request, reader)
+            reader, key = self._asked(request)
+            with reader:
+                return msgspec.structs.replace(self._examine(request, reader), device=key[0], inode=key[1])
         except Unreadable as error:
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         return Examination(request, clock.now(), request.path, error=reason, index_ready=self.ready)
 
-    def _asked(self, request: Request) -> Reader:
-        """Open the file that is meant: by its handle where that is known, else by its name."""
+    def _asked(self, request: Request) -> tuple[Reader, tuple[int, int]]:
+        """Open the file that is meant, by its handle where that is known, else by its name; return what it is too.
+
+        A handle is of the filesystem below an overlay, where the file has other numbers than those it was told by.
+        """
         if request.handle is None or request.mount is None:
-            return self._open(request.path)
+            return self._named(request)
         if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_path(request.mount))):
             raise Unreadable(reason)
         try:
-            return open_handle(request.mount, request.handle)
+            reader = open_handle(request.mount, request.handle)
         except Unreadable:  # the mount may be gone, and not the file; what else has its name is told apart by its inode
-            return self._open(request.path)
+            return self._named(request)
+        if request.device is None or request.inode is None:
+            return reader, (reader.stat.st_dev, reader.stat.st_ino)
+        return reader, (request.device, request.inode)
+
+    def _named(self, request: Request) -> tuple[Reader, tuple[int, int]]:
+        reader = self._open(request.path)
+        return reader, (reader.stat.st_dev, reader.stat.st_ino)
 
     def _examine(self, request: Request, reader: Reader) -> Examination:
         matches: list[Match] = []

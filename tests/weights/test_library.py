@@ -9,6 +9,7 @@ import pytest
 from support import modelfiles
 from support.fingerprints import MIB, finish, model, target
 
+from replguard.kernel import fanotify
 from replguard.kernel.mounts import Mount
 from replguard.weights import store
 from replguard.weights.library import Library
@@ -237,3 +238,20 @@ def test_a_file_written_to_while_it_is_read_is_told(opened: Opened, origin: Path
     (done,) = finish(library)
     assert done.state == "failed"
     assert "written to" in (done.reason or "")
+
+
+@pytest.mark.root
+def test_a_file_opened_by_its_handle_keeps_the_numbers_it_was_told_by(
+    opened: Opened, origin: Path, tmp_path: Path
+) -> None:
+    """On an overlay the file below has others; who asked knows it by those of the overlay."""
+    library = opened()
+    library.protect([target(origin, "llama")])
+    finish(library)
+    copy = modelfiles.write(tmp_path / "copy", origin.read_bytes())
+    handle = fanotify.handle_of(os.fsencode(copy))
+    if handle is None:
+        pytest.skip("this filesystem has no handles")
+    found = library.examine(Request("/merged/copy", 39, 7, handle=handle, mount=str(tmp_path)))
+    assert (found.device, found.inode, found.error) == (39, 7, None)
+    assert [match.model for match in found.matches] == ["llama"]

@@ -158,7 +158,7 @@ OWN = (
     Way(name="pipe", technique="`cat` to another process that writes", note="the second process is the maker"),
     Way(name="adapter", technique="an adapter of 4 MiB, by a child of an agent that lives a millisecond", tensors=1),
     Way(name="bind", technique="bind mount", access=None, copy="link", made="bind"),
-    Way(name="copy-up", technique="overlay copy-up", note="told on the upper filesystem"),
+    Way(name="copy-up", technique="overlay copy-up", note="told by its path in the overlay"),
     Way(name="memfd", technique="into a memfd", copy=None),
     Way(
         name="peek",

@@ -111,11 +111,14 @@ def enrich(event: Event, proc: Proc | None, authorised: Authorised | None = None
     """Return the event with process, user, container, actor and join keys filled in."""
     if proc is None:
         return msgspec.structs.replace(event, replguard=context(None, event.replguard))
-    container = entry.place(proc).container
+    about = context(proc, event.replguard, authorised)
+    container = event.container
+    if container is None and (found := entry.place(proc).container) is not None:
+        container = Container(id=found)
     return msgspec.structs.replace(
         event,
         process=section(proc, event.process),
         user=event.user or proc.user,
-        container=event.container or (Container(id=container) if container else None),
-        replguard=context(proc, event.replguard, authorised),
+        container=container,
+        replguard=about,
     )

@@ -121,6 +121,8 @@ class Labels:
 
     def keep(self, facts: Iterable[Event]) -> list[Event]:
         kept = list(facts)
+        if not kept:
+            return kept
         self._recent.extend(fact for fact in kept if fact.process is not None and _to_relabel(fact))
         return kept
 

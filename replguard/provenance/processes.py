@@ -55,7 +55,7 @@ class Proc(msgspec.Struct, eq=False):
     generation: int = 1
     serves: int = 0
     first_args: tuple[str, ...] = ()
-    children: set[str] = msgspec.field(default_factory=set)
+    children: set[str] | frozenset[str] = frozenset()
     place: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -65,6 +65,17 @@ class Proc(msgspec.Struct, eq=False):
             Age.now += 1
         elif name in _OWN:
             super().__setattr__("place", None)
+
+    def bear(self, entity: str) -> None:
+        """Note a child. Most processes have none, and an empty set is a tenth of what is remembered of one."""
+        if isinstance(self.children, frozenset):
+            self.children = set(self.children)
+        self.children.add(entity)
+
+    def lose(self, entity: str) -> None:
+        """Note that a child is another's."""
+        if isinstance(self.children, set):
+            self.children.discard(entity)
 
     @property
     def alive(self) -> bool:
@@ -148,7 +159,7 @@ class ProcessTable:
         proc = Proc(entity, pid, parent, section, event.user, since, adopted=adopted)
         proc.first_args = section.args
         if parent is not None:
-            parent.children.add(proc.entity)
+            parent.bear(proc.entity)
         former = self._by_pid.get(pid)
         if former is not None and former.alive:
             self._end(former, event.timestamp)
@@ -227,8 +238,9 @@ class ProcessTable:
             if (kept := self._by_entity.get(child)) is not None:
                 kept.parent = victim.parent
         if victim.parent is not None:
-            victim.parent.children.discard(victim.entity)
-            victim.parent.children |= victim.children & self._by_entity.keys()
+            victim.parent.lose(victim.entity)
+            for entity in victim.children & self._by_entity.keys():
+                victim.parent.bear(entity)
 
 
 @lru_cache(maxsize=1024)

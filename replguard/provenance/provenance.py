@@ -113,6 +113,8 @@ class Provenance:
         if moves:
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [self._enriched(event, proc)]
+        if action == "process_exit" and proc is not None:
+            proc.place = None  # hardly anybody asks about it again, and tens of thousands that ended are remembered
         return [*seen, *self.labels.keep(facts)]
 
     def examined(self, result: Examination) -> list[Event]:
@@ -282,6 +284,6 @@ def _nothing(_: Event, __: Proc | None) -> list[Event]:
 
 def _give(proc: Proc, parent: Proc) -> None:
     if proc.parent is not None:
-        proc.parent.children.discard(proc.entity)
+        proc.parent.lose(proc.entity)
     proc.parent, proc.adopted = parent, True
-    parent.children.add(proc.entity)
+    parent.bear(proc.entity)

@@ -117,7 +117,7 @@ def judges(trees: dict[str, ast.Module]) -> Iterator[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    facts = {id(node): (_asserts(node), _called(node)) for _, node in functions}
+    facts = {id(node): _judged(list(ast.walk(node))) for _, node in functions}
     judging = {node.name for _, node in functions if facts[id(node)][0]}
     grown = True
     while grown:
@@ -131,20 +131,25 @@ def judges(trees: dict[str, ast.Module]) -> Iterator[str]:
                 yield f"{name}:{node.lineno}: {node.name} asserts nothing"
 
 
-def _asserts(function: ast.AST) -> bool:
-    """Tell whether the function itself can fail on purpose; a command run with ``check=True`` is judged too."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assert) or (isinstance(node, ast.Raise) and "AssertionError" in ast.unparse(node)):
-            return True
-        if isinstance(node, ast.keyword) and node.arg == "check" and getattr(node.value, "value", False) is True:
-            return True
-    return any(ASSERTING.match(name) for name in _called(function))
+def _judged(nodes: list[ast.AST]) -> tuple[bool, set[str]]:
+    """Return whether a function of these nodes can fail on purpose, and what it calls."""
+    called = _called(nodes)
+    return any(map(_asserts, nodes)) or any(ASSERTING.match(name) for name in called), called
 
 
-def _called(function: ast.AST) -> set[str]:
-    """Return the names that a function calls, and those of its arguments: a fixture may judge after the test."""
-    called = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
-    named = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+def _asserts(node: ast.AST) -> bool:
+    """Tell whether this is a judgement; a command run with ``check=True`` is judged too."""
+    if isinstance(node, ast.Raise):
+        return "AssertionError" in ast.unparse(node)
+    if isinstance(node, ast.keyword):
+        return node.arg == "check" and getattr(node.value, "value", False) is True
+    return isinstance(node, ast.Assert)
+
+
+def _called(nodes: list[ast.AST]) -> set[str]:
+    """Return the names that are called, and those of arguments: a fixture may judge after the test."""
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    named = {node.arg for node in nodes if isinstance(node, ast.arg)}
     return named | {
         f.attr if isinstance(f, ast.Attribute) else f.id for f in called if isinstance(f, ast.Attribute | ast.Name)
     }

@@ -155,6 +155,10 @@ class Ledger:
         """Note an open of a protected inode, and the process where a source names it."""
         self._opens.append((when, inode, proc))
 
+    def opener(self, inode: Inode) -> Proc | None:
+        """Return who was seen to open the inode last."""
+        return next((who for _, which, who in reversed(self._opens) if which == inode and who is not None), None)
+
     def opened_by(self, proc: Proc, inode: Inode, began: datetime, entry: Callable[[Proc], Proc]) -> bool:
         """Whether the actor of ``proc`` was seen to open the inode while it was making a file, or just before."""
         mine = entry(proc)

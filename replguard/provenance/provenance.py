@@ -58,7 +58,7 @@ class Provenance:
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.signals = Signals(self.instances)
         self.serving = Serving(self.instances, authority, watch)
-        self.uses = Uses(self.ledger, self.instances, authority, watch, counted)
+        self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self._own_pid = own_pid
         self._index_ready = index_ready
@@ -72,7 +72,7 @@ class Provenance:
             "file_link": self.copies.named,
             "file_rename": self.copies.named,
             "file_delete": self._deleted,
-            "file_open": self.uses.used,
+            "file_open": self.uses.opened,
             "file_read": self.uses.used,
             "file_map": self.uses.used,
             "network_connection": self.labels.connected,

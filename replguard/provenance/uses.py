@@ -1,6 +1,6 @@
 """Uses of protected content: who opened, read or mapped it, and who therefore touched or holds it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -36,15 +36,23 @@ class Uses:
         authority: Authority,
         watch: Callable[[Hint], None],
         counted: Callable[[int, int], bool],
+        files: Callable[[], Iterable[Protected]],
     ) -> None:
-        """``counted`` tells of a file whether a source adds up what is read of it."""
+        """``counted`` tells of a file whether a source adds up what is read of it, ``files`` what is protected."""
         self._ledger = ledger
         self._instances = instances
         self._authority = authority
         self._watch = watch
         self._counted = counted
+        self._files = files
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
+
+    def opened(self, event: Event, proc: Proc | None) -> list[Event]:
+        """A watched file was opened, or the disk that protected files lie on."""
+        if event.replguard is not None and event.replguard.mode == "device":
+            return self._device(event, proc)
+        return self.used(event, proc)
 
     def used(self, event: Event, proc: Proc | None) -> list[Event]:
         """A protected file, or a copy of one, was opened, read or mapped."""
@@ -55,6 +63,10 @@ class Uses:
         given = event.replguard
         if given is None or given.bytes is None:
             self._ledger.opened((file.device, file.inode), event.timestamp, proc)
+        elif proc is None and (proc := self._ledger.opener((file.device, file.inode))) is not None:
+            # A thread of the kernel reads for a loop device: for whoever laid it over the file.
+            given = msgspec.structs.replace(given, attribution="inferred")
+            event = msgspec.structs.replace(event, process=None, replguard=given)
         if proc is None:
             return []
         if event.action == "file_open":
@@ -94,6 +106,18 @@ class Uses:
             if known is not None and (amount is None or amount >= _touching(_size(known))):
                 self._ledger.touch(proc, known.model, event.timestamp)
                 facts += self._access(event, proc, known, file, "memory")
+        return facts
+
+    def _device(self, event: Event, proc: Proc | None) -> list[Event]:
+        """A disk was opened past the filesystem: every model on it can be read, and nothing tells how much is."""
+        origin = event.replguard.origin if event.replguard else None
+        if proc is None or event.file is None or origin is None:
+            return []
+        models = {known.model: known for known in self._files() if known.device == origin.device}
+        facts = []
+        for known in models.values():
+            self._ledger.touch(proc, known.model, event.timestamp)
+            facts += self._access(event, proc, known, event.file, "device")
         return facts
 
     def _read(self, proc: Proc, inode: Inode, held: Held, file: File) -> None:

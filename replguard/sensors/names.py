@@ -24,7 +24,7 @@ from replguard.config import Config
 from replguard.errors import Unavailable
 from replguard.events import clock
 from replguard.events.event import Event
-from replguard.events.fact import Context
+from replguard.events.fact import Context, FileRef
 from replguard.events.hint import Hint
 from replguard.events.process import Process
 from replguard.kernel import fanotify
@@ -229,7 +229,7 @@ class NamesSensor(Readable):
                 access = self._access(hint.device, hint.inode, hint.path)
                 self._opens.take(hint, access)
                 if not hint.drop:
-                    self._opens.nodes(self._disks(hint.device))
+                    self._opens.nodes(self._disks(hint.device), hint.device)
             elif hint.kind in ("process", "reader") and hint.pid is not None and hint.entity_id is not None:
                 if hint.drop:
                     self._memory.drop(hint.pid)
@@ -299,6 +299,8 @@ class NamesSensor(Readable):
             about = msgspec.structs.replace(
                 context(act, known=process is not None), mode="device" if watched.key is None else "read"
             )
+            if watched.holds is not None:
+                about = msgspec.structs.replace(about, origin=FileRef(path=text(watched.path), device=watched.holds))
             yield self.event("file_open", now, file=section(act), process=process, replguard=about)
 
     def _accessed(self) -> Iterator[Event]:

@@ -30,12 +30,16 @@ Key = tuple[int, int]
 
 @dataclass(slots=True)
 class Watched:
-    """One marked inode: its path as it was told, our way there, what it is, and its handle (None: not marked)."""
+    """One marked inode: its path as it was told, our way there, what it is, and its handle (None: not marked).
+
+    ``holds`` is the st_dev of the filesystem that lies on a disk, None for any other device and for files.
+    """
 
     path: bytes
     access: bytes
     key: Key | None
     handle: bytes | None = None
+    holds: int | None = None
 
 
 class Opened(NamedTuple):
@@ -84,11 +88,11 @@ class Opens:
             self.files[key] = Watched(os.fsencode(hint.path), access, key)
             self._mark(self.files[key])
 
-    def nodes(self, paths: list[bytes]) -> None:
-        """Watch these device nodes too."""
+    def nodes(self, paths: list[bytes], holds: int | None = None) -> None:
+        """Watch these device nodes too, the disks of a filesystem or others."""
         for path in paths:
             if path not in self._nodes:
-                self._nodes[path] = Watched(path, path, None)
+                self._nodes[path] = Watched(path, path, None, holds=holds)
                 self._mark(self._nodes[path])
 
     def again(self) -> None:

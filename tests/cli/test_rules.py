@@ -31,6 +31,8 @@ def invoke(*words):
 def test_the_list_names_every_rule_and_why_one_cannot_fire(own, tmp_path):
     """Also one that waits for a sensor of another tier."""
     (own / "signal.yml").write_text(rule("signal", "x").replace("process_creation", "process_signal"))
+    with (tmp_path / "c.yaml").open("a") as config:
+        config.write("\nsensors: {process: portable}\n")
     result = invoke("list", "-c", tmp_path / "c.yaml")
     assert result.exit_code == 0
     assert "found" in result.output

@@ -29,9 +29,18 @@ def test_the_service_is_told_ready_and_comes_back(unit):
 def test_it_may_see_what_it_watches(unit):
     """No setting hides processes, homes, temporary files or devices from it, and it may read what is not its own."""
     service = unit["Service"]
-    assert service["ProtectHome"] == "read-only"
-    assert not {"PrivateTmp", "PrivateDevices", "PrivateUsers", "ProtectProc", "PrivateNetwork"} & set(service)
+    hiding = {"PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts", "PrivateNetwork", "ProtectHome"}
+    hiding |= {"ProtectProc", "ProtectClock", "RestrictNamespaces"}
+    assert not hiding & set(service)
     assert {"CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"} <= set(service["CapabilityBoundingSet"].split())
+
+
+def test_it_may_be_told_by_the_kernel(unit):
+    """The rights and the calls of eBPF and fanotify, without which it would look instead."""
+    service = unit["Service"]
+    assert {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"} <= set(service["CapabilityBoundingSet"].split())
+    calls = {"bpf", "fanotify_init", "fanotify_mark", "open_by_handle_at", "setns"}
+    assert calls <= set(service["SystemCallFilter"].split())
 
 
 def test_it_can_change_nothing_but_its_own(unit):

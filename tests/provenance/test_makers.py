@@ -11,7 +11,7 @@ from replguard.provenance.makers import Makers
 from replguard.provenance.processes import Proc, ProcessTable
 
 
-def begin(table: ProcessTable, pid: int, *args: str, seconds: float = 0, folder: str = "/home/a/work") -> Proc:
+def begin(table: ProcessTable, pid: int, *args: str, seconds: float = 0, folder: str = "/home/a/desk") -> Proc:
     """Note a process that starts, with the id of its number."""
     when = START + timedelta(seconds=seconds)
     told = event(
@@ -27,8 +27,8 @@ def begin(table: ProcessTable, pid: int, *args: str, seconds: float = 0, folder:
 @pytest.mark.parametrize(
     ("args", "path"),
     [
-        (("cp", "model", "copy"), "/home/a/work/copy"),
-        (("cp", "-r", "model", "."), "/home/a/work/copy"),
+        (("cp", "model", "copy"), "/home/a/desk/copy"),
+        (("cp", "-r", "model", "."), "/home/a/desk/copy"),
         (("rsync", "x", "../b/"), "/home/a/b/deep/copy"),
         (("sh", "-c", "cat model > /srv/long/copy"), "/srv/long/copy"),
     ],

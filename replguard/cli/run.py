@@ -14,6 +14,7 @@ from rich.text import Text
 from replguard import standing
 from replguard.daemon import Daemon
 from replguard.events.text import printable
+from replguard.kernel import memory
 from replguard.policy import Policy
 from replguard.sensors import registry
 from replguard.sensors.base import LIMITED
@@ -32,6 +33,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
 
     Prints the sensors and then `ready`. SIGHUP reads manifest and rules again; SIGTERM and Ctrl-C end it.
     """
+    memory.frugal()
     _diagnostics()
     # A person at a terminal can mend a broken file at once. A service must go on watching with the last good one.
     opening = registry.Opening()

@@ -50,6 +50,12 @@ class Ring:
                 most -= 1
                 yield record
 
+    def empty(self) -> bool:
+        """Whether everything was read; may be asked by another thread than the reader's."""
+        read: int = _POSITION.unpack_from(self._consumer, 0)[0]
+        written: int = _POSITION.unpack_from(self._producer, 0)[0]
+        return read >= written
+
     def close(self) -> None:
         """Give the memory back."""
         self._consumer.close()

@@ -1,6 +1,7 @@
 """What every sensor is: a name, how well it works here and why not better, what it cannot see, and its counts."""
 
 import os
+import select
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -97,6 +98,10 @@ class Sensor(ABC):
     def watch(self, hint: Hint) -> None:  # noqa: B027
         """Take note of what provenance wants watched; called from another thread."""
 
+    def quiet(self) -> bool:
+        """Whether nothing that has happened waits to be told, but for what is being told now; called from anywhere."""
+        return False
+
     def counts(self, device: int, inode: int) -> bool:  # noqa: ARG002 - most sensors count nothing
         """Whether this sensor adds up every read of a file; called from another thread."""
         return False
@@ -134,10 +139,16 @@ class Timed(Sensor):
 class Readable(Sensor):
     """A sensor whose descriptor becomes readable when there is something to read.
 
-    ``tick`` is called about every ``period`` seconds besides, for what no descriptor announces.
+    ``tick`` is called about every ``period`` seconds besides, for what no descriptor announces, and after a hint.
+    ``gather`` are the seconds that are waited once something can be read: what comes together is read together.
     """
 
     period: float = 0.5
+    gather: float = 0.0
+
+    def descriptors(self) -> list[tuple[int, int]]:
+        """Return what to wait on, each with the events of poll(2)."""
+        return [(self.fileno(), select.POLLIN)]
 
     @abstractmethod
     def fileno(self) -> int:

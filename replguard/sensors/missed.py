@@ -29,6 +29,11 @@ class Missed:
         self.skip: frozenset[bytes] = frozenset()
         """Mount points that are not entered."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something left to read."""
+        return bool(self._waiting)
+
     def good(self) -> None:
         """Note that nothing was lost up to now."""
         if not self._waiting:

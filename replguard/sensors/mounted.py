@@ -1,5 +1,7 @@
 """What is mounted here and in other namespaces, kept watched as it changes."""
 
+import contextlib
+import errno
 from collections.abc import Callable
 
 from replguard.errors import Unavailable
@@ -9,11 +11,28 @@ from replguard.kernel.fanotify import Group
 from replguard.kernel.mounts import PSEUDO
 from replguard.sensors.folders import Folders
 from replguard.sensors.spaces import Spaces
-from replguard.sensors.superblocks import Superblocks
+from replguard.sensors.superblocks import Superblocks, join
 
 EVERY, SOON = 5.0, 0.5
 """Seconds between looks for other mount namespaces, and the same once a process from an unknown one was met."""
 _MOST_NAMED = 5
+
+_NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RENAME | fanotify.ONDIR
+_OLDER = _NEWEST & ~fanotify.RENAME | fanotify.MOVED_FROM | fanotify.MOVED_TO
+
+
+def begin(*, older: bool) -> tuple[Group, int]:
+    """Return a group for names, and what to ask of a filesystem: as since 5.17, or as before. Raises Unavailable."""
+    if not older:
+        try:
+            return Group(fanotify.NAMES_AND_TARGETS), _NEWEST
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise Unavailable(fanotify.sentence(error)) from error
+    try:
+        return Group(fanotify.NAMES), _OLDER
+    except OSError as error:
+        raise Unavailable(fanotify.sentence(error)) from error
 
 
 class Mounted:
@@ -34,6 +53,10 @@ class Mounted:
         except BaseException:
             self.close()
             raise
+
+    def fileno(self) -> int:
+        """Return the descriptor that has an exceptional condition (POLLPRI) when our own mounts change."""
+        return self.spaces.fileno()
 
     def close(self) -> None:
         """Let go of everything."""
@@ -57,6 +80,14 @@ class Mounted:
         self.skip = frozenset(m.path for m in spaces[0].mounts if m.remote or m.kind in PSEUDO)
         self.refused = self.superblocks.refused()
         return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]
+
+    def folder(self, handle: bytes) -> str | None:
+        """Return a folder of the filesystem that a handle is of; may be asked by another thread."""
+        for superblock in self.superblocks.by_fsid.get(handle[:8], ()):
+            for seat in superblock.seats:
+                with contextlib.suppress(UnicodeDecodeError):
+                    return join(seat.prefix, seat.path).decode()
+        return None
 
     def unwatched(self) -> str | None:
         """Say which filesystems are not watched, None if all are."""

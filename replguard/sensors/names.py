@@ -10,7 +10,6 @@ What it can lose: events beyond the kernel's queue (16,384 between two looks). T
 # ruff: noqa: PTH119, PTH120 - paths are bytes here: names need not be text
 
 import contextlib
-import errno
 import os
 import select
 import stat
@@ -35,13 +34,13 @@ from replguard.sensors.acts import Acts
 from replguard.sensors.base import Readable
 from replguard.sensors.memory import Memory
 from replguard.sensors.missed import Missed
-from replguard.sensors.mounted import EVERY, Mounted
+from replguard.sensors.mounted import EVERY, Mounted, begin
 from replguard.sensors.opens import Key, Opens
 from replguard.sensors.ours import Ours
 from replguard.sensors.places import Root
 from replguard.sensors.sections import lstat
 from replguard.sensors.shown import context, section
-from replguard.sensors.superblocks import below, join
+from replguard.sensors.superblocks import below
 from replguard.sensors.who import Who
 from replguard.sensors.written import Act
 
@@ -55,8 +54,6 @@ LONGEST, PORTION = 0.05, 1 << 16
 SLICE = 0.02
 SIZES_EVERY, NODES_EVERY = 0.5, 60.0
 _PLACES = 8192
-_NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RENAME | fanotify.ONDIR
-_OLDER = _NEWEST & ~fanotify.RENAME | fanotify.MOVED_FROM | fanotify.MOVED_TO
 
 
 class NamesSensor(Readable):
@@ -68,7 +65,7 @@ class NamesSensor(Readable):
     name = "names"
     area = AREA
     mode = "kernel"
-    period = LOOK
+    gather = LOOK
     blind = (
         "memfd, nameless files until they are linked, the far side of network and FUSE mounts, and how much is read."
     )
@@ -102,17 +99,12 @@ class NamesSensor(Readable):
     def place(self, device: int, inode: int) -> tuple[str, bytes] | None:
         mounted = self._mounted
         handle = self._acts.files.handles.get((device, inode)) if mounted is not None else None
-        if mounted is None or handle is None:
-            return None
-        for superblock in mounted.superblocks.by_fsid.get(handle[:8], ()):
-            for seat in superblock.seats:
-                with contextlib.suppress(UnicodeDecodeError):
-                    return join(seat.prefix, seat.path).decode(), handle
-        return None
+        folder = mounted.folder(handle) if mounted is not None and handle is not None else None
+        return (folder, handle) if folder is not None and handle is not None else None
 
     def start(self) -> None:
         self._eventfd = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable: hints may have come before
-        self._group, mask = self._begin()
+        self._group, mask = begin(older=self._older)
         self._who = Who()
         self._missed = Missed()
         mounted = self._mounted = Mounted(self._group, mask, self._tells)
@@ -140,8 +132,24 @@ class NamesSensor(Readable):
         self._group, self._mounted, self._eventfd = None, None, -1
 
     def fileno(self) -> int:
-        """The descriptor of hints only: the kernel's queues are read by the clock, not by a wake-up per event."""
         return self._eventfd
+
+    def descriptors(self) -> list[tuple[int, int]]:
+        waiting = [
+            (fd, select.POLLIN) for fd in (self._eventfd, self._opens.fileno(), self._memory.fileno()) if fd >= 0
+        ]
+        if self._group is not None and self._mounted is not None:
+            waiting += [(self._group.fd, select.POLLIN), (self._mounted.fileno(), select.POLLPRI)]
+        return waiting
+
+    def quiet(self) -> bool:
+        """What waits in the kernel gets the time at which it is read."""
+        return self._group is not None
+
+    @property
+    def period(self) -> float:  # type: ignore[override]
+        """Seconds to the next tick: soon while young files or folders to read again wait for it."""
+        return LOOK if self._acts.files.young or self._missed.waiting else SIZES_EVERY
 
     def watch(self, hint: Hint) -> None:
         self._hints.append(hint)
@@ -150,6 +158,8 @@ class NamesSensor(Readable):
                 os.eventfd_write(self._eventfd, 1)
 
     def read(self) -> Iterator[Event]:
+        if self._mounted is not None and self._mounted.changed():
+            yield from self._rearranged(self._mounted)
         until = clock.now()
         self._processes.clear()
         ready = {descriptor for descriptor, _ in self._poller.poll(0)}
@@ -172,8 +182,6 @@ class NamesSensor(Readable):
 
     def tick(self) -> Iterator[Event]:
         now = clock.monotonic()
-        if self._mounted is not None and self._mounted.changed():
-            yield from self._rearranged(self._mounted)
         yield from self.read()
         if now >= self._due["sizes"]:
             self._due["sizes"] = now + SIZES_EVERY
@@ -186,18 +194,6 @@ class NamesSensor(Readable):
             yield from self._found(path, found)
 
     # Starting.
-
-    def _begin(self) -> tuple[Group, int]:
-        if not self._older:
-            try:
-                return Group(fanotify.NAMES_AND_TARGETS), _NEWEST
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise Unavailable(fanotify.sentence(error)) from error
-        try:
-            return Group(fanotify.NAMES), _OLDER
-        except OSError as error:
-            raise Unavailable(fanotify.sentence(error)) from error
 
     def _tells(self, path: bytes, access: bytes) -> bool:
         """Tell whether what happens in a folder is told."""
@@ -229,7 +225,7 @@ class NamesSensor(Readable):
                 access = self._access(hint.device, hint.inode, hint.path)
                 self._opens.take(hint, access)
                 if not hint.drop:
-                    self._opens.nodes(self._disks(hint.device), hint.device)
+                    self._opens.disks(hint.device)
             elif hint.kind in ("process", "reader") and hint.pid is not None and hint.entity_id is not None:
                 if hint.drop:
                     self._memory.drop(hint.pid)
@@ -243,12 +239,6 @@ class NamesSensor(Readable):
         if found is not None and (found.st_dev, found.st_ino) == (device, inode):
             return given
         return self._places.get((device, inode), given)
-
-    def _disks(self, device: int) -> list[bytes]:
-        try:
-            return disks.nodes(device)
-        except OSError:
-            return []
 
     # Events.
 

@@ -15,6 +15,7 @@ from replguard.events import clock
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
+from replguard.sensors import disks
 from replguard.sensors.sections import lstat
 
 OPEN_AGAIN = 60.0
@@ -94,6 +95,11 @@ class Opens:
             if path not in self._nodes:
                 self._nodes[path] = Watched(path, path, None, holds=holds)
                 self._mark(self._nodes[path])
+
+    def disks(self, device: int) -> None:
+        """Watch the disks that hold a filesystem, by its st_dev."""
+        with contextlib.suppress(OSError):
+            self.nodes(disks.nodes(device), device)
 
     def again(self) -> None:
         """Set every mark anew: a filesystem that was mounted again has lost its own, and a node may be new."""

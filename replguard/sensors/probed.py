@@ -17,8 +17,8 @@ from replguard.kernel.procfs import PROC
 from replguard.kernel.ringbuf import Ring
 from replguard.sensors.base import Readable
 
-LOOK = 0.03
-"""Seconds between readings of the ring: a wake-up per record costs three times the CPU."""
+LOOK = 0.025
+"""Seconds from a record to the reading of the ring: a wake-up per record costs three times the CPU."""
 CHECK = 1.0
 """Seconds between readings of the counts of what was lost."""
 MEASURE, EVERY = 1.0, 20.0
@@ -46,7 +46,8 @@ class Probed(Readable):
     """A sensor that reads the ring of one object. Kernel times become wall-clock times by ``at``."""
 
     mode = "kernel"
-    period = LOOK
+    period = CHECK
+    gather = LOOK
     records: Records
 
     def __init__(self, config: Config | None = None, root: str = PROC) -> None:
@@ -122,7 +123,7 @@ class Probed(Readable):
         """Read the ring; once a second, what was lost."""
         yield from self.read()
         now = clock.monotonic()
-        if now - self._checked >= CHECK:
+        if now - self._checked >= CHECK * 0.9:
             self._checked = now
             self.counters.kernel_seconds += self._cost.look(self.programs, now)
             yield from self._losses()
@@ -136,7 +137,15 @@ class Probed(Readable):
         now, since = clock.now(), clock.since_boot()
         self._booted = now - timedelta(seconds=since)
         yield from self.decoded(list(self._ring.read()) if self._ring is not None else [])
-        self.told_until = now
+        if self._ring is not None and self._ring.empty():
+            self.told_until = now
+
+    def quiet(self) -> bool:
+        ring = self._ring
+        try:
+            return ring is not None and ring.empty()
+        except ValueError:  # closed meanwhile
+            return False
 
     def at(self, nanoseconds: int) -> datetime:
         """Return the wall-clock time of a kernel time (since boot)."""

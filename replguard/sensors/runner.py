@@ -9,7 +9,8 @@ import select
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 
 import msgspec
 import structlog
@@ -34,6 +35,8 @@ EARLY_WAIT = 3.0
 DUTY = 20
 """Polls rest this many times the CPU time that they take on average: on a host too large for its period a sensor looks
 less often, and takes no more than a twentieth of a core."""
+SLACK = timedelta(milliseconds=2)
+"""How much later than its time an event may reach its queue: between the two the kernel may do something else."""
 SMOOTH = 0.05
 """Weight of the newest poll in that average."""
 
@@ -75,10 +78,13 @@ class Runner:
     def watch(self, hint: Hint) -> None:
         """Pass a hint to every sensor; those that begin later hear of it then."""
         with self._lock:
+            if self._stopped:
+                return
             self._remember(hint)
             for loop in self._loops:
                 if not loop.over:
                     _hear(loop.sensor, hint)
+                    loop.poke()
 
     def _remember(self, hint: Hint) -> None:
         asked = msgspec.structs.replace(hint, drop=False)
@@ -123,7 +129,7 @@ class Runner:
         None while one of them has not promised yet; without any, now: there is nothing to wait for.
         """
         now = clock.now()
-        promised = [loop.sensor.told_until for loop in self._loops if loop.up and loop.sensor.mode == "kernel"]
+        promised = [loop.told_until(now) for loop in self._loops if loop.up and loop.sensor.mode == "kernel"]
         given = [until for until in promised if until is not None]
         return None if len(given) < len(promised) else min(given, default=now)
 
@@ -148,6 +154,7 @@ class _Loop:
         self._before = before
         self._replace = replace
         self._lost = 0
+        self._telling = False
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name=f"sensor-{sensor.name}", daemon=True)
@@ -157,7 +164,17 @@ class _Loop:
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
+        self.poke()
+
+    def poke(self) -> None:
+        """Have a sensor tick soon: it was given a hint, or is to end."""
         os.eventfd_write(self._wake, 1)
+
+    def told_until(self, now: datetime) -> datetime | None:
+        """Return up to when everything was delivered. Asked in this order: what was read is being told, or was."""
+        if self.sensor.quiet() and not self._telling:
+            return now - SLACK
+        return self.sensor.told_until
 
     def join(self, seconds: float) -> bool:
         if self._thread.ident is not None:
@@ -217,20 +234,38 @@ class _Loop:
 
     def _readable(self, sensor: Readable) -> None:
         poller = select.poll()
-        poller.register(sensor.fileno(), select.POLLIN)
-        poller.register(self._wake, select.POLLIN)
-        due = clock.monotonic() + sensor.period
+        for descriptor, wanted in (*sensor.descriptors(), (self._wake, select.POLLIN)):
+            poller.register(descriptor, wanted)
         self._deliver(sensor.tick())
         self.looked.set()
+        ticked = clock.monotonic()
         while not self._stopping.is_set():
-            ready = poller.poll(max(0.0, due - clock.monotonic()) * 1000)
-            if any(descriptor != self._wake for descriptor, _ in ready):
+            ready = {descriptor for descriptor, _ in poller.poll(self._rest(ticked + sensor.period))}
+            poked = self._wake in ready
+            if poked:
+                os.eventfd_read(self._wake)
+            elif ready and sensor.gather:
+                self._stopping.wait(sensor.gather)
+            if ready - {self._wake}:
                 self._deliver(sensor.read())
-            if clock.monotonic() >= due:
+            if poked or clock.monotonic() >= ticked + sensor.period:
                 self._deliver(sensor.tick())
-                due = clock.monotonic() + sensor.period
+                ticked = clock.monotonic()
+
+    @staticmethod
+    def _rest(due: float) -> int:
+        """Return the milliseconds until then, rounded up: a poll that ends too early would be one too many."""
+        return max(0, ceil((due - clock.monotonic()) * 1000))
 
     def _deliver(self, events: Iterable[Event]) -> None:
+        self._telling = True
+        try:
+            self._tell(events)
+        finally:
+            self._telling = False
+        self.sensor.counters.cpu_seconds = clock.cpu()
+
+    def _tell(self, events: Iterable[Event]) -> None:
         counters = self.sensor.counters
         for event in events:
             ours = event.action == "sensor_health"
@@ -243,7 +278,6 @@ class _Loop:
                 counters.passed()
             if self._lost:
                 self._tell_loss()
-        counters.cpu_seconds = clock.cpu()
 
     def _tell_loss(self) -> None:
         lost, self._lost = self._lost, 0

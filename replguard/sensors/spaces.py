@@ -38,13 +38,19 @@ class Spaces:
         self._poll = select.poll()
         self._mountinfo = os.open(f"{root}/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._poll.register(self._mountinfo, select.POLLPRI)
+        self._waited = os.open(f"{root}/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._read(self.own, "self")
 
     def close(self) -> None:
         """Let go of our own mount table; none of another namespace is ever held, which would keep it alive."""
-        if self._mountinfo >= 0:
-            os.close(self._mountinfo)
-            self._mountinfo = -1
+        for descriptor in (self._mountinfo, self._waited):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._mountinfo = self._waited = -1
+
+    def fileno(self) -> int:
+        """Return a descriptor to wait on for changes of our own mounts; being told of one uses it up, for it alone."""
+        return self._waited
 
     def all(self) -> Iterator[Space]:
         """Yield the namespaces, our own first."""

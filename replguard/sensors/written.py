@@ -177,6 +177,11 @@ class Written:
                 self.late.remove(path)
                 self.late.add(new + rest)
 
+    @property
+    def young(self) -> bool:
+        """Whether files that were made a moment ago are still open, or were so when we looked."""
+        return bool(self._young)
+
     def grown_up(self) -> Iterator[Act]:
         """Yield the files that were made some moments ago and are still open: whatever their size, they may grow."""
         until = clock.monotonic() - YOUNG

@@ -114,25 +114,30 @@ class Pipeline:
     def _take(self, until: float) -> None:
         """Take what has come in, and carry through what nothing earlier can come before any more.
 
-        Asked before the queue is emptied: what was promised to have been told is in it by then.
+        What was promised is asked before the queue is emptied: what was told by then is in it.
         """
-        told_until = self._told_until()
         pause = PAUSE if len(self._order) else max(0.0, until - clock.monotonic())
         try:
             item = self._queue.get(timeout=pause)
+        except queue.Empty:
+            item = None
+        told_until = self._told_until()
+        try:
             for _ in range(self._queue.qsize()):
                 self._carry(item)
                 item = self._queue.get_nowait()
-            self._carry(item)
         except queue.Empty:
-            pass
+            item = None
+        self._carry(item)
         for event in self._order.ready(clock.now(), told_until):
             self._guard(event.event.action, self.observe, event)
         # One write for what came together: a reader of the log waits no longer than for the order of events.
         self._guard("log", self.raw.flush, clock.now())
 
-    def _carry(self, item: Event | Examination | RuleSet) -> None:
+    def _carry(self, item: Event | Examination | RuleSet | None) -> None:
         """Put an event in its place in time; carry anything else through."""
+        if item is None:
+            return
         weight = _weight(item)
         if weight:
             with self._lock:

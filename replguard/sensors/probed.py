@@ -17,7 +17,7 @@ from replguard.kernel.procfs import PROC
 from replguard.kernel.ringbuf import Ring
 from replguard.sensors.base import Readable
 
-LOOK = 0.025
+LOOK = 0.05
 """Seconds from a record to the reading of the ring: a wake-up per record costs three times the CPU."""
 CHECK = 1.0
 """Seconds between readings of the counts of what was lost."""

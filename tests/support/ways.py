@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Hidden = Literal["access", "copy", "who"]
-By = Literal["kernel", "lineage"]
+By = Literal["kernel", "lineage", "inferred"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
     """A technique. ``access`` is the mode of the use that is told, ``copy`` how the copy is known; None: not told.
 
-    ``access_by`` and ``copy_by`` say how it is known whose act it was: by the kernel, or by looking who has the file.
-    None: by chance, which no test judges.
+    ``access_by`` and ``copy_by`` say how it is known whose act it was: by the kernel, by looking who has the
+    file, or by a likely guess. None: by chance, which no test judges.
 
     ``command`` has the words {source}, {target}, {to} (the target's folder) and {a program's name}; None where a test
     of its own plays the way. ``source`` and ``target`` name filesystems of the ground, ``tensors`` is the size in
@@ -123,7 +123,14 @@ COMMANDS = (
         made="rename",
     ),
     Way(name="to-tmpfs", technique="`cp` to a tmpfs", command=("cp", "{source}", "{target}"), target="tmpfs"),
-    Way(name="from-tmpfs", technique="`cp` from a tmpfs", command=("cp", "{source}", "{target}"), source="tmpfs"),
+    Way(
+        name="from-tmpfs",
+        technique="`cp` from a tmpfs",
+        command=("cp", "{source}", "{target}"),
+        source="tmpfs",
+        access_by="lineage",
+        note="what is read there is not counted: the open is the use",
+    ),
     Way(
         name="through-bind",
         technique="`cp` through a bind mount of the folder",
@@ -175,15 +182,15 @@ OWN = (
     Way(
         name="loop",
         technique="a loop device over the file, and `dd` of that",
-        access=None,
-        note="a thread of the kernel reads the file; `file_open` names who laid the device",
+        access_by="inferred",
+        note="a thread of the kernel reads: the use is given to who laid the device, the copy to `dd`",
     ),
     Way(
         name="raw",
         technique="the block device below the filesystem (`debugfs`)",
         source="ext4",
-        access=None,
-        note="`file_open` names who opened the device",
+        access="device",
+        note="told at the open of the device, for each model that lies on it",
     ),
 )  # fmt: skip
 """Each played by a test of its own."""
@@ -204,5 +211,5 @@ def _row(way: Way) -> str:
     return f"| {way.technique} | {access} | {copy} | {lost} | {way.note or '–'} |"
 
 
-_BY: dict[By | None, str] = {"kernel": "", "lineage": ", by a look", None: ", by chance"}
+_BY: dict[By | None, str] = {"kernel": "", "lineage": ", by a look", "inferred": ", inferred", None: ", by chance"}
 _LOST: dict[Hidden, str] = {"access": "the use", "copy": "the copy", "who": "who"}

@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from struct import Struct
 
 _HEADER = Struct("=II")
-_POSITION = Struct("=Q")
 _BUSY, _DISCARD = 1 << 31, 1 << 30
 """BPF_RINGBUF_BUSY_BIT and BPF_RINGBUF_DISCARD_BIT (include/uapi/linux/bpf.h)."""
 MOST = 8192
 """Records that are taken at once: events of more would fill the memory before the queue could refuse them."""
+_GIVE_BACK = 256
+"""Records after which their room is given back: the position is written where every producer reads it."""
 
 
 class Ring:
     """Reads the records of one ring buffer. ``size`` is that of the map in bytes.
 
     The kernel maps the data twice in a row, so that a record that crosses the end can be read in one piece. Positions
-    count up for ever. Both are aligned eight bytes, read and written as one.
+    count up for ever, in eight aligned bytes. They are written through a view, in one store: ``struct.pack_into``
+    clears what it writes first, and who produces a record in that moment finds the ring full.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
@@ -29,34 +31,39 @@ class Ring:
         except BaseException:
             self._consumer.close()
             raise
+        self._read = memoryview(self._consumer)[:8].cast("Q")
+        self._written = memoryview(self._producer)[:8].cast("Q")
 
     def read(self, most: int = MOST) -> Iterator[bytes]:
-        """Yield up to ``most`` records that are complete, oldest first; each leaves the ring as the next is asked for.
+        """Yield up to ``most`` records that are complete, oldest first. They are copies: their room is given back.
 
         A record that is still being written ends the reading: those behind it come next time.
         """
-        position: int = _POSITION.unpack_from(self._consumer, 0)[0]
-        end: int = _POSITION.unpack_from(self._producer, 0)[0]
-        while position < end and most > 0:
-            at = self._page + position % self.size
-            length = _HEADER.unpack_from(self._producer, at)[0]
-            if length & _BUSY:
-                return
-            size = length & ~_DISCARD
-            record = None if length & _DISCARD else self._producer[at + 8 : at + 8 + size]
-            position += (size + 15) & ~7
-            _POSITION.pack_into(self._consumer, 0, position)
-            if record is not None:
-                most -= 1
-                yield record
+        position, end, taken = self._read[0], self._written[0], 0
+        try:
+            while position < end and taken < most:
+                at = self._page + position % self.size
+                length = _HEADER.unpack_from(self._producer, at)[0]
+                if length & _BUSY:
+                    return
+                size = length & ~_DISCARD
+                record = None if length & _DISCARD else self._producer[at + 8 : at + 8 + size]
+                position += (size + 15) & ~7
+                if record is not None:
+                    taken += 1
+                    if taken % _GIVE_BACK == 0:
+                        self._read[0] = position
+                    yield record
+        finally:
+            self._read[0] = position
 
     def empty(self) -> bool:
-        """Whether everything was read; may be asked by another thread than the reader's."""
-        read: int = _POSITION.unpack_from(self._consumer, 0)[0]
-        written: int = _POSITION.unpack_from(self._producer, 0)[0]
-        return read >= written
+        """Whether everything was read; may be asked by any thread. Raises ValueError if closed."""
+        return bool(self._read[0] >= self._written[0])
 
     def close(self) -> None:
         """Give the memory back."""
+        for view in (self._read, self._written):
+            view.release()
         self._consumer.close()
         self._producer.close()

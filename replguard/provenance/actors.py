@@ -53,7 +53,7 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
 
 
 def attribution(proc: Proc, seen: Attribution | None) -> Attribution:
-    """Return how sure it is that ``proc`` acted: a guess anywhere in its lineage makes the whole a guess."""
+    """Return how sure it is that ``proc`` acted: a guess on the way to its entry point makes the whole one."""
     if seen == "inferred" or entry.place(proc).adopted:
         return "inferred"
     return seen or "lineage"

@@ -241,6 +241,8 @@ class Copies:
         maker, seen = self._maker(making, file)
         authored = maker is not None and self._authored(maker, best, making.began, event.timestamp)
         arrived = not authored and not self._unseen(best, making.began, event.timestamp, maker)
+        if growing and best.model in making.told:
+            return None
         if growing and (arrived or making.started_said or _written(event) < min(LARGE, SHARE * self._whole(best))):
             return None
         if not growing and not making.news(best, maker):

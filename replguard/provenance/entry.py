@@ -40,7 +40,8 @@ class Place:
     """What follows from a process and its ancestors, worked out once: most processes are asked about twice.
 
     ``lineage`` are the entity ids that tie acts together, the process's own first: below the entry point, or up to the
-    agent that planned them. ``serves`` is the highest generation that an instance of the chain serves. ``starts`` says
+    agent that planned them. ``adopted`` says that a parent between the process and its entry point is a guess.
+    ``serves`` is the highest generation that an instance of the chain serves. ``starts`` says
     that the process is one of those that start others and never explain them. ``actor`` and ``told`` are what `actors`
     made of it.
     """
@@ -156,7 +157,7 @@ def _placed(here: Proc, above: Proc | None, known: Place | None) -> Place:
         age=Age.now,
         entry=found,
         lineage=(here.entity,) if found.kind == "agent" else (),
-        adopted=here.adopted,
+        adopted=here.adopted and found.proc is not here,
         serves=here.serves,
         starts=starts,
         container=container_id(here),
@@ -164,9 +165,9 @@ def _placed(here: Proc, above: Proc | None, known: Place | None) -> Place:
         session=session_key(here),
     )
     if known is not None:
-        made.adopted = made.adopted or known.adopted
         made.serves = max(made.serves, known.serves)
         if found.proc is not here:
+            made.adopted = made.adopted or known.adopted
             made.lineage = (here.entity, *known.lineage)[:MAX_DEPTH]
         if found is known.entry and made.serves == known.serves:
             made.actor = known.actor

@@ -74,7 +74,7 @@ class Probed(Readable):
         programs.attach()
         self.require(programs)
         self.because(" ".join(hooks.lost(self.records.HOOKS, programs.missing)) or None)
-        self._lost = [0] * len(self.records.KINDS)
+        self._lost = [0] * (2 * len(self.records.KINDS))
 
     def _loaded(self) -> libbpf.Programs:
         """Load the programs; what stands in for one that the kernel refuses only if it does."""
@@ -153,12 +153,14 @@ class Probed(Readable):
 
     def _losses(self) -> Iterator[Event]:
         """Count and tell what did not fit into the ring."""
-        before, kinds = self._lost, self.records.KINDS
-        self._lost = [self.programs.number(self._losses_at, kind) for kind in kinds]
-        lost = sum(self._lost) - sum(before)
-        if lost:
-            self.counters.lose("kernel", "ring full", lost)
-            yield self.health("loss", "ring full", stage="kernel", lost=lost)
+        kinds, before = len(self.records.KINDS), self._lost
+        self._lost = [self.programs.number(self._losses_at, place) for place in range(2 * kinds)]
+        more = [now - then for now, then in zip(self._lost, before, strict=True)]
+        for reason, lost in (("ring full", sum(more[:kinds])), ("ring busy", sum(more[kinds:]))):
+            if lost:
+                self.counters.lose("kernel", reason, lost)
+                yield self.health("loss", reason, stage="kernel", lost=lost)
+        if any(more):
             yield from self.after_loss()
 
     def after_loss(self) -> Iterable[Event]:

@@ -3,6 +3,8 @@
 import mmap
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -88,6 +90,40 @@ def test_no_more_are_taken_than_asked(kernel: Kernel, ring: Ring) -> None:
         kernel.put(data)
     assert list(ring.read(2)) == [b"1", b"2"]
     assert list(ring.read(2)) == [b"3"]
+
+
+SAMPLER = """
+import mmap, sys, time
+view = memoryview(mmap.mmap(int(sys.argv[1]), mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ))[:8].cast("Q")
+print(flush=True)
+least, end = view[0], time.monotonic() + 0.7
+while time.monotonic() < end:
+    least = min(least, *[view[0] for _ in range(1000)])
+print(least)
+"""
+
+
+def test_the_position_is_written_in_one_store(kernel: Kernel, ring: Ring) -> None:
+    """The kernel compares it at any moment: one that is half written would make the ring look full."""
+    kernel.start_at(1 << 40)
+    words = [sys.executable, "-c", SAMPLER, str(kernel.descriptor)]
+    with subprocess.Popen(words, pass_fds=[kernel.descriptor], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        while other.poll() is None:
+            for _ in range(100):
+                kernel.put(b"")
+                list(ring.read())
+        assert int(other.stdout.readline()) == 1 << 40
+
+
+def test_whether_anything_waits_can_be_asked(kernel: Kernel, ring: Ring) -> None:
+    """What is still being written waits too."""
+    assert ring.empty()
+    kernel.put(b"one", BUSY)
+    assert not ring.empty()
+    list(ring.read())
+    assert not ring.empty()
 
 
 def test_a_descriptor_that_is_no_ring_is_an_error() -> None:

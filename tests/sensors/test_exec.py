@@ -306,7 +306,7 @@ def test_after_a_loss_the_list_of_processes_is_read(sensor: ExecSensor) -> None:
         assert sensor._ring is not None
         list(sensor._ring.read())
         sensor._known[2**22 + 1] = sensor._known[os.getpid()]
-        sensor._lost = [-2, 0, 0, 0, 0]
+        sensor._lost = [-2] + [0] * (2 * len(records.KINDS) - 1)
         sensor._checked = 0.0
         told = list(sensor.tick())
         health = [e.health for e in told if e.health is not None]

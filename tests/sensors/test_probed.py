@@ -171,11 +171,15 @@ def test_the_kernel_tells_how_long_programs_ran(probe: Probe, monkeypatch: pytes
 def test_a_loss_is_counted_and_told_once(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its number."""
     monkeypatch.setattr(probed, "CHECK", 0.0)
-    probe._lost = [-3] + [0] * (len(process.KINDS) - 1)
+    probe._lost = [-3] + [0] * (2 * len(process.KINDS) - 1)
     told = [event.health for event in probe.tick() if event.health is not None]
     assert [(h.state, h.stage, h.lost) for h in told] == [("loss", "kernel", 3)]
     assert not list(probe.tick())
     assert probe.counters.dropped["kernel", "ring full"] == 3
+    probe._lost = [0] * len(process.KINDS) + [-2] + [0] * (len(process.KINDS) - 1)
+    (busy,) = [event.health for event in probe.tick() if event.health is not None]
+    assert (busy.reason, busy.lost) == ("ring busy", 2)
+    assert probe.counters.dropped["kernel", "ring busy"] == 2
 
 
 def test_programs_of_which_one_replaces_another_are_hooks_of_one_place() -> None:

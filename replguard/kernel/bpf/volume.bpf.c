@@ -18,6 +18,7 @@
 #define PATHS 4096
 #define S_IFMT 0170000		/* include/uapi/linux/stat.h */
 #define S_IFREG 0100000
+#define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
 
 enum { READ, MAP, WRITE };
 #define KINDS 3
@@ -308,9 +309,13 @@ static __always_inline void wrote(struct inode *inode, u64 bytes)
 		flush(pending, inode);
 }
 
-/* Whether an inode is a large regular file: the only ones that are added up. */
+/* Whether an inode is a large regular file, the only ones that are added up, and no kernel thread (a loop device's) writes. */
 static __always_inline bool counts(struct inode *inode)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return 0;
 	return (inode->i_mode & S_IFMT) == S_IFREG && inode->i_size >= SMALLEST;
 }
 

@@ -15,7 +15,6 @@ from replguard.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/replguard/replguard.yaml")
 Mode = Literal["auto", "kernel", "portable", "off"]
-Hooks = Literal["auto", "5.15", "6.1", "6.8", "6.12"]
 Level = Literal["informational", "low", "medium", "high", "critical"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -57,9 +56,23 @@ class Seconds(float):
         return cls(span)
 
 
+class Hooks(str):
+    """The kernel whose eBPF hooks may be used, or ``auto``. A bare 5.15 is a number to YAML, and means the same."""
+
+    __slots__ = ()
+    KNOWN = ("auto", "5.15", "6.1", "6.8", "6.12")
+
+    @classmethod
+    def parse(cls, value: object) -> "Hooks":
+        """Return the choice. Raises ValueError with those that there are."""
+        if isinstance(value, bool) or str(value) not in cls.KNOWN:
+            raise ValueError(f"'{value}' is none of {', '.join(cls.KNOWN)}")
+        return cls(value)
+
+
 def dec_hook(kind: type, value: Any) -> Any:
     """Decode our own scalar types for msgspec."""
-    if kind in (Bytes, Seconds):
+    if kind in (Bytes, Seconds, Hooks):
         return kind.parse(value)
     raise ValueError(f"cannot read a {kind.__name__}")
 
@@ -72,8 +85,9 @@ def _check_networks(entries: tuple[str, ...]) -> None:
 
 
 def enc_hook(value: Any) -> Any:
-    """Encode our own scalar types as the plain numbers that they are."""
-    return int(value) if isinstance(value, Bytes) else float(value)
+    """Encode our own scalar types as the plain values that they are."""
+    plain = str if isinstance(value, Hooks) else int if isinstance(value, Bytes) else float
+    return plain(value)
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,7 +160,7 @@ class Sensors(msgspec.Struct, frozen=True):
     """Who listens and who connects."""
     gpu: Mode = "auto"
     """Who holds device memory."""
-    hooks: Hooks = "auto"
+    hooks: Hooks = Hooks("auto")
     """Which eBPF hooks may be used: all that this kernel has, or only those that a kernel of that version has."""
     memory_access: bool = False
     """Also tell `process_vm_readv` and `ptrace` on serving processes. Costs some 100 ns on every system call."""

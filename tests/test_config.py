@@ -246,3 +246,14 @@ def test_the_shipped_examples_are_right():
     here = config.load(root / "docs/examples/here.yaml")
     assert here.state_dir == "./var/state"
     assert config.load(root / "docs/examples/replguard.yaml").weights.paths == ("/models",)
+
+
+@pytest.mark.parametrize("given", ['"5.15"', "5.15", "6.8", "auto"])
+def test_the_kernel_whose_hooks_may_be_used_is_named_with_or_without_quotes(tmp_path, given):
+    """What YAML reads as a number means the version; what is no known version is told with those that are."""
+    path = tmp_path / "replguard.yaml"
+    path.write_text(f"sensors: {{hooks: {given}}}\n")
+    assert config.load(path).sensors.hooks == given.strip('"')
+    path.write_text("sensors: {hooks: 4.19}\n")
+    with pytest.raises(ConfigError, match=r"none of auto, 5\.15"):
+        config.load(path)

@@ -111,6 +111,8 @@ def _type(kind: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"keys, each {_type(arguments[1])}" if get_origin(arguments[1]) is not dict else "keys"
+    if kind is config.Hooks:
+        return " \\| ".join(f"`{word}`" for word in config.Hooks.KNOWN)
     if hasattr(kind, "__metadata__"):
         return f"{_type(arguments[0])} ≥ {kind.__metadata__[0].ge}"
     words = {config.Bytes: "size", config.Seconds: "time span", str: "text", bool: "`true` \\| `false`", int: "number"}
@@ -122,6 +124,8 @@ def _value(kind: Any, value: Any) -> str:
         return "`" + next(f"{value // unit}{name}" for unit, name in _UNITS if value % unit == 0) + "`"
     if kind is config.Seconds:
         return "`" + next(f"{value / unit:g}{name}" for unit, name in _SPANS if value % unit == 0) + "`"
+    if kind is config.Hooks:
+        return f"`{value}`"
     return f"`{msgspec.json.encode(value).decode()}`".replace('`"', "`").replace('"`', "`") if value != "" else "empty"
 
 

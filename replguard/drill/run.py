@@ -6,11 +6,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 
-from replguard.config import Sensors
+from replguard.config import Sensors, enc_hook
 from replguard.drill import dummy, stage, verdict
 from replguard.drill.scenario import MODEL, Act, Plot, Scenario, Scenery
 from replguard.drill.watcher import DaemonFailedError, Watcher
@@ -46,11 +47,13 @@ class Drill:
 
     def _settings(self) -> dict[str, object]:
         host = self.scenery.home.parent
-        settings: dict[str, object] = {
+        settings: dict[str, Any] = {
             "weights": {"paths": [str(self.scenery.home / MODEL)]},
             "watch": {"paths": [str(host)]},
         }
-        return settings | ({} if self.sensors is None else {"sensors": msgspec.to_builtins(self.sensors)})
+        if self.sensors is not None:
+            settings["sensors"] = msgspec.to_builtins(self.sensors, enc_hook=enc_hook)
+        return settings
 
     def play(self) -> verdict.Result:
         """Play the story and return the verdict. Raises DaemonFailedError and StoryFailedError."""

@@ -8,7 +8,8 @@ import msgspec
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
     """Watch (or, with ``drop``, stop watching) one thing.
 
-    ``inode``: a protected file or a copy of one, by ``device`` and ``inode``, last seen at ``path``.
+    ``inode``: a protected file or a copy of one, by ``device`` and ``inode``, last seen at ``path``,
+    which is that of whoever acted; ``host_path`` leads there from our namespace, where that differs.
     ``endpoint``: an inference endpoint, by ``ip`` (None: any local address) and ``port``.
     ``opener``: a process that opened a watched file and may map it any moment, by ``pid``.
     ``reader``: a process that opened a watched file and may have read it into its memory; both are named.
@@ -18,6 +19,7 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["inode", "endpoint", "process", "opener", "reader"]
     drop: bool = False
     path: str | None = None
+    host_path: str | None = None
     device: int | None = None
     inode: int | None = None
     size: int | None = None

@@ -7,6 +7,7 @@ files are those of a layer below.
 # ruff: noqa: PTH115, PTH118 - paths are bytes here: names need not be text
 
 import os
+import re
 from typing import NamedTuple
 
 from replguard.kernel import procfs
@@ -15,6 +16,7 @@ from replguard.kernel.procfs import PROC
 
 _DEEP = 4
 """Overlays upon overlays that are followed; the kernel allows two."""
+_INSIDE = re.compile(rb"/proc/(\d+)/root/")
 
 
 class Inode(NamedTuple):
@@ -25,29 +27,46 @@ class Inode(NamedTuple):
     kind: str
 
 
-def find(path: bytes, listed: list[Mount] | None = None, root: str = PROC) -> Inode | None:
-    """Return the inode whose pages are read when a path is read, None if it is gone or its mount is not ours."""
+def find(
+    path: bytes, listed: list[Mount] | None = None, root: str = PROC, *, key: tuple[int, int] | None = None
+) -> Inode | None:
+    """Return the inode whose pages are read when a path is read, None if it is gone or its mount is not known.
+
+    ``key`` are the device and inode that ``stat`` has to tell of it: a path that another namespace gave may lead to
+    another file here. A path may begin with ``/proc/PID/root``, to lead into that namespace.
+    """
     listed = mounts(root=root) or [] if listed is None else listed
+    if (inside := _INSIDE.match(path)) is not None:
+        listed = [*listed, *(mounts(int(inside[1]), root) or [])]
+    checked = key is None
     for _ in range(_DEEP):
-        try:
-            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except (OSError, ValueError):
+        looked = _look(path, listed)
+        if looked is None:
             return None
-        try:
-            number = os.fstat(descriptor).st_ino
-            within = os.readlink(f"/proc/self/fd/{descriptor}".encode())
-            mount = next((one for one in listed if one.id == _mount_id(descriptor)), None)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
-        if mount is None:
-            return None
-        below = _below(mount, within)
+        mount, status, within = looked
+        checked = checked or key == (status.st_dev, status.st_ino)
+        below = _below(mount, within, status)
         if below is None:
-            return Inode(mount.superblock, number, mount.kind)
+            return Inode(mount.superblock, status.st_ino, mount.kind) if checked and not mount.layers else None
         path = below
     return None
+
+
+def _look(path: bytes, listed: list[Mount]) -> tuple[Mount, os.stat_result, bytes] | None:
+    """Return the mount that a path lies on, what it is, and its path there; all of one and the same inode."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        number = _mount_id(descriptor)
+        mount = next((one for one in listed if one.id == number), None)
+        within = os.readlink(f"/proc/self/fd/{descriptor}".encode())
+        return None if mount is None else (mount, os.fstat(descriptor), within)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _mount_id(descriptor: int) -> int | None:
@@ -57,13 +76,28 @@ def _mount_id(descriptor: int) -> int | None:
     return None
 
 
-def _below(mount: Mount, path: bytes) -> bytes | None:
-    """Return the path of an overlay's file in the layer that holds it; None where there is no layer below."""
+def _below(mount: Mount, path: bytes, status: os.stat_result) -> bytes | None:
+    """Return the path of an overlay's file in the layer that holds it; None where there is no layer below.
+
+    The layers are named as whoever mounted it saw them: only what has the same size and times is that file.
+    """
     inside = os.path.relpath(path, mount.path)
     if mount.root != "/":  # a part of the overlay that is bound elsewhere
         inside = os.path.join(os.fsencode(mount.root[1:]), inside)
     places = (os.path.join(layer, inside) for layer in mount.layers)
-    return next((place for place in places if os.path.lexists(place)), None)
+    return next((place for place in places if _alike(place, status)), None)
+
+
+def _alike(path: bytes, status: os.stat_result) -> bool:
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) == (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 class Name(NamedTuple):

@@ -171,15 +171,16 @@ class Copies:
             origin = msgspec.structs.replace(origin, path=file.previous or origin.path)
         maker, seen = self._maker(_Making(event.timestamp, event, proc, _seen(event)), file)
         made = self._ledger.made(file, origin, known.model, how, maker, arrived=False)
-        self._mark(made, file)
+        self._mark(made, file, event)
         return self._copied(event, file, maker, seen, known.model, origin, made, how, "link", None)
 
-    def _mark(self, made: Artefact, file: File) -> None:
+    def _mark(self, made: Artefact, file: File, event: Event) -> None:
         """Have what was made watched as the original is: a server that uses it is a replica."""
         if file.type != "symlink" and file.device is not None and file.inode is not None:
             self._watch(
-                Hint(kind="inode", path=made.path, device=file.device, inode=file.inode, size=file.size or None)
-            )
+                Hint(kind="inode", path=made.path, host_path=_host_path(made, event), device=file.device,
+                     inode=file.inode, size=file.size or None)
+            )  # fmt: skip
 
     # -- content: what the examiner says -------------------------------------------------------------------------
 
@@ -252,7 +253,7 @@ class Copies:
             making.told[best.model] = (best.share, maker, event.timestamp)
         origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
         made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
-        self._mark(made, file)
+        self._mark(made, file, event)
         technique = "overwrite" if self._overwrites(making, file, best.model) else "copy"
         if arrived:
             return self._arrival(event, file, maker, seen, best, origin, made)
@@ -331,6 +332,14 @@ class Copies:
             return making.maker, making.seen or "lineage"
         likely = self._makers.likely(file, making.began, making.last.timestamp)
         return likely, "unknown" if likely is None else "inferred"
+
+
+def _host_path(made: Artefact, event: Event) -> str | None:
+    """Return our way to what was made by an act in another namespace, on a file or on a folder that it lies in."""
+    there, here = event.file.path if event.file else None, event.replguard.host_path if event.replguard else None
+    if there is None or here is None or not (made.path + "/").startswith(there + "/"):
+        return None
+    return here + made.path[len(there) :]
 
 
 def _entry(proc: Proc) -> Proc:

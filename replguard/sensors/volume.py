@@ -122,7 +122,8 @@ class VolumeSensor(Probed):
                 self._add(key, hint)
 
     def _add(self, key: Key, hint: Hint) -> None:
-        found = inodes.find(os.fsencode(hint.path or ""), self._mounted())
+        ways = (inodes.find(os.fsencode(way), self._mounted(), key=key) for way in (hint.host_path, hint.path) if way)
+        found = next((way for way in ways if way is not None), None)
         if found is None or found.kind in UNCOUNTED:
             return
         self._next += 1

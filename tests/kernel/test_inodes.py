@@ -72,3 +72,30 @@ def test_a_file_of_an_overlay_is_that_of_its_layer(tmp_path: Path) -> None:
         after = inodes.find(os.fsencode(merged / "file"), mounts())
         assert after is not None
         assert after.number == (tmp_path / "merged-upper" / "file").stat().st_ino
+
+
+@pytest.mark.root
+def test_a_layer_that_is_another_file_here_is_none(tmp_path: Path) -> None:
+    """Whoever mounted the overlay may have seen other folders at the paths of its layers."""
+    (lower := tmp_path / "lower").mkdir()
+    (lower / "file").write_bytes(b"x")
+    with Mounts(tmp_path) as made:
+        try:
+            merged = made.overlay(lower, tmp_path / "merged")
+            (other := tmp_path / "other").mkdir()
+            (other / "file").write_bytes(b"another")
+            made.bind(other, lower)
+        except Lacking as lacking:
+            pytest.skip(str(lacking))
+        assert inodes.find(os.fsencode(merged / "file"), mounts()) is None
+
+
+def test_a_path_that_is_another_file_is_none(tmp_path: Path) -> None:
+    """Device and inode decide, where they are known."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    found = path.stat()
+    key = (found.st_dev, found.st_ino)
+    assert inodes.find(os.fsencode(path), key=key) == inodes.find(os.fsencode(path))
+    assert inodes.find(os.fsencode(path), key=(key[0], key[1] + 1)) is None
+    assert inodes.find(b"/proc/%d/root" % os.getpid() + os.fsencode(path), key=key) is not None

@@ -5,7 +5,7 @@ import pytest
 from support.story import ANN, MIB, Host
 
 from replguard.events.event import Event
-from replguard.events.fact import FileRef
+from replguard.events.fact import Context, FileRef
 from replguard.events.file import File
 from replguard.provenance.manifest import Job, Manifest
 from replguard.provenance.processes import Proc
@@ -325,6 +325,17 @@ def test_a_copy_is_watched_as_its_origin() -> None:
     host.copy(weights, "/srv/x", host.exec("cp", parent=shell))
     hints = [h for h in host.hints if h.kind == "inode"]
     assert [(h.path, h.inode, h.drop) for h in hints] == [("/srv/x", host.of("weights_copy")[0].file.inode, False)]
+
+
+def test_a_copy_in_a_container_is_watched_by_our_way_there() -> None:
+    """Its path there may be another file here."""
+    host, weights, shell = stage()
+    host.copy(weights, "/srv/x", host.exec("cp", parent=shell))
+    made = host.of("weights_copy")[0].file
+    link = msgspec.structs.replace(made, path="/srv/b", links=2)
+    context = Context(tier="kernel", host_path="/proc/7/root/srv/b")
+    host.on("file_link", link, replguard=context)
+    assert (host.hints[-1].path, host.hints[-1].host_path) == ("/srv/b", "/proc/7/root/srv/b")
 
 
 def test_our_own_reading_is_nobodys_copy() -> None:

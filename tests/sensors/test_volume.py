@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.filesystems import Mounts
 from support.host import until
@@ -125,6 +126,32 @@ def test_a_file_that_is_no_longer_watched_is_not_told(sensor: VolumeSensor, mode
     sensor.start()
     again = run("cat", model)
     assert until(lambda: bool(told(sensor, events, "file_read", again, model)))
+
+
+def test_a_path_of_another_namespace_is_not_taken_for_ours(sensor: VolumeSensor, model: Path, tmp_path: Path) -> None:
+    """A copy in a container is counted by the way there; the host's file at the same path never is."""
+    needs(sensor, "volume_read")
+    (place := tmp_path / "place").mkdir()
+    (here := place / "model.bin").write_bytes(os.urandom(MIB) * 20)
+    code = f"mount --bind {tmp_path} {place} && echo && exec cat"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as there:
+        try:
+            assert there.stdout is not None
+            if there.stdout.readline() != b"\n":
+                pytest.skip("no mount namespace can be made here")
+            told_there = msgspec.structs.replace(hint(model), path=str(here))
+            sensor.watch(told_there)
+            list(sensor.tick())
+            assert not sensor.counts(told_there.device or 0, told_there.inode or 0)
+            wrong, events = run("cat", here), list[Event]()
+            assert not told(sensor, events, "file_read", wrong, here)
+            sensor.watch(msgspec.structs.replace(told_there, host_path=f"/proc/{there.pid}/root{here}"))
+            list(sensor.tick())
+            pid = run("cat", model)
+            assert until(lambda: bool(told(sensor, events, "file_read", pid, here)))
+            assert not told(sensor, events, "file_read", run("cat", here), here)
+        finally:
+            there.communicate()
 
 
 WRITERS = {

@@ -28,6 +28,10 @@ _ADD, _REMOVE, _DONT_FOLLOW = 0x1, 0x2, 0x4
 _HANDLE_ONLY = 0x200
 """AT_HANDLE_FID, since 6.5: a handle to compare, also of filesystems that cannot open by it."""
 _HANDLE_BYTES = 128
+_OURS = frozenset({errno.EBADF, errno.EINVAL, errno.EFAULT})
+"""Errors of a read that say that the group itself, or our call, is wrong."""
+_MOST_UNREADABLE = 1024
+"""Events in a row that one read passes over; it is asked again for the rest."""
 _FID, _FOLDER_AND_NAME, _FOLDER, _OLD, _NEW = 1, 2, 3, 10, 12
 """FAN_EVENT_INFO_TYPE_* (include/uapi/linux/fanotify.h)."""
 _EVENT = struct.Struct("=IBBHQii")
@@ -100,6 +104,8 @@ class Group:
     """One fanotify group with a bounded queue. Raises OSError, as every call of it."""
 
     def __init__(self, report: int, *, event_flags: int = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) -> None:
+        self.unreadable = 0
+        """Events that were lost because the kernel could not open for us what was opened: a process that has ended."""
         self.fd = _call("fanotify_init", report | _CLOEXEC | _NONBLOCK, event_flags)
 
     def mark(self, path: bytes | int, mask: int, kind: int = INODE) -> None:
@@ -117,11 +123,21 @@ class Group:
             _call("fanotify_mark", self.fd, how | kind | _DONT_FOLLOW, mask, _AT_CWD, path)
 
     def read(self, size: int = BUFFER) -> bytes:
-        """Return what waits, at most ``size`` bytes; nothing if nothing does."""
-        try:
-            return os.read(self.fd, size)
-        except BlockingIOError:
-            return b""
+        """Return what waits, at most ``size`` bytes; nothing if nothing does.
+
+        The kernel gives the error of an event's descriptor as that of the whole read, and drops that event; one that
+        comes after others of the same read it drops without a sign.
+        """
+        for _ in range(_MOST_UNREADABLE):
+            try:
+                return os.read(self.fd, size)
+            except BlockingIOError:
+                return b""
+            except OSError as error:
+                if error.errno in _OURS:
+                    raise
+                self.unreadable += 1
+        return b""
 
     def close(self) -> None:
         """End the group with all its marks; twice is once."""

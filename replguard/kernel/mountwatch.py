@@ -23,11 +23,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Mounted(NamedTuple):
-    """A mount that came (or went): the process that did it, and the mount's unique id."""
+    """A mount that came (or went): the process that did it, and the mount's unique id.
+
+    ``lost``: the kernel's queue was full, and nobody knows what else there was.
+    """
 
     attached: bool
     pid: int
     mount: int
+    lost: bool = False
 
 
 class MountGroup:
@@ -61,7 +65,9 @@ def parse(data: bytes) -> Iterator[Mounted]:
         length, _, _, begin, mask, _, pid = _EVENT.unpack_from(data, at)
         if length < _EVENT.size or at + length > len(data):
             return
-        if begin + _INFO.size <= length:
+        if mask & fanotify.OVERFLOW:
+            yield Mounted(attached=False, pid=0, mount=0, lost=True)
+        elif begin + _INFO.size <= length:
             kind, _, mount = _INFO.unpack_from(data, at + begin)
             if kind == _INFO_MNT:
                 yield Mounted(bool(mask & ATTACH), pid, mount)

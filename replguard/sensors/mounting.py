@@ -1,19 +1,22 @@
 """The host, with who mounts: as the portable sensor does, and the process that the kernel names (Linux 6.14).
 
 What it cannot see: a shutdown by a direct call to the kernel, or without systemd; mounts in other mount namespaces; who
-mounted something that is gone again within a second.
+mounted something that is gone again within a second, and of mounts beyond the kernel's queue, which is told.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from replguard.config import Config
 from replguard.errors import Unavailable
+from replguard.events.event import Event
 from replguard.events.process import Process
 from replguard.kernel import mountwatch
 from replguard.kernel.mounts import Mount
 from replguard.kernel.mountwatch import MountGroup
 from replguard.sensors.base import AT_ONCE
 from replguard.sensors.host import HostSensor
+from replguard.sensors.losses import Losses
 from replguard.sensors.who import Who
 
 AREA = "host"
@@ -35,6 +38,7 @@ class MountingSensor(HostSensor):
         super().__init__()
         self._group: MountGroup | None = None
         self._mounters: OrderedDict[int, Process] = OrderedDict()
+        self._losses = Losses(self)
 
     def start(self) -> None:
         self._who = Who()
@@ -46,10 +50,16 @@ class MountingSensor(HostSensor):
             self._group.close()
             self._group = None
 
+    def poll(self) -> Iterator[Event]:
+        yield from super().poll()
+        yield from self._losses.tell()
+
     def mounter(self, mount: Mount) -> Process | None:
         """Return the process that the kernel named for a mount."""
         for told in self._group.read() if self._group is not None else ():
-            if told.attached and told.pid > 0:
+            if told.lost:
+                self._losses.add("kernel", "who mounts: fanotify overflow")
+            elif told.attached and told.pid > 0:
                 self._mounters[told.mount] = self._who.process(told.pid) or Process(pid=told.pid)
         while len(self._mounters) > _REMEMBERED:
             self._mounters.popitem(last=False)

@@ -32,6 +32,7 @@ from replguard.kernel.procfs import text
 from replguard.sensors import disks, places
 from replguard.sensors.acts import Acts
 from replguard.sensors.base import Readable
+from replguard.sensors.losses import Losses
 from replguard.sensors.memory import Memory
 from replguard.sensors.missed import Missed
 from replguard.sensors.mounted import EVERY, Mounted, begin
@@ -83,7 +84,8 @@ class NamesSensor(Readable):
         super().__init__()
         self._roots, self._own, self._only, self._older = list(roots), own, only, older
         self._hints: deque[Hint] = deque()
-        self._opens, self._memory = Opens(), Memory()
+        self._losses = Losses(self)
+        self._opens, self._memory = Opens(self._losses), Memory(self._losses)
         self._places: OrderedDict[Key, bytes] = OrderedDict()
         self._ours = Ours()
         self._processes: dict[int, Process | None] = {}
@@ -117,8 +119,9 @@ class NamesSensor(Readable):
         self._memory.start(named=not self._older)
         self._poller = select.poll()
         for descriptor in (self._eventfd, self._group.fd, self._opens.fileno(), self._memory.fileno()):
-            self._poller.register(descriptor, select.POLLIN)
-        self.because(mounted.unwatched())
+            if descriptor >= 0:
+                self._poller.register(descriptor, select.POLLIN)
+        self._because(mounted)
 
     def stop(self) -> None:
         self._opens.stop()
@@ -186,6 +189,7 @@ class NamesSensor(Readable):
         if now >= self._due["sizes"]:
             self._due["sizes"] = now + SIZES_EVERY
             self._memory.tidy()
+            yield from self._losses.tell()
             yield from self._grown()
         if now >= self._due["nodes"]:
             self._due["nodes"] = now + NODES_EVERY
@@ -211,10 +215,12 @@ class NamesSensor(Readable):
         self._missed.skip = mounted.skip
         self._missed.begin(((path, True) for path in fresh), since=2 * EVERY)
         if mounted.refused != before:
-            reason = mounted.unwatched()
-            self.because(reason)
+            self._because(mounted)
             if set(mounted.refused) - set(before):
-                yield self.health("degraded", reason)
+                yield self.health("degraded", mounted.unwatched())
+
+    def _because(self, mounted: Mounted) -> None:
+        self.because(" ".join(why for why in (mounted.unwatched(), self._opens.why, self._memory.why) if why) or None)
 
     # Hints.
 
@@ -230,7 +236,7 @@ class NamesSensor(Readable):
                 if hint.drop:
                     self._memory.drop(hint.pid)
                 elif hint.pid != os.getpid():
-                    self._memory.watch(hint.pid, hint.entity_id)
+                    self._memory.watch(hint.pid, hint.entity_id, reader=hint.kind == "reader")
 
     def _access(self, device: int, inode: int, path: str | None) -> bytes:
         """Return our way to a hinted file, whose path may be that of another namespace."""

@@ -1,10 +1,12 @@
 """Opens of watched files and of device nodes, by marks on single inodes: under every name, in every container.
 
 What it cannot tell: reading from writing, and how much. Filesystems without file handles (some FUSE, old overlays)
-and subvolumes of btrfs take no mark: opens there are left to the sensor ``use``; renames and ends are told.
+and subvolumes of btrfs take no mark: opens there are left to the sensor ``use``; renames and ends are told. Opens that
+the kernel's queue had no room for, and files beyond 65,536, are told as a loss.
 """
 
 import contextlib
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from replguard.events.hint import Hint
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
 from replguard.sensors import disks
+from replguard.sensors.losses import Losses
 from replguard.sensors.sections import lstat
 
 OPEN_AGAIN = 60.0
@@ -33,7 +36,8 @@ Key = tuple[int, int]
 class Watched:
     """One marked inode: its path as it was told, our way there, what it is, and its handle (None: not marked).
 
-    ``holds`` is the st_dev of the filesystem that lies on a disk, None for any other device and for files.
+    ``holds`` is the st_dev of the filesystem that lies on a disk, None for any other device and for files. ``refused``:
+    the kernel took no mark on it, which is told once.
     """
 
     path: bytes
@@ -41,6 +45,7 @@ class Watched:
     key: Key | None
     handle: bytes | None = None
     holds: int | None = None
+    refused: bool = False
 
 
 class Opened(NamedTuple):
@@ -51,9 +56,14 @@ class Opened(NamedTuple):
 
 
 class Opens:
-    """The marked inodes. ``files`` outlive a restart of the sensor; ``group`` is made anew by ``start``."""
+    """The marked inodes. ``files`` outlive a restart of the sensor; ``group`` is made anew by ``start``.
 
-    def __init__(self) -> None:
+    ``why`` says why it does not work, None if it does.
+    """
+
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
+        self.why: str | None = None
         self.files: dict[Key, Watched] = {}
         self.by_handle: dict[bytes, Watched] = {}
         self._nodes: dict[bytes, Watched] = {}
@@ -61,8 +71,15 @@ class Opens:
         self._last: OrderedDict[tuple[int, bytes], tuple[float, float, str | None]] = OrderedDict()
 
     def start(self) -> None:
-        """Begin anew, with marks on what is known. Raises OSError."""
-        self._group = Group(fanotify.REPORT_FID)
+        """Begin anew, with marks on what is known, or say ``why`` not."""
+        self.why = None
+        try:
+            self._group = Group(fanotify.REPORT_FID)
+        except OSError as error:
+            self.why = f"opens are not told: {fanotify.sentence(error)}"
+        self.by_handle.clear()
+        for watched in (*self.files.values(), *self._nodes.values()):
+            watched.handle = None
         self.again()
 
     def stop(self) -> None:
@@ -84,10 +101,13 @@ class Opens:
             self._drop(key)
         elif hint.path is not None and (key in self.files or len(self.files) < _MOST_HINTS):
             known = self.files.get(key)
-            if known is not None and known.handle is not None:
+            if known is not None and known.handle is not None and _leads(known.access, key):
                 return
-            self.files[key] = Watched(os.fsencode(hint.path), access, key)
+            handle = known.handle if known is not None else None
+            self.files[key] = Watched(os.fsencode(hint.path), access, key, handle)
             self._mark(self.files[key])
+        elif hint.path is not None:
+            self._losses.add("watch", "too many files for a watch on their opens")
 
     def nodes(self, paths: list[bytes], holds: int | None = None) -> None:
         """Watch these device nodes too, the disks of a filesystem or others."""
@@ -102,8 +122,10 @@ class Opens:
             self.nodes(disks.nodes(device), device)
 
     def again(self) -> None:
-        """Set every mark anew: a filesystem that was mounted again has lost its own, and a node may be new."""
-        self.by_handle.clear()
+        """Set every mark anew: a filesystem that was mounted again has lost its own, and a node may be new.
+
+        A file to which our way is gone, as with the container that it led through, keeps the mark that it has.
+        """
         for watched in (*self.files.values(), *self._nodes.values()):
             self._mark(watched)
 
@@ -124,7 +146,12 @@ class Opens:
         if self._group is None:
             return
         told: set[tuple[int, bytes]] = set()
-        for record in fanotify.parse(self._group.read()):
+        data = self._group.read()
+        self._losses.add("kernel", "an open could not be read", self._group.unreadable)
+        self._group.unreadable = 0
+        for record in fanotify.parse(data):
+            if record.mask & fanotify.OVERFLOW:
+                self._losses.add("kernel", "opens: fanotify overflow")
             watched = self.by_handle.get(record.target or b"")
             if watched is None or record.target is None or (record.pid, record.target) in told:
                 continue
@@ -155,14 +182,26 @@ class Opens:
                 self._group.unmark(watched.access, fanotify.OPEN)
 
     def _mark(self, watched: Watched) -> None:
-        watched.handle = None
-        found = lstat(watched.access)
-        if self._group is None or found is None:
+        """Mark an inode; one to which our way does not lead any more keeps its mark and its handle."""
+        if self._group is None or not _leads(watched.access, watched.key):
+            if watched.handle is not None:
+                self.by_handle[watched.handle] = watched
             return
-        if watched.key is not None and (found.st_dev, found.st_ino) != watched.key:
-            return
+        self.by_handle.pop(watched.handle or b"", None)
         watched.handle = fanotify.handle_of(watched.access)
         if watched.handle is not None:
             self.by_handle[watched.handle] = watched
-        with contextlib.suppress(OSError):
+        try:
             self._group.mark(watched.access, fanotify.OPEN)
+        except OSError as error:
+            if not watched.refused and error.errno != errno.ENOENT:
+                self._losses.add("watch", f"a file takes no mark on its opens: {error.strerror}")
+            watched.refused = True
+        else:
+            watched.refused = False
+
+
+def _leads(access: bytes, key: Key | None) -> bool:
+    """Tell whether a path leads to something, and to this inode if one is given."""
+    found = lstat(access)
+    return found is not None and (key is None or (found.st_dev, found.st_ino) == key)

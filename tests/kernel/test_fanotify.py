@@ -1,5 +1,6 @@
 """Records of fanotify, as Linux 6.18 wrote them, and the calls that make groups and open handles."""
 
+import errno
 import os
 import struct
 import subprocess
@@ -123,3 +124,25 @@ def test_a_group_without_rights_says_so() -> None:
     for number in (1, 22, 24, 38, 5):
         assert fanotify.sentence(OSError(number, "x")).endswith(".")
     assert fanotify.handle(bytes(8), 1, b"abcd") == bytes(8) + b"\4\0\0\0\1\0\0\0abcd"
+
+
+def test_an_event_that_cannot_be_opened_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives its error as that of the read: it is counted, and what comes after it is read."""
+    group, waiting = Group.__new__(Group), [errno.ESRCH, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EMFILE]
+    group.fd, group.unreadable = 99, 0
+
+    def read(fd: int, size: int) -> bytes:
+        if waiting:
+            raise OSError(waiting.pop(), "refused")
+        return b"more"
+
+    monkeypatch.setattr(os, "read", read)
+    assert group.read() == b"more"
+    assert group.unreadable == 5
+    waiting.append(errno.EAGAIN)
+    assert group.read() == b""
+    waiting.append(errno.EBADF)
+    with pytest.raises(OSError, match="refused"):
+        group.read()
+    waiting.extend([errno.ESRCH] * 5000)
+    assert group.read() == b""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replguard.kernel import mountwatch
+from replguard.kernel import fanotify, mountwatch
 from replguard.kernel.mountwatch import Mounted, MountGroup
 
 
@@ -19,6 +19,12 @@ def test_records_are_parsed_one_after_the_other() -> None:
     """Attached and detached; another kind of information is passed over."""
     data = record() + record(mountwatch.DETACH, 8, 100) + record(kind=1) + record(pid=9)
     assert list(mountwatch.parse(data)) == [Mounted(True, 7, 99), Mounted(False, 8, 100), Mounted(True, 9, 99)]
+
+
+def test_a_full_queue_is_a_record_too() -> None:
+    """It bears no mount."""
+    full = struct.pack("=IBBHQii", 24, 3, 0, 24, fanotify.OVERFLOW, -1, 0)
+    assert list(mountwatch.parse(full + record())) == [Mounted(False, 0, 0, lost=True), Mounted(True, 7, 99)]
 
 
 @pytest.mark.parametrize("length", [0, 10, 24, 39])

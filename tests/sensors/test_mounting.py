@@ -2,11 +2,14 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from replguard.config import Config
 from replguard.errors import Unavailable
+from replguard.kernel.mounts import mounts
+from replguard.kernel.mountwatch import Mounted
 from replguard.sensors import mounting
 
 
@@ -48,3 +51,14 @@ def test_an_older_kernel_leaves_the_portable_sensor(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(mounting, "MountGroup", refused)
     with pytest.raises(Unavailable, match=r"Linux 6\.14"):
         mounting.open(Config())
+
+
+def test_a_full_queue_is_told() -> None:
+    """The mounts are found all the same; who made them is lost."""
+    sensor = mounting.MountingSensor()
+    full = Mounted(attached=False, pid=0, mount=0, lost=True)
+    sensor._group = SimpleNamespace(read=lambda: [full])  # type: ignore[assignment]
+    list(sensor.poll())
+    assert sensor.mounter(mounts()[0]) is None  # type: ignore[index]
+    (told,) = [event.health for event in sensor.poll() if event.health is not None]
+    assert (told.state, told.reason, told.lost) == ("loss", "who mounts: fanotify overflow", 1)

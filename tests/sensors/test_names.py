@@ -1,5 +1,6 @@
 """What is done to files is told by the kernel: every name, who did it, on whatever filesystem and in any namespace."""
 
+import errno
 import os
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify, procfs
-from replguard.sensors import names
+from replguard.sensors import memory, names, opens
 from replguard.sensors.names import NamesSensor
 from replguard.sensors.places import Root
 from replguard.sensors.who import Who
@@ -500,3 +501,25 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, number: int, s
     monkeypatch.setattr(fanotify, "_call", refuse)
     with pytest.raises(Unavailable, match=sentence):
         names.open(Config())
+
+
+def test_names_go_on_without_opens_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that is refused costs what it would have told; the sensor says what."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for part in (opens, memory):
+        monkeypatch.setattr(part, "Group", refused)
+    sensor = NamesSensor()
+    try:
+        sensor.start()
+    except (OSError, Unavailable) as error:
+        pytest.skip(f"fanotify does not work here: {error}")
+    try:
+        assert "opens are not told" in (sensor.why or "")
+        assert "memory of a process is not told" in (sensor.why or "")
+        assert all(descriptor >= 0 for descriptor, _ in sensor.descriptors())
+        list(sensor.tick())
+    finally:
+        sensor.stop()

@@ -12,6 +12,8 @@ from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, RENAME, Record
 from replguard.sensors.acts import Acts
 from replguard.sensors.base import Counters
 from replguard.sensors.folders import Folder, View
+from replguard.sensors.losses import Losses
+from replguard.sensors.names import NamesSensor
 from replguard.sensors.opens import Opens
 from replguard.sensors.superblocks import Seat, Superblock
 from replguard.sensors.written import Act
@@ -70,7 +72,12 @@ class Scene:
     """A folder, the acts that are made of records, and what was counted."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.tree, self.counters, self.opens = folder, Tree(folder), Counters(), Opens()
+        self.folder, self.tree, self.counters, self.opens = (
+            folder,
+            Tree(folder),
+            Counters(),
+            Opens(Losses(NamesSensor())),
+        )
         self.acts = Acts(self.tree, SimpleNamespace(of=lambda pid: 1), self.opens, self.counters, lambda pid: None)  # type: ignore[arg-type]
         self.acts.files.wanted = lambda path: path.endswith(".py")
         self.acts.files.worth = lambda size: size == 77

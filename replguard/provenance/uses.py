@@ -14,6 +14,7 @@ from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Inode, Ledger
+from replguard.provenance.parts import Parts
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
@@ -47,6 +48,7 @@ class Uses:
         self._files = files
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
+        self._parts = Parts()
 
     def opened(self, event: Event, proc: Proc | None) -> list[Event]:
         """A watched file was opened, or the disk that protected files lie on."""
@@ -74,7 +76,8 @@ class Uses:
         inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None
-        if amount is not None and amount < _touching(file.size):
+        touching = _touching(file.size)
+        if amount is not None and self._parts.read(proc, inode, mode, amount, event.timestamp) < touching:
             return []
         made = self._ledger.name(file.path) or known
         held = Held(known.model, known.path, made.id if isinstance(made, Artefact) else None)
@@ -82,7 +85,8 @@ class Uses:
             self._note(proc, inode, held)
             return []  # an open alone says nothing where what is read of it will be told
         self._ledger.touch(proc, known.model, event.timestamp)
-        if mode in ("map", "memory") or (amount is not None and _share(given, file) >= HELD_SHARE):
+        mapped = mode in ("map", "memory") and (amount is None or amount >= touching)
+        if mapped or (amount is not None and _share(given, file) >= HELD_SHARE):
             self._instances.hold(proc, inode, held)
         elif mode == "read":
             self._read(proc, inode, held, file)

@@ -2,7 +2,9 @@
 
 What it cannot see: reads and writes of tmpfs and memfd, extents that are shared instead of copied (reflink), pages that
 are mapped two megabytes at a time, and pages that are written again before they are on disk. An amount is told when it
-passes a mark: reading at the touch, at half and at the whole, writing at a MiB and at each doubling.
+passes a mark: reading at the touch, at half and at the whole, writing at a MiB and at each doubling. Below the touch
+reading is told within a second, but for looks at the head of a file (a MiB) and parts of less than 64 KiB.
+What it can lose: sums of more than 16,384 pairs of process and file in a second; that is counted.
 """
 
 import os
@@ -27,7 +29,10 @@ from replguard.kernel.bpf import volume as records
 from replguard.kernel.bpf.volume import Amount
 from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.procfs import text
+from replguard.sensors import rests
+from replguard.sensors.losses import Losses
 from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.rests import Rests
 from replguard.sensors.sections import file_section, lstat
 from replguard.sensors.who import Who
 
@@ -57,6 +62,8 @@ class VolumeSensor(Probed):
         self._hints: deque[Hint] = deque()
         self._files: dict[Key, tuple[int, Hint, inodes.Inode]] = {}
         self._slots: dict[int, Key] = {}
+        self._marks: dict[int, rests.Mark] = {}
+        self._rests, self._gaps = Rests(), Losses(self)
         self._next = 0
         self._maybe: mmap | None = None
         self._mounts: list[Mount] = []
@@ -64,10 +71,10 @@ class VolumeSensor(Probed):
 
     def prepare(self, programs: libbpf.Programs) -> None:
         self._who = Who()
-        self._watched = programs.map("watched")
+        self._watched, self._readers = programs.map("watched"), programs.map("readers")
         self._maybe = mmap(programs.map(".bss"), records.MAYBE * 8, MAP_SHARED, PROT_READ | PROT_WRITE)
         known = [hint for _, hint, _ in self._files.values()]
-        self._files, self._slots = {}, {}
+        self._files, self._slots, self._marks, self._rests = {}, {}, {}, Rests()
         self._hints.extendleft(reversed(known))
         self._take_hints()
 
@@ -90,6 +97,25 @@ class VolumeSensor(Probed):
         known, programs = self._files.get((device, inode)), self._programs
         return known is not None and programs is not None and "volume_read" not in programs.missing
 
+    def check(self) -> Iterator[Event]:
+        """Tell of reading that came to no mark; many processes may read a file in parts."""
+        if not {"volume_read", "volume_map"} <= self.programs.missing.keys():
+            yield from self._sweep(self.programs, round(clock.since_boot() * 1e9))
+        yield from self._gaps.tell()
+
+    def _sweep(self, programs: libbpf.Programs, when: int) -> Iterator[Event]:
+        entries = programs.entries(self._readers, records.READER_KEY.size, records.READER.size)
+        amounts = (records.reader(key, value, when) for key, value in entries)
+        for amount in self._rests.sweep(amounts, self._marks):
+            size = self._files[self._slots[amount.slot]][1].size or 0
+            yield from filter(None, [self._used(amount._replace(size=size))])
+        self._gaps.add("kernel", "sums of reading gave way to others", self._rests.evicted)
+        for key in self._rests.resting():
+            if not os.path.exists(f"{self._root}/{key[0]}"):  # noqa: PTH110 - pathlib costs more
+                self._rests.forget(key)
+                pid, slot, kind = key
+                programs.remove(self._readers, records.READER_KEY.pack(pid, slot, kind == records.MAP))
+
     def read(self) -> Iterable[Event]:
         self._take_hints()
         yield from super().read()
@@ -101,6 +127,8 @@ class VolumeSensor(Probed):
             except struct.error:
                 self.counters.lose("decode", "malformed")
                 continue
+            if amount.kind != records.WRITE:
+                self._rests.told(amount)
             event = self._written(amount) if amount.kind == records.WRITE else self._used(amount)
             if event is None:
                 self.counters.skip()
@@ -133,9 +161,10 @@ class VolumeSensor(Probed):
                 self._watched, records.key(found.superblock, found.number), records.watched(touch, self._next)
             )
         except OSError as error:
-            self.counters.lose("watch", f"map full ({error.strerror})")
+            self._gaps.add("watch", f"map of watched files full ({error.strerror})")
             return
         self._files[key], self._slots[self._next] = (self._next, hint, found), key
+        self._marks[self._next] = rests.mark(touch, hint.size or 0)
         self._filter(found.number)
 
     def _drop(self, key: Key) -> None:
@@ -143,6 +172,7 @@ class VolumeSensor(Probed):
         slot, _, found = self._files.pop(key, (0, None, None))
         if found is not None:
             self._slots.pop(slot, None)
+            self._marks.pop(slot, None)
             self.programs.remove(self._watched, records.key(found.superblock, found.number))
 
     def _filter(self, number: int) -> None:

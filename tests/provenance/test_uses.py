@@ -73,6 +73,38 @@ def test_a_look_at_the_header_touches_nothing(amount: int | None, touches: bool)
     assert fact.action == ("weights_copy" if touches else "weights_arrival")
 
 
+def read(host: Host, file: File, proc: Proc, amount: int, mode: str = "read") -> None:
+    context = Context(tier="kernel", attribution="kernel", mode=mode, bytes=amount)
+    host.on("file_read", file, proc, replguard=context)
+
+
+def test_what_is_read_in_parts_touches_once_they_are_enough() -> None:
+    """By one actor, whatever process of it; what another read does not count, nor what was told before."""
+    host = Host()
+    weights, shell, other = host.protect(size=512 * MIB), host.login(), host.login()
+    read(host, weights, host.exec("dd", parent=other), 15 * MIB)
+    first = host.exec("dd", parent=shell)
+    for amount in (2 * MIB, 9 * MIB, 9 * MIB):
+        read(host, weights, first, amount)
+    assert not accesses(host)
+    second = host.exec("dd", parent=shell)
+    read(host, weights, second, 6 * MIB, "map")
+    assert not accesses(host)
+    read(host, weights, second, 2 * MIB)
+    assert accesses(host) == [(second.pid, "read")]
+
+
+def test_a_part_that_is_mapped_is_not_held() -> None:
+    """Though the actor has touched the file by it."""
+    host = Host()
+    weights, shell = host.protect(size=512 * MIB), host.login()
+    first, second = host.exec("dd", parent=shell), host.exec("dd", parent=shell)
+    read(host, weights, first, 15 * MIB, "map")
+    read(host, weights, second, 15 * MIB, "map")
+    assert accesses(host) == [(second.pid, "map")]
+    assert not host.provenance.instances.held_by(second)
+
+
 def test_use_by_nobody_seen_is_kept_for_the_copy() -> None:
     """It is no fact of its own; a file made meanwhile is a copy, its writer unknown."""
     host = Host()

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 from support.filesystems import Mounts
-from support.host import until
+from support.host import python, until
 from support.programs import Lacking
 
 from replguard.config import Config, Sensors
@@ -107,6 +108,27 @@ def test_a_look_at_the_header_and_another_file_are_not_told(sensor: VolumeSensor
     assert not [e for e in events if e.action == "file_read" and e.process and e.process.pid in pids]
 
 
+def test_parts_that_come_to_no_mark_are_told_though_their_readers_have_ended(sensor: VolumeSensor, model: Path) -> None:
+    """A part each, by its process; what a head is stays silent, also when it is read again."""
+    needs(sensor, "volume_read")
+    sensor.watch(hint(model))
+    list(sensor.tick())
+    silent = [run("dd", f"if={model}", "bs=512K", "count=1", "status=none") for _ in range(2)]
+    parts = {run("dd", f"if={model}", "bs=2M", "count=1", f"skip={at}", "status=none"): at for at in range(3)}
+    parts[run("dd", f"if={model}", "bs=512K", "count=1", "skip=9", "status=none")] = 9
+    events: list[Event] = []
+    assert until(lambda: all(told(sensor, events, "file_read", pid, model) for pid in parts))
+    for pid in parts:
+        (part,) = told(sensor, events, "file_read", pid, model)
+        assert part.replguard is not None
+        assert part.replguard.bytes in (2 * MIB, MIB // 2)
+        assert part.process is not None
+        assert part.process.entity_id
+    assert not [pid for pid in silent if told(sensor, events, "file_read", pid, model)]
+    assert until(lambda: list(sensor.tick()) == [] and not sensor._rests._entries, 20)
+    assert not sensor.counters.dropped
+
+
 def test_a_file_that_is_no_longer_watched_is_not_told(sensor: VolumeSensor, model: Path) -> None:
     """Dropped, then watched anew, also across a restart of the sensor."""
     needs(sensor, "volume_read")
@@ -194,6 +216,58 @@ def test_a_second_writer_is_told_by_itself(sensor: VolumeSensor, tmp_path: Path)
     events: list[Event] = []
     assert until(lambda: bool(told(sensor, events, "file_grow", second, path)))
     assert told(sensor, events, "file_grow", first, path)
+
+
+AGAIN = """
+import os, sys
+def write(mib, how=os.O_TRUNC):
+    file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | how)
+    for _ in range(mib * 16): os.write(file, b'x' * 65536)
+    os.close(file)
+write(12)
+print(flush=True)
+sys.stdin.readline()
+if sys.argv[2] == 'unlink':
+    os.unlink(sys.argv[1])
+write(3)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("way", ["unlink", "truncate"])
+def test_a_file_that_is_begun_anew_is_told_anew(sensor: VolumeSensor, tmp_path: Path, way: str) -> None:
+    """Whatever the same process wrote before to the inode that it was, or whose number it has now."""
+    if {"volume_dirty", "volume_dirty_page"} <= sensor.programs.missing.keys():
+        pytest.skip("this kernel has no place for writes")
+    path, events = tmp_path / "new.bin", list[Event]()
+    with python(AGAIN, str(path), way) as writer:
+
+        def amounts() -> list[int]:
+            grown = told(sensor, events, "file_grow", writer.pid, path)
+            return [event.replguard.bytes or 0 for event in grown if event.replguard]
+
+        writer.stdout.readline()
+        assert until(lambda: max(amounts(), default=0) >= 4 * MIB)
+        writer.stdin.write("go on\n")
+        writer.stdin.flush()
+        assert until(lambda: any(later < earlier for earlier, later in pairwise(amounts())))
+
+
+TURNS = "import os,sys;f=os.open(sys.argv[1],1|64|1024)\nfor _ in sys.stdin:os.write(f,b'x'*524288);print(flush=True)"
+
+
+def test_writers_that_take_turns_are_told(sensor: VolumeSensor, tmp_path: Path) -> None:
+    """Though none of them ever writes a MiB by itself before the other goes on."""
+    if {"volume_dirty", "volume_dirty_page"} <= sensor.programs.missing.keys():
+        pytest.skip("this kernel has no place for writes")
+    path, events = tmp_path / "turns.bin", list[Event]()
+    with python(TURNS, str(path)) as one, python(TURNS, str(path)) as two:
+        for _ in range(12):
+            for writer in (one, two):
+                writer.stdin.write("go\n")
+                writer.stdin.flush()
+                assert writer.stdout.readline()
+        assert until(lambda: sum(len(told(sensor, events, "file_grow", pid, path)) for pid in (one.pid, two.pid)) >= 3)
 
 
 def test_an_overlay_is_told_by_its_merged_path(sensor: VolumeSensor, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	unsigned int i_nlink;
+	unsigned int i_generation;
 	long long i_size;
 	struct hlist_head i_dentry;
 };

@@ -11,6 +11,7 @@
 #define WRITTEN 16384		/* files */
 #define WATCHED 65536
 #define PAGE_SHIFT 12
+#define TOLD 4			/* writers of one file that are remembered as told */
 #define SMALLEST (1 << 20)	/* bytes of a file from which writing it is added up */
 #define PENDING (256 << 10)	/* bytes that one CPU adds up for itself, so that most pages cost no look-up in a hash */
 #define DEPTH 48		/* folders of a path that are told */
@@ -29,7 +30,7 @@ enum { READ, MAP, WRITE };
 struct file_key {
 	u64 inode;
 	u32 device;
-	u32 pad;
+	u32 generation;		/* of what is written: a number is given to a new file once the old one is gone. Else 0 */
 };
 
 struct watched {
@@ -38,7 +39,10 @@ struct watched {
 	u32 pad;
 };
 
-/* Bytes of one process and one watched file. coverage has a bit for each 64th of the file. */
+/*
+ * Bytes of one process and one watched file. coverage has a bit for each 64th of the file. User space reads these too:
+ * a process may end before the first mark.
+ */
 struct reader_key {
 	u32 pid;
 	u32 slot;
@@ -49,15 +53,20 @@ struct reader {
 	u64 bytes;
 	u64 next;
 	u64 coverage;
+	u64 start;		/* of the process: another one may have its pid by now */
 	u64 first;		/* pages of the last request: the kernel reports what is left of it again and again */
 	u64 last;
 };
 
+/* Bytes of one file. own are those of its last writer since it took over, told the writers that were told last. */
 struct writer {
 	u64 bytes;
 	u64 next;
+	u64 size;		/* of the file, when it was last looked at */
+	u64 own;
 	u32 pid;
-	u32 pad;
+	u32 turn;
+	u32 told[TOLD];
 };
 
 struct pending {
@@ -124,7 +133,8 @@ struct {
 u64 maybe[1024];
 
 const volatile u32 layout[] SEC(".rodata.layout") = {
-	sizeof(struct file_key), sizeof(struct watched), __builtin_offsetof(struct amount, inode),
+	sizeof(struct file_key), sizeof(struct watched), sizeof(struct reader_key), sizeof(struct reader),
+	__builtin_offsetof(struct reader, start), __builtin_offsetof(struct amount, inode),
 	__builtin_offsetof(struct amount, bytes), __builtin_offsetof(struct amount, names),
 	__builtin_offsetof(struct amount, data), RING, sizeof(maybe),
 };
@@ -185,7 +195,7 @@ static __always_inline struct watched *watch(struct inode *inode, struct file_ke
 		return 0;
 	key->inode = number;
 	key->device = inode->i_sb->s_dev;
-	key->pad = 0;
+	key->generation = 0;
 	return bpf_map_lookup_elem(&watched, key);
 }
 
@@ -194,6 +204,7 @@ static __always_inline void used(struct inode *inode, struct watched *file, u64 
 {
 	struct reader_key key = {.pid = bpf_get_current_pid_tgid() >> 32, .slot = file->slot, .mapped = kind == MAP};
 	u64 size = inode->i_size, pages = (size + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT, from = first;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct reader *reader, fresh = {.next = file->touch};
 	u64 low, high;
 
@@ -203,9 +214,10 @@ static __always_inline void used(struct inode *inode, struct watched *file, u64 
 		last = pages - 1;
 	if (last < first)
 		return;
+	fresh.start = BPF_CORE_READ(task, group_leader, start_boottime);
 	reader = bpf_map_lookup_elem(&readers, &key);
-	if (!reader) {
-		bpf_map_update_elem(&readers, &key, &fresh, BPF_NOEXIST);
+	if (!reader || reader->start != fresh.start) {
+		bpf_map_update_elem(&readers, &key, &fresh, BPF_ANY);
 		reader = bpf_map_lookup_elem(&readers, &key);
 		if (!reader)
 			return;
@@ -262,10 +274,20 @@ int volume_map(u64 *context)
 	return 0;
 }
 
+/* Whether a writer of a file has been told already; if not, it is from now on. */
+static __always_inline bool known(struct writer *writer, u32 pid)
+{
+	for (int i = 0; i < TOLD; i++)
+		if (writer->told[i] == pid)
+			return 1;
+	writer->told[writer->turn++ & (TOLD - 1)] = pid;
+	return 0;
+}
+
 static __always_inline void flush(struct pending *pending, struct inode *inode)
 {
 	struct writer *writer, fresh = {.next = SMALLEST, .pid = pending->pid};
-	u64 bytes = pending->bytes;
+	u64 bytes = pending->bytes, size;
 
 	pending->bytes = 0;
 	writer = bpf_map_lookup_elem(&written, &pending->key);
@@ -275,15 +297,27 @@ static __always_inline void flush(struct pending *pending, struct inode *inode)
 		if (!writer)
 			return;
 	}
+	if (inode) {
+		size = inode->i_size;
+		if (size < writer->size)	/* cut off, and begun anew */
+			*writer = fresh;
+		writer->size = size;
+	}
 	__sync_fetch_and_add(&writer->bytes, bytes);
 	if (writer->pid != pending->pid) {	/* another one goes on with it: a copy that is resumed */
 		writer->pid = pending->pid;
-		writer->next = writer->bytes + SMALLEST;
+		writer->own = 0;
 	}
+	writer->own += bytes;
 	/* Without its inode at hand what was pending for another file waits for its next page. */
-	if (!inode || writer->bytes < writer->next)
+	if (!inode)
 		return;
-	writer->next = writer->bytes * 2;
+	if (writer->bytes >= writer->next) {
+		writer->next = writer->bytes * 2;
+		known(writer, pending->pid);
+	} else if (writer->own < SMALLEST || known(writer, pending->pid)) {
+		return;
+	}
 	send_amount(WRITE, inode, 0, writer->bytes, 0);
 }
 
@@ -291,17 +325,15 @@ static __always_inline void wrote(struct inode *inode, u64 bytes)
 {
 	u32 zero = 0, pid = bpf_get_current_pid_tgid() >> 32;
 	struct pending *pending = bpf_map_lookup_elem(&pendings, &zero);
-	u64 number = inode->i_ino;
-	u32 device = inode->i_sb->s_dev;
+	struct file_key key = {.inode = inode->i_ino, .device = inode->i_sb->s_dev, .generation = inode->i_generation};
 
 	if (!pending)
 		return;
-	if (pending->key.inode != number || pending->key.device != device || pending->pid != pid) {
+	if (pending->key.inode != key.inode || pending->key.device != key.device ||
+	    pending->key.generation != key.generation || pending->pid != pid) {
 		if (pending->bytes)
 			flush(pending, 0);
-		pending->key.inode = number;
-		pending->key.device = device;
-		pending->key.pad = 0;
+		pending->key = key;
 		pending->pid = pid;
 	}
 	pending->bytes += bytes;

@@ -16,6 +16,8 @@ SMALLEST = 1 << 20
 """Bytes of a file from which writing it is told, first at so many bytes written and then at each doubling."""
 KEY = Struct("=QII")
 WATCHED = Struct("=QII")
+READER_KEY = Struct("=III")
+READER = Struct("=QQQQQQ")
 AMOUNT = Struct("=IIQQQIIQQQII")
 TICK_NS = round(TICK * 1e9)
 _OPENS = "an open counts as a read"
@@ -72,6 +74,13 @@ def amount(record: bytes) -> Amount:
     *numbers, names, cut = AMOUNT.unpack_from(record)
     data = record[AMOUNT.size : AMOUNT.size + names]
     return Amount._make((*numbers, None if cut or not data else path(data)))
+
+
+def reader(key: bytes, value: bytes, when: int) -> Amount:
+    """Return what an entry of the map of readers says at a time: as a record would, but for the file's numbers."""
+    pid, slot, mapped = READER_KEY.unpack(key)
+    total, _, coverage, start, _, _ = READER.unpack(value)
+    return Amount(MAP if mapped else READ, pid, when, start, 0, 0, slot, total, 0, coverage, None)
 
 
 def key(device: int, inode: int) -> bytes:

@@ -43,6 +43,15 @@ def test_a_short_record_is_an_error_that_the_reader_counts(length: int) -> None:
         volume.amount(record()[:length])
 
 
+def test_what_a_process_has_read_so_far_is_an_amount_too() -> None:
+    """Of its slot, by who began when; of what the entry does not tell nothing is claimed."""
+    entry = volume.READER_KEY.pack(7, 3, 1), volume.READER.pack(500, 1000, 0xFF, 30_000_000, 0, 9)
+    told = volume.reader(*entry, when=5)
+    assert (told.kind, told.pid, told.slot, told.ticks, told.when) == (volume.MAP, 7, 3, 3, 5)
+    assert (told.bytes, told.coverage, told.path) == (500, 0xFF, None)
+    assert volume.reader(volume.READER_KEY.pack(7, 3, 0), entry[1], when=5).kind == volume.READ
+
+
 def test_an_inode_has_its_bit_in_the_filter() -> None:
     """Numbers of 64 bits fold into the same words that the kernel asks."""
     assert volume.bit(0) == (0, 0)
@@ -52,7 +61,8 @@ def test_an_inode_has_its_bit_in_the_filter() -> None:
 
 def test_the_layout_of_the_c_structures_is_the_decoders() -> None:
     """Sizes and offsets that the compiler wrote into the object equal those of the struct formats."""
-    told = struct.unpack("<8I", section(bpf.image(volume.OBJECT), ".rodata.layout"))
+    told = struct.unpack("<11I", section(bpf.image(volume.OBJECT), ".rodata.layout"))
     assert told == (
-        volume.KEY.size, volume.WATCHED.size, 24, 40, 64, volume.AMOUNT.size, volume.RING, volume.MAYBE * 8,
+        volume.KEY.size, volume.WATCHED.size, volume.READER_KEY.size, volume.READER.size, 24,
+        24, 40, 64, volume.AMOUNT.size, volume.RING, volume.MAYBE * 8,
     )  # fmt: skip

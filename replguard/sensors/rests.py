@@ -1,0 +1,85 @@
+"""What processes read of watched files without coming to a mark: told all the same, for many may read one in parts.
+
+The kernel adds up by process; provenance adds up the processes of one actor. A look at a file's head stays silent.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from replguard.kernel.bpf.volume import Amount
+
+HEAD = 1 << 20
+"""Bytes at a file's beginning that anybody may look at (meanings: Touched)."""
+PART = 64 << 10
+"""The same, where it is not the beginning alone that was read: an archive has its list of contents at its end."""
+RESTS = 5
+"""Sweeps without growth after which it is asked whether the process has ended, and again after each as many."""
+
+Key = tuple[int, int, int]
+"""Process, number of the file, kind of the amount."""
+
+
+class Mark(NamedTuple):
+    """Of a file the bytes at which the kernel itself tells first, and which 64ths of it hold its head."""
+
+    touch: int
+    head: int
+
+
+_NONE = Mark(0, 0)
+
+
+def mark(touch: int, size: int) -> Mark:
+    """Return the mark of a file of a size in bytes."""
+    return Mark(touch, (1 << min(64, (HEAD * 64 - 1) // max(size, 1) + 1)) - 1)
+
+
+@dataclass(slots=True)
+class _Entry:
+    start: int
+    seen: int = 0
+    told: int = 0
+    rested: int = 0
+
+
+class Rests:
+    """The kernel's sums of reading, as they were seen last. ``evicted``: how many gave way to others in the kernel."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, _Entry] = {}
+        self.evicted = 0
+
+    def told(self, amount: Amount) -> None:
+        """Take note of what the kernel itself told."""
+        key = (amount.pid, amount.slot, amount.kind)
+        entry = self._entries.get(key)
+        if entry is None or entry.start != amount.start:
+            entry = self._entries[key] = _Entry(amount.start)
+        entry.told = max(entry.told, amount.bytes)
+
+    def sweep(self, amounts: Iterable[Amount], files: Mapping[int, Mark]) -> Iterator[Amount]:
+        """Take all of the kernel's sums and yield those to tell, of these files."""
+        before, self._entries = self._entries, {}
+        for amount in amounts:
+            key = (amount.pid, amount.slot, amount.kind)
+            entry = before.pop(key, None)
+            if entry is None or entry.start != amount.start or amount.bytes < entry.seen:
+                entry = _Entry(amount.start)
+            self._entries[key] = entry
+            entry.rested = entry.rested + 1 if amount.bytes == entry.seen else 0
+            entry.seen = amount.bytes
+            mark = files.get(amount.slot, _NONE)
+            silent = PART if amount.coverage & ~mark.head else HEAD
+            if amount.bytes - entry.told > silent and amount.bytes < mark.touch:
+                entry.told = amount.bytes
+                yield amount
+        self.evicted = len(before)
+
+    def resting(self) -> list[Key]:
+        """Return those that have not grown for a while, every few sweeps."""
+        return [key for key, entry in self._entries.items() if entry.rested and entry.rested % RESTS == 0]
+
+    def forget(self, key: Key) -> None:
+        """Take note that the kernel's sum is removed."""
+        self._entries.pop(key, None)

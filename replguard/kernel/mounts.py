@@ -52,16 +52,20 @@ class Mount(NamedTuple):
     @property
     def remote(self) -> bool:
         """Whether the files are served by something that may hang."""
-        return self.kind in REMOTE or self.kind == "fuse" or self.kind.startswith("fuse.")
+        return self.kind in REMOTE or self.kind in ("fuse", "fuseblk") or self.kind.startswith(("fuse.", "fuseblk."))
 
 
 def mounts(pid: int | str = "self", root: str = PROC) -> list[Mount] | None:
     """Return the mounts in order, None if they cannot be read."""
     data = read(f"{root}/{pid}/mountinfo", 1 << 23)
-    if data is None:
-        return None
-    parsed = (_parse(line) for line in data.split(b"\n"))
-    return [mount for mount in parsed if mount is not None]
+    return None if data is None else parsed(data)
+
+
+def parsed(data: bytes, most: int | None = None) -> list[Mount]:
+    """Return the mounts of a table, the first ``most`` of its lines at the most."""
+    lines = data.split(b"\n") if most is None else data.split(b"\n", most)[:most]
+    found = (_parse(line) for line in lines)
+    return [mount for mount in found if mount is not None]
 
 
 def _parse(line: bytes) -> Mount | None:

@@ -4,13 +4,12 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from replguard.events.process import Process
-from replguard.kernel import fanotify
+from replguard.kernel import beneath, fanotify
 from replguard.kernel.fanotify import Record
 from replguard.kernel.procfs import text
 from replguard.sensors.base import Counters
 from replguard.sensors.folders import Folder, Folders, View
 from replguard.sensors.opens import Key, Opens
-from replguard.sensors.sections import lstat
 from replguard.sensors.spaces import Spaces
 from replguard.sensors.written import Act, Written, found_at, whiteout
 
@@ -27,7 +26,7 @@ class Acts:
         self._folders, self._spaces, self._opens = folders, spaces, opens
         self._counters = counters
         self.files = Written(folders, opens, counters, who)
-        self._left: dict[int, Record] = {}
+        self._left: dict[int, list[Record]] = {}
 
     def of(self, records: Iterable[Record]) -> Iterator[Act]:
         """Yield what a batch tells, and which small files of former batches are still open."""
@@ -36,7 +35,7 @@ class Acts:
                 self._counters.skip()
             else:
                 yield from self._one(record)
-        for left in self._left.values():
+        for left in [left for several in self._left.values() for left in several]:
             yield from self._one(left._replace(mask=fanotify.DELETE))
         self._left.clear()
         yield from self.files.look_for()
@@ -72,7 +71,7 @@ class Acts:
         return None if folder is None else (folder, self._view(folder, record.pid))
 
     def _view(self, folder: Folder, pid: int) -> View:
-        space = None if folder.superblock.alone or pid <= 0 else self._spaces.of(pid)
+        space = None if folder.alone or pid <= 0 else self._spaces.of(pid)
         return self._folders.view(folder, space)
 
     def _nowhere(self, record: Record) -> Iterator[Act]:
@@ -83,19 +82,27 @@ class Acts:
         elif self._folders.trouble is not None:
             self._counters.lose("resolve", self._folders.trouble)
             self._folders.trouble = None
+        elif self._folders.stale:
+            self._counters.lose("resolve", "a namespace's process ended")
         else:
             self._counters.skip()
 
     # Names that changed or went.
 
     def _moved(self, record: Record) -> Iterator[Act]:
-        """Join the two halves of a rename, as kernels before 5.17 tell it: one after the other, by one process."""
+        """Join the two halves of a rename, as kernels before 5.17 tell it: one after the other, by one process.
+
+        Its threads may rename at once. Then the same name is the likelier other half, else what was told first.
+        """
         if record.mask & fanotify.MOVED_FROM:
             if record.mask & fanotify.CREATE:
                 yield from self._one(record._replace(mask=record.mask & ~_MOVED))
-            self._left[record.pid] = record
+            self._left.setdefault(record.pid, []).append(record)
             return
-        left = self._left.pop(record.pid, None)
+        waiting = self._left.get(record.pid, [])
+        left = next((half for half in waiting if half.name == record.name), waiting[0] if waiting else None)
+        if left is not None:
+            waiting.remove(left)
         folder, name = (left.folder, left.name) if left is not None else (None, b"")
         mask = fanotify.RENAME | record.mask & fanotify.ONDIR
         yield from self._renamed(record._replace(mask=mask, old_folder=folder, old_name=name))
@@ -146,7 +153,7 @@ class Acts:
 
     def _copied_up(self, record: Record, path: bytes, access: bytes) -> Iterator[Act]:
         """Tell what an overlay put in place from its work folder: a copy of a lower file, or the sign of its end."""
-        found = lstat(access)
+        found = beneath.lstat(access)
         if found is None or whiteout(found):  # an overlay shows nothing of the sign of an end
             yield Act("file_delete", path, access, None, record.pid, key=self._key(record, path, overlaid=True))
         elif stat.S_ISDIR(found.st_mode):
@@ -165,7 +172,7 @@ class Acts:
         access, path = view.at(record.name), view.shown(record.name)
         if self.files.untold(record.target) is not None:
             self._counters.skip()
-        key = self._key(record, path, overlaid=bool(folder.superblock.layers))
+        key = self._key(record, path, overlaid=folder.layered)
         key = self.files.forget(access) or key
         if key is not None or self.files.wanted(text(path)):
             yield Act("file_delete", path, access, None, record.pid, key=key)

@@ -2,9 +2,11 @@
 
 A handle is opened by way of its mount and closed at once, some hundredths of a millisecond later: no descriptor keeps a
 mount busy. Paths are remembered until a folder above is renamed or a mount changes.
+
+What it cannot tell: a file that somebody else's overlay shows has the path of the folder that the overlay writes to.
 """
 
-# ruff: noqa: PTH115, PTH116 - paths are bytes here: names need not be text
+# ruff: noqa: PTH112, PTH115, PTH116 - paths are bytes here: names need not be text
 
 import contextlib
 import errno
@@ -14,11 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from replguard.events import clock
-from replguard.kernel import fanotify
+from replguard.kernel import beneath, fanotify
 from replguard.sensors.superblocks import Seat, Superblock, Superblocks, below, join
 
 REMEMBERED = 8192
-_MOST_SEATS = 8
+_MOST_SEATS = 64
+"""Mount points of one filesystem by which a handle is tried; all of ours come first."""
 _OUR_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM)
 _MANY_RENAMES, _SOON = 16, 0.1
 """Folders renamed within so many seconds, after which all paths are forgotten: to look through them costs more."""
@@ -28,12 +31,14 @@ _MANY_RENAMES, _SOON = 16, 0.1
 class View:
     """A folder seen from one namespace. ``path`` is as seen there; ``access`` leads there from ours.
 
-    ``told`` is what the sensor says of it; ``work``: it is where an overlay prepares its copies.
+    ``told``: what happens in it is told; ``layered``: our way there leads through an overlay, which has numbers of its
+    own.
     """
 
     path: bytes
     access: bytes
     told: bool = True
+    layered: bool = False
 
     def at(self, name: bytes) -> bytes:
         """Return our way to a name in it."""
@@ -46,12 +51,17 @@ class View:
 
 @dataclass(slots=True, eq=False)
 class Folder:
-    """One folder: its filesystem, its path from the root of that, and how it looks from namespaces (None: gone)."""
+    """One folder: its filesystem, its path from the root of that, and how it looks from namespaces (None: gone).
+
+    ``alone``: everybody sees it under one path; ``layered``: an overlay shows what is in it, with other numbers.
+    """
 
     superblock: Superblock
     path: bytes
     work: bool
     views: dict[int | None, View] = field(default_factory=dict)
+    alone: bool = True
+    layered: bool = False
 
 
 class Folders:
@@ -64,6 +74,8 @@ class Folders:
         self.trouble: str | None = None
         """Why a folder could not be asked for that may well be there, such as a want of descriptors."""
         self._renames: deque[float] = deque(maxlen=_MANY_RENAMES)
+        self.stale = False
+        """Whether a process is gone by which a namespace was reached, so that what lies there was not found."""
 
     def forget(self) -> None:
         """Forget every path: what is mounted has changed."""
@@ -87,7 +99,7 @@ class Folders:
     def known(self, handle: bytes | None) -> Folder | None:
         """Return the folder of a handle that everybody sees the same way, if its path is known already."""
         found = self._known.get(handle) if handle is not None else None
-        return found if found is not None and found.superblock.alone else None
+        return found if found is not None and found.alone else None
 
     def recent(self) -> list[View]:
         """Return the folders that something happened in, the latest first."""
@@ -121,17 +133,10 @@ class Folders:
     @contextlib.contextmanager
     def opened(self, handle: bytes) -> Iterator[tuple[int, View | None] | None]:
         """Open a file by its handle and yield its descriptor (O_PATH) and whole path; None for one that is gone."""
-        for superblock in self._superblocks.by_fsid.get(handle[:8], ()):
-            for seat in superblock.seats[:_MOST_SEATS]:
-                descriptor = self._open(seat, handle)
-                if descriptor is None:
-                    continue
-                try:
-                    path = _path(descriptor, seat)
-                    yield descriptor, None if path is None else self._see(superblock, path, None)
-                finally:
-                    os.close(descriptor)
-                return
+        for superblock, seat, descriptor in self._ways(handle):
+            path = _path(descriptor, seat)
+            yield descriptor, None if path is None else self._see(superblock, path, None)
+            return
         yield None
 
     def _drop(self, handle: bytes) -> None:
@@ -141,56 +146,75 @@ class Folders:
 
     def _find(self, handle: bytes) -> Folder | None:
         """Ask the kernel for the path of a handle, by way of each mount that might show it."""
-        for superblock in self._superblocks.by_fsid.get(handle[:8], ()):
-            for seat in superblock.seats[:_MOST_SEATS]:
-                descriptor = self._open(seat, handle)
-                if descriptor is None:
-                    continue
-                try:
-                    path = _path(descriptor, seat)
-                finally:
-                    os.close(descriptor)
-                if path is not None:
-                    works = (layer.work for layer in superblock.layers if layer.work is not None)
-                    return Folder(superblock, path, any(below(path, work) is not None for work in works))
+        for superblock, seat, descriptor in self._ways(handle):
+            path = _path(descriptor, seat)
+            if path is not None:
+                work, layered = superblock.works(path), bool(superblock.over(path))
+                return Folder(superblock, path, work, alone=superblock.alone(path), layered=layered)
         return None
 
-    def _open(self, seat: Seat, handle: bytes) -> int | None:
-        mount = -1
-        try:
-            mount = os.open(seat.prefix + seat.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            return fanotify.opened(mount, handle)
-        except OSError as error:
-            if error.errno in _OUR_TROUBLE:
-                self.trouble = os.strerror(error.errno)
-            return None
-        finally:
-            if mount >= 0:
-                os.close(mount)
+    def _ways(self, handle: bytes) -> Iterator[tuple[Superblock, Seat, int]]:
+        """Open a handle by way of one mount after another; each descriptor (O_PATH) is closed with the next."""
+        for superblock in self._superblocks.by_fsid.get(handle[:8], ()):
+            for seat in superblock.seats[:_MOST_SEATS]:
+                try:
+                    mount = beneath.entered(seat.prefix, seat.path, superblock.number)
+                except OSError as error:
+                    self._note(error, seat)
+                    continue
+                try:
+                    descriptor = fanotify.opened(mount, handle)
+                except OSError as error:
+                    self._note(error, None)
+                    if error.errno == errno.ESTALE:  # gone, whichever way we come
+                        break
+                    continue
+                finally:
+                    os.close(mount)
+                try:
+                    yield superblock, seat, descriptor
+                finally:
+                    os.close(descriptor)
+
+    def _note(self, error: OSError, seat: Seat | None) -> None:
+        if error.errno in _OUR_TROUBLE:
+            self.trouble = os.strerror(error.errno or 0)
+        elif seat is not None and seat.prefix and not os.path.isdir(seat.prefix):
+            self.stale = True
 
     def _see(self, superblock: Superblock, path: bytes, space: int | None) -> View:
-        """Return a path as seen from a namespace, through an overlay where one lies over it."""
-        layers = [
-            Seat(seat.space, seat.prefix, join(seat.path, rest), seat.top)
-            for upper, _, seat in superblock.layers
-            if (rest := below(path, upper)) is not None and seat.top == b"/"
-        ]
-        seats = [
-            Seat(seat.space, seat.prefix, join(seat.path, rest), seat.top)
-            for seat in superblock.seats
-            if (rest := below(path, seat.top)) is not None
-        ]
+        """Return a path as seen from a namespace, through an overlay where one lies over it.
+
+        What another user's namespace shows may name a path, but leads us there only if nothing else does.
+        """
+        layers = [moved for layer in superblock.over(path) if (moved := _shown(layer.seat, path, layer.upper))]
+        near = superblock.seats_in(self._own) + (superblock.seats_in(space) if space != self._own else [])
+        seats = _shown_in(near, path) or _shown_in(superblock.seats[:_MOST_SEATS], path)
         both = layers + seats
         if not both:
             return View(path, path, told=self._told(path, path))
         theirs = next((seat for seat in both if seat.space == space), None)
+        believed = [seat for seat in layers if seat.trusted]
         if theirs is None:  # of an overlay's upper folder only those inside write, and they are gone by now
-            theirs = next((seat for seat in layers if space is None and seat.space != self._own), both[0])
-        ours = next((seat for seat in both if seat.space == self._own), theirs)
-        if layers and ours not in layers:
-            ours = theirs if theirs in layers else layers[0]
+            theirs = next((seat for seat in believed if space is None and seat.space != self._own), None)
+            theirs = theirs or (believed + seats or both)[0]
+        ours = next((seat for seat in believed + seats if seat.space == self._own), None)
+        if ours is None or (believed and ours not in believed):
+            ours = theirs if theirs in believed else next(iter(believed), theirs)
         access = ours.prefix + ours.path if ours.path != b"/" else ours.prefix or b"/"
-        return View(theirs.path, access, told=self._told(theirs.path, access))
+        return View(theirs.path, access, told=self._told(theirs.path, access), layered=ours in believed)
+
+
+def _shown(seat: Seat, path: bytes, upper: bytes) -> Seat | None:
+    """Return where an overlay shows a path of its upper folder, None if it is mounted in part only."""
+    rest = below(path, upper)
+    return seat._replace(path=join(seat.path, rest)) if rest is not None and seat.top == b"/" else None
+
+
+def _shown_in(seats: list[Seat], path: bytes) -> list[Seat]:
+    """Return where mounts show a path of their filesystem."""
+    shown = ((seat, below(path, seat.top)) for seat in seats)
+    return [seat._replace(path=join(seat.path, rest)) for seat, rest in shown if rest is not None]
 
 
 def _path(descriptor: int, seat: Seat) -> bytes | None:

@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+from collections import deque
 from collections.abc import Callable
 
 from replguard.errors import Unavailable
 from replguard.events import clock
-from replguard.kernel import fanotify
+from replguard.kernel import beneath, fanotify
 from replguard.kernel.fanotify import Group
 from replguard.kernel.mounts import PSEUDO
 from replguard.sensors.folders import Folders
@@ -15,6 +16,9 @@ from replguard.sensors.superblocks import Superblocks, join
 
 EVERY, SOON = 5.0, 0.5
 """Seconds between looks for other mount namespaces, and the same once a process from an unknown one was met."""
+AT_ONCE, WITHIN, REST, LONGEST = 4, 4.0, 20, 30.0
+"""So many changes within so many seconds are taken in at once; then they wait, and always for so many times what the
+last one cost, but not ``LONGEST``: anyone may mount and unmount without end in a user namespace."""
 _MOST_NAMED = 5
 
 _NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RENAME | fanotify.ONDIR
@@ -47,7 +51,9 @@ class Mounted:
             self.refused: list[str] = []
             self.skip: frozenset[bytes] = frozenset()
             """Mount points that a walk must not enter: their server may hang it, or the kernel makes them up."""
-            self._due = 0.0
+            self._due = self._rest = 0.0
+            self._waits = False
+            self._taken: deque[float] = deque(maxlen=AT_ONCE)
             self.arrange()
             self._check()
         except BaseException:
@@ -63,31 +69,52 @@ class Mounted:
         self.spaces.close()
 
     def changed(self) -> bool:
-        """Look whether anything was mounted or unmounted; namespaces of others are looked for when it is time."""
-        if self.spaces.changed():
-            return True
+        """Look whether anything was mounted or unmounted, and it is time to take it in.
+
+        Namespaces of others are looked for now and then.
+        """
         now = clock.monotonic()
-        if now < self._due - (EVERY - SOON if self.spaces.unknown else 0.0):
-            return False
-        self._due = now + EVERY
-        return self.spaces.look()
+        self._waits = self.spaces.changed() or self._waits
+        soon = self.spaces.unknown or self.folders.stale
+        if now >= max(self._due - (EVERY - SOON if soon else 0.0), self._rest):
+            self.folders.stale = False
+            self._waits = self.spaces.look() or self._waits
+            cost = clock.monotonic() - now
+            self._due = now + min(max(EVERY, cost * REST), LONGEST)
+        many = len(self._taken) == AT_ONCE and now - self._taken[0] < WITHIN
+        return self._waits and not many and now >= self._rest
 
     def arrange(self) -> list[bytes]:
         """Mark what is mounted; return where the filesystems are that were not there before."""
+        began, self._waits = clock.monotonic(), False
+        self._taken.append(began)
         spaces = list(self.spaces.all())
         fresh = self.superblocks.arrange(spaces)
         self.folders.forget()
-        self.skip = frozenset(m.path for m in spaces[0].mounts if m.remote or m.kind in PSEUDO)
-        self.refused = self.superblocks.refused()
+        self.skip = frozenset(
+            space.prefix + m.path for space in spaces for m in space.mounts if m.remote or m.kind in PSEUDO
+        )
+        self.refused = self.superblocks.refused() + sorted(self.spaces.left_out)
+        now = clock.monotonic()
+        self._rest = now + min((now - began) * REST, LONGEST)
         return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]
 
     def folder(self, handle: bytes) -> str | None:
-        """Return a folder of the filesystem that a handle is of; may be asked by another thread."""
+        """Return a folder of the filesystem that a handle is of; may be asked by another thread.
+
+        None where only another user's namespace shows it: whoever opens a path there may be led elsewhere.
+        """
         for superblock in self.superblocks.by_fsid.get(handle[:8], ()):
             for seat in superblock.seats:
                 with contextlib.suppress(UnicodeDecodeError):
-                    return join(seat.prefix, seat.path).decode()
+                    if seat.trusted:
+                        return join(seat.prefix, seat.path).decode()
         return None
+
+    def inside(self, access: bytes) -> bytes:
+        """Return the path in its own namespace of what we reach through a process there."""
+        there = beneath.parted(access)
+        return there[1] if there is not None else access
 
     def unwatched(self) -> str | None:
         """Say which filesystems are not watched, None if all are."""

@@ -13,6 +13,7 @@ import contextlib
 import os
 import select
 import stat
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ from replguard.sensors.acts import Acts
 from replguard.sensors.base import Readable
 from replguard.sensors.losses import Losses
 from replguard.sensors.memory import Memory
-from replguard.sensors.missed import Missed
+from replguard.sensors.missed import LATER, TOO_MUCH, Missed
 from replguard.sensors.mounted import EVERY, Mounted, begin
 from replguard.sensors.opens import Key, Opens
 from replguard.sensors.ours import Ours
@@ -89,7 +90,7 @@ class NamesSensor(Readable):
         self._places: OrderedDict[Key, bytes] = OrderedDict()
         self._ours = Ours()
         self._processes: dict[int, Process | None] = {}
-        self._eventfd = -1
+        self._eventfd, self._waking = -1, threading.Lock()
         self._group: Group | None = None
         self._mounted: Mounted | None = None
         self._wanted: Callable[[str], bool] | None = None
@@ -130,9 +131,11 @@ class NamesSensor(Readable):
             self._group.close()
         if self._mounted is not None:
             self._mounted.close()
-        if self._eventfd >= 0:
-            os.close(self._eventfd)
-        self._group, self._mounted, self._eventfd = None, None, -1
+        self._group, self._mounted = None, None
+        with self._waking:  # a hint must not be written to whatever gets the number next
+            eventfd, self._eventfd = self._eventfd, -1
+            if eventfd >= 0:
+                os.close(eventfd)
 
     def fileno(self) -> int:
         return self._eventfd
@@ -156,8 +159,8 @@ class NamesSensor(Readable):
 
     def watch(self, hint: Hint) -> None:
         self._hints.append(hint)
-        if self._eventfd >= 0:
-            with contextlib.suppress(OSError):
+        with self._waking, contextlib.suppress(OSError):
+            if self._eventfd >= 0:
                 os.eventfd_write(self._eventfd, 1)
 
     def read(self) -> Iterator[Event]:
@@ -196,6 +199,9 @@ class NamesSensor(Readable):
             self._opens.nodes(disks.gpus())
         for path, found in self._missed.step(SLICE):
             yield from self._found(path, found)
+        if cut := self._missed.cut():
+            self.counters.lose("rescan", TOO_MUCH, cut)
+            yield self.health("loss", TOO_MUCH, stage="rescan", lost=cut)
 
     # Starting.
 
@@ -213,7 +219,8 @@ class NamesSensor(Readable):
         fresh = mounted.arrange()
         self._opens.again()
         self._missed.skip = mounted.skip
-        self._missed.begin(((path, True) for path in fresh), since=2 * EVERY)
+        for path in fresh:
+            self._missed.begin([(path, True)], since=2 * EVERY, urgency=LATER)
         if mounted.refused != before:
             self._because(mounted)
             if set(mounted.refused) - set(before):
@@ -348,26 +355,19 @@ class NamesSensor(Readable):
         if regular and not self._acts.files.worth(found.st_size) and not self._acts.files.wanted(text(path)):
             self.counters.skip()
             return
+        shown = self._mounted.inside(path) if self._mounted is not None else path
         linked = stat.S_ISLNK(found.st_mode) or (regular and found.st_nlink > 1)
-        act = Act("file_link" if linked else "file_create", self._inside(path), path, found, 0)
+        act = Act("file_link" if linked else "file_create", shown, path, found, 0)
         for told in [act] + [act._replace(action="file_close_write")] * (regular and not linked):
             yield self.event(told.action, when, file=section(told), replguard=context(told, known=False))
-
-    def _inside(self, access: bytes) -> bytes:
-        """Return the path in its own namespace of what we reach through a process there."""
-        spaces = self._mounted.spaces.all() if self._mounted is not None else ()
-        inside = (below(access, space.prefix) for space in spaces if space.prefix)
-        return next((path for path in inside if path), access)
 
     def _lost(self, mounted: Mounted) -> Iterator[Event]:
         """Tell a loss, and read again what matters, then where something was going on."""
         self.counters.lose("kernel", "fanotify overflow")
         yield self.health("loss", "fanotify overflow", stage="kernel")
-        recent = [(view.access, False) for view in mounted.folders.recent() if view.told]
+        recent = [view.access for view in mounted.folders.recent() if view.told]
         mounted.folders.forget()
-        self._missed.begin((root.path, root.recursive) for root in self._roots if root.important)
-        self._missed.begin(recent)
-        self._missed.begin((root.path, root.recursive) for root in self._roots if not root.important)
+        self._missed.after_loss(self._roots, recent)
 
     # Who.
 

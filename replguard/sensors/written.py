@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from replguard.events import clock
 from replguard.events.process import Process
-from replguard.kernel import fanotify
+from replguard.kernel import beneath, fanotify
 from replguard.kernel.fanotify import Record
 from replguard.kernel.procfs import text
 from replguard.sensors.base import Counters
@@ -89,7 +89,7 @@ class Written:
         """Tell whether this is one of the many small files that nobody asks for: the same as below, in a hurry."""
         folder = self._folders.known(record.folder)
         view = folder.views.get(None) if folder is not None else None
-        if view is None or not view.told or record.target is None or record.target in self.known:
+        if folder is None or view is None or not view.told or record.target is None or record.target in self.known:
             return False
         access = view.at(record.name)
         try:
@@ -101,6 +101,7 @@ class Written:
             and stat.S_ISREG(found.st_mode)
             and found.st_nlink == 1
             and fanotify.inode(record.target) == found.st_ino
+            and folder.superblock.number in (None, found.st_dev)
             and (found.st_dev, found.st_ino) not in self._opens.files
             and not self.worth(found.st_size)
             and access not in self.making
@@ -190,7 +191,7 @@ class Written:
             if since > until:
                 return
             del self._young[target]
-            found = lstat(made.access)
+            found = beneath.lstat(made.access)
             if found is not None and found.st_ino == made.inode:
                 yield from self._still_open(made.record, made.path, made.access, found)
             else:
@@ -235,7 +236,9 @@ class Written:
             self.known.move_to_end(record.target)
             self.handles[key] = record.target
             if len(self.known) > REMEMBERED:
-                self.handles.pop(self.known.popitem(last=False)[1], None)
+                target, past = self.known.popitem(last=False)
+                if self.handles.get(past) == target:  # else the numbers are those of a newer file by now
+                    del self.handles[past]
         return Act(action, path, access, found, record.pid)
 
     def _follow(self, record: Record, path: bytes, access: bytes, found: os.stat_result) -> Iterator[Act]:
@@ -268,8 +271,8 @@ class Written:
                 return
             descriptor, view = opened
             found = os.fstat(descriptor)
-            seen = lstat(view.access) if view is not None and found.st_nlink else None
-        if view is None or seen is None or not view.told:
+            seen = beneath.lstat(view.access) if view is not None and found.st_nlink else None
+        if view is None or seen is None or not view.told or not (view.layered or os.path.samestat(seen, found)):
             yield from self.passed(gone)
         else:
             yield from self.file(gone.record, view.path, view.access, seen)
@@ -277,6 +280,9 @@ class Written:
     def passed(self, gone: Made) -> Iterator[Act]:
         """Tell of a file that came and went, if its name is asked for or it was known."""
         record, key = gone.record, self.known.get(gone.record.target or b"")
+        if self._folders.stale and gone.access.startswith(b"/proc/"):
+            self._counters.lose("resolve", "a namespace's process ended")
+            return
         if key is None and not self.wanted(text(gone.path)):
             self._counters.skip()
             return
@@ -288,8 +294,10 @@ class Written:
 
 def found_at(record: Record, folder: Folder, access: bytes) -> os.stat_result | None:
     """Return the lstat of a name, if it is still the file of the record; an overlay has numbers of its own."""
-    found = lstat(access)
-    if found is None or record.target is None or folder.superblock.layers:
+    if folder.layered:
+        return beneath.lstat(access)
+    found = beneath.lstat(access, folder.superblock.number)
+    if found is None or record.target is None:
         return found
     number = fanotify.inode(record.target)
     return found if number is None or number == found.st_ino else None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.host import FakeHost
 
-from replguard.kernel.mounts import mounts
+from replguard.kernel.mounts import mounts, parsed
 
 
 def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
@@ -23,6 +23,13 @@ def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
         (31, b"/mnt/a b\nc", "/weights", "fuse.sshfs", True),
     ]
     assert mounts(root=str(tmp_path / "none")) is None
+
+
+def test_a_disk_behind_a_server_is_remote_too() -> None:
+    """FUSE serves disks as well; of a table only the first lines may be asked for."""
+    table = b"".join(b"%d 1 0:50 / /m%d rw - fuseblk /dev/sdb1 rw\n" % (number, number) for number in range(30))
+    assert all(mount.remote for mount in parsed(table))
+    assert (len(parsed(table)), len(parsed(table, 7)), parsed(b"")) == (30, 7, [])
 
 
 def test_this_host_has_a_root() -> None:

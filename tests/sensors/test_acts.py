@@ -8,6 +8,7 @@ from support.scene import MADE, Scene, handle
 
 from replguard.events.hint import Hint
 from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, DELETE, MOVED_FROM, MOVED_TO, ONDIR, RENAME
+from replguard.sensors.folders import View
 from replguard.sensors.superblocks import Layer, Seat
 from replguard.sensors.written import LARGE
 
@@ -71,6 +72,29 @@ def test_the_halves_of_a_rename_are_joined(scene: Scene) -> None:
     (alone,) = scene.of(scene.record(MOVED_TO, "b.py", path))
     assert (alone.action, alone.previous) == ("file_rename", None)
     assert scene.told(scene.record(MOVED_FROM, "c.py", None)) == [("delete", "c.py")]
+
+
+def test_threads_may_rename_at_once(scene: Scene) -> None:
+    """No half is lost: the same name joins, else the order; what is left over is told as an end."""
+    for name in ("x.py", "b.py"):
+        scene.file(name)
+    halves = [scene.record(MOVED_FROM, name, None) for name in ("a.py", "x.py", "c.py")]
+    halves += [scene.record(MOVED_TO, name, None) for name in ("x.py", "b.py")]
+    told = [(act.action, act.path[-4:], act.previous and act.previous[-4:]) for act in scene.of(*halves)]
+    assert told == [
+        ("file_rename", b"x.py", b"x.py"),
+        ("file_rename", b"b.py", b"a.py"),
+        ("file_delete", b"c.py", None),
+    ]
+
+
+def test_what_ended_with_the_way_to_it_is_a_loss(scene: Scene) -> None:
+    """The process by which a namespace was reached is gone: what lies there is not found, and that is no end."""
+    there = scene.tree.add(scene.folder)
+    scene.tree.by_handle[there].views[None] = View(b"/in", b"/proc/999999999/root/in")
+    scene.tree.stale = True
+    assert scene.told(scene.record(MADE, "f", 5), scene.record(MADE, "f", 5, folder=handle(1))) == []
+    assert scene.counters.dropped == {("resolve", "a namespace's process ended"): 2}
 
 
 def test_places_that_are_not_told_are_counted(scene: Scene) -> None:

@@ -56,6 +56,16 @@ def test_an_upper_folder_is_seen_through_its_overlay() -> None:
     assert seen(superblock, b"/o/u/m", OURS) == (b"/merged/m", b"/merged/m")
 
 
+def test_somebody_elses_mounts_lead_us_nowhere_while_there_are_ours() -> None:
+    """They may name a path; our way to a file is our own, or that of a namespace that only root could make."""
+    host, theirs = Seat(OURS, b"", b"/", b"/"), Seat(THEIRS, b"/proc/7/root", b"/m", b"/", False)
+    superblock = Superblock("8:1", "ext4", [host, theirs], [Layer(b"/srv", b"/home", theirs)])
+    assert seen(superblock, b"/srv/x", None) == (b"/srv/x", b"/srv/x")
+    assert seen(superblock, b"/srv/x", OURS) == (b"/srv/x", b"/srv/x")
+    assert seen(superblock, b"/srv/x", THEIRS)[1] == b"/srv/x"
+    assert folders()._see(superblock, b"/srv/x", None).layered is False
+
+
 def test_names_are_put_below_the_root_without_a_second_slash() -> None:
     """In both ways to see them."""
     top = View(b"/", b"/")

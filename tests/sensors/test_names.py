@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import pytest
 from support.filesystems import Mounts
@@ -348,6 +349,50 @@ def test_another_mount_namespace_is_watched(watched: Watched, kind: str) -> None
             child.kill()
 
 
+def test_nobody_hides_a_folder_by_an_overlay_that_claims_it(watched: Watched) -> None:
+    """Nor by a mount point that leads elsewhere by now: free text of another user's is no proof."""
+    folder = watched.folder
+    for name in ("in", "up", "work"):
+        (folder / name).mkdir()
+    code = f"mount -t tmpfs none {folder}/in && cd {folder}/in && mkdir -p l m .{folder}/up .{folder}/work && "
+    code += f"mount --bind .{folder} {folder} && "
+    code += f"mount -t overlay o -o lowerdir=l,upperdir={folder}/up,workdir={folder}/work,userxattr m && "
+    code += f"umount {folder} && echo && read x"
+    with subprocess.Popen(["unshare", "-Urm", "sh", "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as child:
+        try:
+            assert child.stdout is not None
+            if not child.stdout.readline():
+                pytest.skip("no overlay can be mounted in a user namespace here")
+            space = Path(f"/proc/{child.pid}/ns/mnt").stat().st_ino
+            mounted = watched.sensor._mounted
+            assert mounted is not None
+            assert until(lambda: space in mounted.spaces._tables, 10)
+            time.sleep(0.2)
+            for place in ("up", "work"):
+                watched.act(f"open('{place}/w','wb').write(b'x'*100000)")
+                assert section(watched.one("file_close_write", f"{place}/w")) == identity(folder / place / "w")
+        finally:
+            child.kill()
+
+
+def test_a_copy_of_our_mounts_beside_leaves_the_short_way(watched: Watched) -> None:
+    """Almost every service has a mount namespace of its own: no process need be asked for its own then."""
+    with subprocess.Popen(["unshare", "-m", "sleep", "60"]) as child:
+        try:
+            mounted = watched.sensor._mounted
+            assert mounted is not None
+            space = until(lambda: mounted.spaces._inode(child.pid) not in (None, mounted.spaces.own))
+            if not space:
+                pytest.skip("no mount namespace can be made here")
+            space = mounted.spaces._inode(child.pid)
+            assert until(lambda: space in mounted.spaces._tables, 10)
+            watched.settle()
+            handle = fanotify.handle_of(os.fsencode(watched.folder))
+            assert until(lambda: watched.act("open('f','w').write('x')") and mounted.folders.known(handle))
+        finally:
+            child.kill()
+
+
 def hinted(path: Path) -> Hint:
     device, inode = identity(path)
     return Hint(kind="inode", path=str(path), device=device, inode=inode)
@@ -464,6 +509,24 @@ def test_older_kernels_pair_the_halves_of_a_rename(tmp_path: Path) -> None:
         assert renamed is not None
         assert renamed.previous == str(tmp_path.resolve() / "a")
         watched.one("file_delete", "c")
+
+
+def test_a_hint_is_not_written_to_what_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number may be that of another file by then."""
+    sensor, closed, late = NamesSensor(), [], []
+    sensor._eventfd = os.eventfd(0)
+
+    def close(descriptor: int) -> None:
+        late.append(sensor._eventfd)
+        closed.append(descriptor)
+
+    number = sensor._eventfd
+    with monkeypatch.context() as patched:
+        patched.setattr(names.os, "close", close)
+        sensor.stop()
+    os.close(number)
+    sensor.watch(Hint(kind="inode"))
+    assert (closed, late) == ([number], [-1])
 
 
 def test_our_own_folders_and_places_that_are_not_watched_are_silent(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Mount namespaces are found through the processes in them."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.host import FakeHost
+from support.host import FakeHost, until
 
 from replguard.sensors.spaces import Spaces
 
@@ -49,6 +50,65 @@ def test_others_are_looked_for_and_forgotten(host: FakeHost) -> None:
     finally:
         spaces.close()
         spaces.close()
+
+
+def test_the_way_to_a_namespace_is_kept_while_its_process_lives(host: FakeHost, tmp_path: Path) -> None:
+    """And is at first by the process that began first: a helper that ends in a moment may have the lowest number."""
+    host.process(5, start=900)
+    (tmp_path / "5/ns").mkdir()
+    (tmp_path / "5/ns/mnt").hardlink_to(tmp_path / "8/ns/mnt")
+    host.write("5/mountinfo", b"40 1 0:50 / /in rw - tmpfs none rw\n")
+    spaces = Spaces(host.root)
+    try:
+        assert spaces.look()
+        assert [space.prefix for space in spaces.all()][1] == os.fsencode(f"{host.root}/8/root")
+        host.process(8, start=5000)
+        assert not spaces.look()
+        host.end(8)
+        assert spaces.look()
+        assert [space.prefix for space in spaces.all()][1] == os.fsencode(f"{host.root}/5/root")
+    finally:
+        spaces.close()
+
+
+def test_what_is_too_much_is_left_out_and_said(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one namespace, and of all; until it is less again."""
+    line = b"40 1 0:50 / /in%d rw - tmpfs none rw\n"
+    host.write("8/mountinfo", b"".join(line % number for number in range(9)))
+    monkeypatch.setattr("replguard.sensors.spaces.MOST_MOUNTS", 4)
+    spaces = Spaces(host.root)
+    try:
+        assert spaces.look()
+        assert [len(space.mounts) for space in spaces.all()] == [1, 4]
+        assert len(spaces.left_out) == 1
+        assert not spaces.look()
+        assert len(spaces.left_out) == 1
+        host.write("8/mountinfo", line % 1)
+        assert spaces.look()
+        assert not spaces.left_out
+        monkeypatch.setattr("replguard.sensors.spaces.MOST_SPACES", 0)
+        spaces.look()
+        assert [space.prefix for space in spaces.all()] == [b""]
+        assert spaces.left_out
+    finally:
+        spaces.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("words", "trusted"), [(["-m"], True), (["-Urm"], False)])
+def test_only_what_root_made_is_trusted(words: list[str], trusted: bool) -> None:
+    """A namespace in a user namespace is that of whoever made it."""
+    with subprocess.Popen(["unshare", *words, "sleep", "60"], stderr=subprocess.DEVNULL) as child:
+        spaces = Spaces()
+        try:
+            assert until(lambda: spaces.of(child.pid) != spaces.own or spaces.forget() or child.poll() is not None)
+            if child.poll() is not None:
+                pytest.skip("no such namespace can be made here")
+            spaces.look()
+            assert [s.trusted for s in spaces.all() if s.id == spaces.of(child.pid)] == [trusted]
+        finally:
+            spaces.close()
+            child.kill()
 
 
 def test_our_own_table_is_watched() -> None:

@@ -59,6 +59,27 @@ def test_a_name_that_is_another_file_by_now_is_not_taken_for_it(scene: Scene) ->
     assert scene.told(scene.record(MADE, "big", path.stat().st_ino + 1)) == []
 
 
+def test_a_name_on_another_filesystem_is_not_taken_for_the_file(scene: Scene) -> None:
+    """Inode numbers repeat from one to the next; an overlay has numbers of its own."""
+    path = scene.file("big", LARGE)
+    scene.tree.superblock.number = path.stat().st_dev + 1
+    assert scene.told(scene.record(MADE, "big", path)) == []
+    scene.tree.by_handle[handle(scene.folder.stat().st_ino)].layered = True
+    assert scene.told(scene.record(MADE, "big", path)) == [("create", "big"), ("close_write", "big")]
+
+
+def test_a_forgotten_file_leaves_a_newer_one_of_its_numbers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inode number is given out again: the handle is that of the newer file."""
+    monkeypatch.setattr(written, "REMEMBERED", 2)
+    path = scene.file("a", LARGE)
+    found, files = path.stat(), scene.acts.files
+    for generation in (handle(found.st_ino), handle(found.st_ino)[:-1] + b"x"):
+        record = scene.record(MADE, "a", path)._replace(target=generation)
+        files._told("file_create", record, b"/a", b"/a", found)
+    files._told("file_create", scene.record(MADE, "b", scene.file("b")), b"/b", b"/b", (scene.folder / "b").stat())
+    assert files.handles[found.st_dev, found.st_ino] == generation
+
+
 def test_a_file_without_its_name_is_looked_for_by_handle(scene: Scene) -> None:
     """A nameless one that was linked; one that is gone is told only if its name is wanted."""
     path = scene.file("linked", LARGE)

@@ -30,11 +30,14 @@ class Tree:
     """Folders by handle, as ``Folders`` gives them."""
 
     def __init__(self, top: Path) -> None:
-        self.superblock = Superblock("8:1", "ext4", [Seat(1, b"", b"/", b"/")], fsid=FSID, alone=True)
+        device = top.stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        self.superblock = Superblock(number, "ext4", [Seat(1, b"", b"/", b"/")], fsid=FSID)
         self.by_handle: dict[bytes, Folder] = {}
         self.names: dict[bytes, Path] = {}
         self.forgotten: list[bytes] = []
         self.trouble: str | None = None
+        self.stale = False
         self.add(top)
 
     def add(self, path: Path, *, told: bool = True, work: bool = False) -> bytes:

@@ -160,6 +160,7 @@ class Daemon:
             ("pipeline", self._consume),
             ("examined", self._examined),
             ("upkeep", self._upkeep),
+            ("watchdog", self._watch_over),
             ("resolver", self._resolve),
         ):
             thread = threading.Thread(target=step, name=name, daemon=True)
@@ -227,6 +228,11 @@ class Daemon:
                 self._file.write(self.status(clock.now()))
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
+
+    def _watch_over(self) -> None:
+        """Look for sensors that hang. Upkeep may hang itself, on the same disk."""
+        while not self._stop.wait(UPKEEP):
+            self.runner.watchdog()
 
     def _look_after_examiner(self) -> None:
         """Say that the examiner's process was lost, or flooded: by a hostile file, or who has something to hide."""

@@ -26,6 +26,8 @@ Put = Callable[[Event], bool | None]
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 60.0
 GIVE_UP = 3.0
 """Seconds that the end waits for sensors: a dead network mount may hold one for ever."""
+HUNG = 10.0
+"""Seconds in one call of a sensor without an event, after which it is told as hung: a dead server may hold it."""
 FOR_GOOD = 4
 """Failures in a row, seven seconds of them, after which another sensor takes the place of one that names it."""
 MOST_HINTS = 20_000
@@ -110,6 +112,11 @@ class Runner:
                 loop.start()
         return True
 
+    def watchdog(self) -> None:
+        """Tell which sensors hang, and which do so no longer: they cannot say it themselves. Called now and then."""
+        for loop in self._loops:
+            loop.watch_over()
+
     def counts(self, device: int, inode: int) -> bool:
         """Tell whether a sensor that works adds up what is read of a file."""
         return any(loop.up and loop.sensor.counts(device, inode) for loop in self._loops)
@@ -154,7 +161,9 @@ class _Loop:
         self._before = before
         self._replace = replace
         self._lost = 0
-        self._telling = False
+        self._telling = self._hung = False
+        self._since: float | None = None
+        """When the sensor was called or told something last; None while it waits."""
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name=f"sensor-{sensor.name}", daemon=True)
@@ -176,6 +185,17 @@ class _Loop:
             return now - SLACK
         return self.sensor.told_until
 
+    def watch_over(self) -> None:
+        """Tell once that the sensor hangs in a call, and once that it came back."""
+        since = self._since
+        hung = since is not None and clock.monotonic() - since > HUNG
+        if hung == self._hung:
+            return
+        reason = f"it has been in one call for more than {HUNG:.0f} s: a server that does not answer may hold it."
+        told = self.sensor.health("degraded", reason) if hung else self.sensor.health("recovered", "it hung.")
+        if self._put(told) is not False:
+            self._hung = hung
+
     def join(self, seconds: float) -> bool:
         if self._thread.ident is not None:
             self._thread.join(seconds)
@@ -196,8 +216,9 @@ class _Loop:
                 self._report(error)
                 reason = _words(error)
             finally:
-                self.up = False
+                self.up, self._since = False, clock.monotonic()
                 self._release()
+                self._since = None
             if clock.monotonic() - began > LAST_BACKOFF:
                 backoff, times = FIRST_BACKOFF, 0
             self.looked.set()
@@ -210,6 +231,7 @@ class _Loop:
 
     def _session(self, *, recovered: bool) -> None:
         sensor = self.sensor
+        self._since = clock.monotonic()
         sensor.start()
         self._deliver([sensor.health("recovered" if recovered else "started", sensor.why)])
         if sensor.fallen and not recovered:
@@ -223,6 +245,7 @@ class _Loop:
     def _timed(self, sensor: Timed) -> None:
         due, cost, before = clock.monotonic(), 0.0, None
         while not self._stopping.is_set():
+            self._since = clock.monotonic()
             self._deliver(sensor.poll())
             self.looked.set()
             now, used = clock.monotonic(), clock.cpu()
@@ -236,6 +259,7 @@ class _Loop:
         poller = select.poll()
         for descriptor, wanted in (*sensor.descriptors(), (self._wake, select.POLLIN)):
             poller.register(descriptor, wanted)
+        self._since = clock.monotonic()
         self._deliver(sensor.tick())
         self.looked.set()
         ticked = clock.monotonic()
@@ -246,11 +270,14 @@ class _Loop:
                 os.eventfd_read(self._wake)
             elif ready and sensor.gather:
                 self._stopping.wait(sensor.gather)
+            self._since = clock.monotonic()
             if ready - {self._wake}:
                 self._deliver(sensor.read())
             if poked or clock.monotonic() >= ticked + sensor.period:
+                self._since = clock.monotonic()
                 self._deliver(sensor.tick())
                 ticked = clock.monotonic()
+            self._since = None
 
     @staticmethod
     def _rest(due: float) -> int:
@@ -262,13 +289,14 @@ class _Loop:
         try:
             self._tell(events)
         finally:
-            self._telling = False
+            self._telling, self._since = False, None
         self.sensor.counters.cpu_seconds = clock.cpu()
 
     def _tell(self, events: Iterable[Event]) -> None:
         counters = self.sensor.counters
         for event in events:
             ours = event.action == "sensor_health"
+            self._since = clock.monotonic()
             if self._put(event) is False:
                 self._lost += 1
                 if not ours:

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from replguard.errors import Unavailable
+from replguard.events import clock
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
+from replguard.kernel.mounts import Mount
 from replguard.sensors import mounted
-from replguard.sensors.mounted import Mounted
+from replguard.sensors.mounted import AT_ONCE, Mounted
+from replguard.sensors.spaces import Space
 
 pytestmark = pytest.mark.root
 
@@ -48,3 +51,51 @@ def test_a_host_whose_root_refuses_is_not_watched_at_all(group: Group, monkeypat
     with pytest.raises(Unavailable, match="the filesystem at /"):
         Mounted(group, fanotify.CREATE, lambda path, access: True)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_changes_without_end_are_taken_in_now_and_then(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones at once, the others later, none not at all; the longer it takes, the longer it rests."""
+    try:
+        found = Mounted(group, fanotify.CREATE, lambda path, access: True)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        now = [clock.monotonic() + 100.0]
+        monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+        monkeypatch.setattr(found.spaces, "look", lambda: False)
+        changes = [True] * 10
+        monkeypatch.setattr(found.spaces, "changed", lambda: bool(changes) and changes.pop())
+        taken = []
+        for _ in range(100):
+            if found.changed():
+                found.arrange()
+                taken.append(round(now[0] - 100.0, 1))
+            now[0] += 0.1
+        assert len(taken) in range(AT_ONCE, AT_ONCE + 3)
+        assert not found.changed()
+        found._waits, found._rest = True, now[0] + 5
+        assert not found.changed()
+        now[0] += 6
+        assert found.changed()
+    finally:
+        found.close()
+
+
+def test_a_walk_enters_no_server_of_another_namespace(group: Group) -> None:
+    """Nor what the kernel makes up there."""
+    try:
+        found = Mounted(group, fanotify.CREATE, lambda path, access: True)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        mount = Mount(1, "0:999", "/", b"/net", "fuse.sshfs", "x", top=b"/")
+        other = Space(7, b"/proc/999999999/root", [mount])
+        found.spaces._tables[7] = (7, b"", other)
+        found.spaces.left_out.add("mounts beyond 9")
+        found.arrange()
+        assert {b"/proc", b"/proc/999999999/root/net"} <= found.skip
+        assert "mounts beyond 9" in found.refused
+        assert found.inside(b"/proc/7/root/a") == b"/a"
+        assert found.inside(b"/a") == b"/a"
+    finally:
+        found.close()

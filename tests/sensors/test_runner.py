@@ -258,3 +258,52 @@ def test_one_that_nothing_can_replace_goes_on_trying() -> None:
         assert until(lambda: kernel.starts > module.FOR_GOOD)
     finally:
         runner.stop()
+
+
+class StuckPipe(Pipe):
+    """Hangs in its ticks, one of which begins as it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hang = threading.Event()
+        self.hang.set()
+
+    def read(self) -> Iterator[Event]:
+        os.read(self.ends[0], 100)
+        return iter(())
+
+    def tick(self) -> Iterator[Event]:
+        self.hang.wait(5)
+        return iter(())
+
+
+@pytest.mark.parametrize("kind", [Ticker, StuckPipe])
+def test_a_sensor_that_hangs_is_told_from_outside(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Ticker] | type[StuckPipe]
+) -> None:
+    """Once, and once that it is back; one that only waits does not hang."""
+    monkeypatch.setattr(module, "HUNG", 0.2)
+    stuck, idle = kind(), Pipe()
+    idle.name, idle.period = "idle", 60.0
+    told: list[tuple[str, str]] = []
+
+    def put(event: Event) -> None:
+        if event.health is not None and event.health.state in ("degraded", "recovered"):
+            told.append((event.health.component, event.health.state))
+
+    runner = Runner([stuck, idle], put)
+    runner.start()
+    try:
+        assert runner.ready(5)
+        stuck.hang.clear()
+        if isinstance(stuck, StuckPipe):
+            os.write(stuck.ends[1], b"x")
+        assert until(lambda: runner.watchdog() or told)
+        runner.watchdog()
+        assert told == [(stuck.name, "degraded")]
+        stuck.hang.set()
+        assert until(lambda: runner.watchdog() or len(told) > 1)
+        assert told == [(stuck.name, "degraded"), (stuck.name, "recovered")]
+    finally:
+        stuck.hang.set()
+        runner.stop()

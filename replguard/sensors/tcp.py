@@ -2,8 +2,10 @@
 
 What it cannot see: what was there before it started, Unix sockets and bound UDP ports (the network sensor still looks
 for these, and for processes that inherit a listener); connections that another host opens (it is told what was sent on
-them, not that they came). Bytes that stay on the host are not counted, and those of one call are when it returns. A
+them, not that they came); bytes by SCTP, by raw and ping sockets and past the kernel's network (XDP, packet sockets).
+Bytes that stay on the host are not counted, and those of one call are when it returns. A
 reply is told at its first byte, so its size is what had come by then.
+Of a process with more than 2,048 destinations at a time the others are told as one, which is counted.
 When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
 """
 
@@ -12,7 +14,7 @@ import errno
 import os
 import struct
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -42,6 +44,7 @@ from replguard.kernel.bpf.network import (
 from replguard.kernel.procfs import PROC
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors.flows import Amount, Flows
+from replguard.sensors.losses import Losses
 from replguard.sensors.probed import KERNEL, Probed
 from replguard.sensors.sockets import MOST_SPACES, SHARED, Ledger, Sources, ephemeral
 from replguard.sensors.who import Who
@@ -78,7 +81,7 @@ class TcpSensor(Probed):
         self._ledger = SHARED if ledger is None else ledger
         self._hints: dict[int, set[str | None]] = {}
         self._lock = threading.Lock()
-        self._flows = Flows()
+        self._flows, self._gaps = Flows(), Losses(self)
         self._swept = 0.0
         self._walks = False
         self._described: OrderedDict[tuple[int, int], tuple[float, Process]] = OrderedDict()
@@ -90,7 +93,7 @@ class TcpSensor(Probed):
 
     def prepare(self, programs: libbpf.Programs) -> None:
         self._flows.restart()
-        self._sums = programs.map("sums")
+        self._sums, self._shares, self._merged = programs.map("sums"), programs.map("shares"), 0
         self._hint(programs)
         programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
         clients = ephemeral()
@@ -240,11 +243,29 @@ class TcpSensor(Probed):
         if self._walks and OPEN not in self.programs.missing:
             self._walk()
         size, when = records.SUM.size, round(clock.since_boot() * 1e9)
-        found = self.programs.entries(self._sums, records.FLOW, size)
+        found = list(self.programs.entries(self._sums, records.FLOW, size))
         for amount in self._flows.sweep((key, records.SUM.unpack(held)[0]) for key, held in found):
             yield self._volume(records.volume(amount.key, amount.total, when), amount)
-        for key in self._flows.resting():
+        resting = set(self._flows.resting())
+        for key in resting:
             self.programs.remove(self._sums, key)
+        self._share(self.programs, [key for key, _ in found if key not in resting])
+        yield from self._gaps.tell()
+
+    def _share(self, programs: libbpf.Programs, flows: list[bytes]) -> None:
+        """Tell the kernel how many destinations each process and all have by now, and count those it put together."""
+        each = Counter(map(records.share, flows))
+        for key, _ in list(programs.entries(self._shares, records.SHARE_KEY.size, records.COUNT.size)):
+            if key in each:
+                programs.put(self._shares, key, records.COUNT.pack(each[key]))
+            else:
+                programs.remove(self._shares, key)
+        programs.put(programs.map(".bss.held"), _FIRST, records.COUNT.pack(len(flows)))
+        merged = programs.number(programs.map(".bss.merged"), 0)
+        self._gaps.add(
+            "kernel", "sends of a process to too many destinations to tell these apart", merged - self._merged
+        )
+        self._merged = merged
 
     def _walk(self) -> None:
         """Let the kernel count what the connections that are open have sent, in every network namespace."""

@@ -464,6 +464,76 @@ def test_datagrams_are_told(sensor: TcpSensor, ends: tuple[End, End], how: str, 
     assert {e.source and e.source.port for e in told} == {999 if answers else None}
 
 
+ASIDE = """
+import os, socket, sys, threading
+how, near, far = sys.argv[1:4]
+family = socket.AF_INET6 if ':' in near else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM, 136 if how == 'lite' else 0)
+if how != 'lite':
+    s.bind((near, 0))
+    s.connect(s.getsockname())
+for _ in range(300):
+    if how == 'corked':
+        s.sendto(bytes(100), socket.MSG_MORE, (far, 9))
+        s.send(bytes(900))
+    elif how == 'corked elsewhere':
+        s.sendto(bytes(100), socket.MSG_MORE, (far, 9))
+        other = threading.Thread(target=s.send, args=(bytes(900),)); other.start(); other.join()
+    else:
+        s.sendto(bytes(1000), (far, 9))
+    if how != 'lite': s.send(bytes(7))  # stays
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ends_at", [(NEAR, FAR), (NEAR6, FAR6)], ids=["4", "6"])
+@pytest.mark.parametrize("how", ["aside", "corked", "corked elsewhere", "lite"])
+def test_where_a_datagram_goes_is_what_is_said_with_it(
+    sensor: TcpSensor, ends: tuple[End, End], how: str, ends_at: tuple[str, str]
+) -> None:
+    """Though the socket is connected to itself; a datagram that is gathered by several calls goes where the first says."""
+    with ends[0].python(ASIDE, how, *ends_at) as source:
+        if not source.stdout.readline():
+            pytest.skip("such a socket cannot be made here")
+        told = volume(sensor, source.pid, 300_000)
+    assert to(told, 300_000) == {(ends_at[1], 9, "udp", True)}
+
+
+FLOOD = """
+import socket, sys
+s = socket.socket(type=socket.SOCK_DGRAM)
+for port in range(1, int(sys.argv[2]) + 1): s.sendto(bytes(10), (sys.argv[1], port))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_flood_of_destinations_harms_its_maker_alone(sensor: TcpSensor, ends: tuple[End, End]) -> None:
+    """Its own are told as one once it has its share, which is counted; others' have their addresses."""
+    most = records.SHARE + 500
+    with ends[0].python(FLOOD, FAR, most) as flood, ends[0].python(FLOOD, FAR, 3) as other:
+        flood.stdout.readline()
+        other.stdout.readline()
+        told, theirs = volume(sensor, flood.pid, 10 * most), volume(sensor, other.pid, 0)
+        apart = [e for e in told if e.destination.ip == FAR]
+        assert sum(e.network.bytes for e in told) == 10 * most
+        assert 1 < len(apart) <= records.SHARE
+        assert not theirs or {e.destination.ip for e in theirs} == {FAR}
+    assert sum(sensor.counters.dropped.values()) == 500
+
+
+def test_a_process_has_its_share_again_when_its_destinations_rest(sensor: TcpSensor) -> None:
+    """And less of it while nearly all room is taken."""
+    programs, key = sensor.programs, records.SHARE_KEY.pack(5, 2**22 + 1)
+    flow = records._FLOW.pack(5, 2**22 + 1, 443, 0, 6, bytes(15) + b"\7")
+    programs.put(sensor._shares, key, records.COUNT.pack(records.SHARE))
+    sensor._share(programs, [flow])
+    assert (key, records.COUNT.pack(1)) in list(programs.entries(sensor._shares, len(key), records.COUNT.size))
+    sensor._share(programs, [])
+    assert key not in dict(programs.entries(sensor._shares, len(key), records.COUNT.size))
+
+
 SERVER = """
 import socket, sys
 with socket.create_server(('10.77.0.1', 0)) as listener:

@@ -11,13 +11,17 @@
 #define MSG_PEEK 2
 #define IPPROTO_TCP 6		/* include/uapi/linux/in.h */
 #define IPPROTO_UDP 17
+#define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
 #define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
 
 #define RING (1 << 20)		/* a second of 9,000 connections */
 #define CONNECTIONS 32768	/* that are followed at a time; the least used give way */
 #define FLOWS 16384		/* (process, destination) pairs; user space removes those that rest */
-#define SENDERS 4096		/* threads that are in the middle of sending a datagram */
+#define SHARE 2048		/* of these, what one process may have */
+#define TIGHT 16		/* the same, once three quarters are taken: a flood is to harm its maker alone */
+#define SHARES 4096		/* processes whose share is counted */
+#define SENDERS 8192		/* threads and sockets that are in the middle of sending a datagram */
 #define FIRST (256 << 10)	/* bytes that are told at once, and each doubling of them; less waits for a sweep */
 
 /* include/net/tcp_states.h */
@@ -71,10 +75,22 @@ struct flow {
 	u32 address[4];
 };
 
+struct share_key {
+	u64 start;
+	u32 pid;
+	u32 pad;
+};
+
+/* thread is 0 for what a socket gathers from several calls, which other threads may add to. */
+struct datagram_key {
+	u64 thread;
+	u64 socket;
+};
+
 struct datagram {
 	u32 address[4];
 	u16 port;
-	u16 pad;
+	u16 fresh;		/* 1: not sent yet */
 };
 
 struct sum {
@@ -96,11 +112,19 @@ struct {
 	__type(value, struct sum);
 } sums SEC(".maps");
 
-/* By thread: where the datagram goes that it sends. */
+/* How many destinations a process has in sums; user space corrects it when it reads these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SHARES);
+	__type(key, struct share_key);
+	__type(value, u64);
+} shares SEC(".maps");
+
+/* Where the datagram goes that is being sent: the socket need not be connected, or not to there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SENDERS);
-	__type(key, u64);
+	__type(key, struct datagram_key);
 	__type(value, struct datagram);
 } datagrams SEC(".maps");
 
@@ -111,11 +135,16 @@ u64 listening[1024] SEC(".bss.listening");
 volatile u32 at_close SEC(".bss.at_close");
 /* The ports that the kernel gives to clients, from and to: who sends datagrams from another one answers. */
 volatile u32 ephemeral[2] SEC(".bss.ephemeral");
+/* How many destinations there are in sums (user space corrects it), and how often one was not told apart. */
+u64 held SEC(".bss.held");
+u64 merged SEC(".bss.merged");
+/* 1: it is noted where datagrams go. */
+volatile u32 noting SEC(".bss.noting");
 
 const volatile u32 layout[] SEC(".rodata.layout") = {
 	sizeof(struct record), __builtin_offsetof(struct record, space), __builtin_offsetof(struct record, source_port),
 	__builtin_offsetof(struct record, source), __builtin_offsetof(struct record, destination), sizeof(struct flow),
-	__builtin_offsetof(struct flow, address), sizeof(struct sum), FLOWS, RING, FIRST,
+	__builtin_offsetof(struct flow, address), sizeof(struct sum), FLOWS, RING, FIRST, sizeof(struct share_key), SHARE,
 };
 
 static __always_inline u32 bit(u64 *ports, u16 port)
@@ -205,23 +234,44 @@ static __always_inline void tell_volume(struct flow *flow, u64 bytes, u32 alone)
 	send(&record, sizeof(record), VOLUME);
 }
 
+/* Whether a process may have one more destination to itself. */
+static __always_inline u32 may(struct flow *flow)
+{
+	u64 one = 1, *count, most = held > FLOWS - FLOWS / 4 ? TIGHT : SHARE;
+	struct share_key key = {.start = flow->start, .pid = flow->pid};
+
+	count = bpf_map_lookup_elem(&shares, &key);
+	if (!count)
+		bpf_map_update_elem(&shares, &key, &one, BPF_NOEXIST);
+	else if (*count >= most)
+		return 0;
+	else
+		__sync_fetch_and_add(count, 1);
+	__sync_fetch_and_add(&held, 1);
+	return 1;
+}
+
 static __always_inline struct sum *sum_of(struct flow *flow)
 {
 	struct sum fresh = {.next = FIRST}, *sum = bpf_map_lookup_elem(&sums, flow);
+	u32 named = flow->address[0] | flow->address[1] | flow->address[2] | flow->address[3];
 
 	if (sum)
 		return sum;
+	if (named && !may(flow))
+		return 0;
 	bpf_map_update_elem(&sums, flow, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&sums, flow);
 }
 
 /* Add up. Without room for one more destination, all others of the process are one. */
-static __always_inline void add(struct flow *flow, u64 bytes)
+static __noinline void add(struct flow *flow, u64 bytes)
 {
 	struct sum *sum = sum_of(flow);
 	u64 total;
 
 	if (!sum) {
+		__sync_fetch_and_add(&merged, 1);
 		__builtin_memset(flow->address, 0, sizeof(flow->address));
 		if (!flow->accepted)
 			flow->port = 0;
@@ -257,12 +307,17 @@ static __always_inline u32 leaves(struct flow *flow, struct sock *sk)
 	return !stays(flow->address, from);
 }
 
+static __always_inline u32 datagrams_of(u16 protocol)
+{
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+}
+
 /* Count bytes. Which end opened a connection is known of those that were opened here since; else by our port. */
 static __always_inline void count(struct flow *flow, struct sock *sk, struct connection *connection, u64 bytes)
 {
 	u16 port = sk->__sk_common.skc_num;
 
-	flow->protocol = sk->sk_protocol == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	flow->protocol = datagrams_of(sk->sk_protocol) ? IPPROTO_UDP : IPPROTO_TCP;
 	flow->accepted = flow->protocol == IPPROTO_TCP && !connection && bit(listening, port);
 	flow->port = flow->accepted ? port : bpf_ntohs(sk->__sk_common.skc_dport);
 	if (!flow->pid)
@@ -270,20 +325,43 @@ static __always_inline void count(struct flow *flow, struct sock *sk, struct con
 	add(flow, bytes);
 }
 
-/* Count bytes that were sent without a connection; where to was noted a moment ago, in the same thread. */
-static __always_inline void count_datagram(struct sock *sk, u64 bytes)
+/* Where the datagram went that a socket has just sent, if that was said with it; else 0. */
+static __always_inline struct datagram *went(struct sock *sk)
 {
-	u64 thread = bpf_get_current_pid_tgid();
-	struct datagram *datagram = bpf_map_lookup_elem(&datagrams, &thread);
+	struct datagram_key key = {.thread = bpf_get_current_pid_tgid(), .socket = bpf_get_socket_cookie(sk)};
+	struct datagram *datagram = bpf_map_lookup_elem(&datagrams, &key);
+	int pending = BPF_CORE_READ((struct udp_sock *)sk, pending);
+
+	if (!datagram || !datagram->fresh) {
+		key.thread = 0;
+		datagram = bpf_map_lookup_elem(&datagrams, &key);
+		if (!datagram || !datagram->fresh)
+			return 0;
+	}
+	if (pending && key.thread) {	/* more is to come in the same datagram, for which nobody says again where to */
+		key.thread = 0;
+		bpf_map_update_elem(&datagrams, &key, datagram, BPF_ANY);
+		datagram->fresh = 0;
+	} else if (!pending) {
+		datagram->fresh = 0;
+	}
+	return datagram;
+}
+
+/* Count bytes that were sent to an address that was said with them; without one, nobody knows where to. */
+static __always_inline void count_datagram(struct sock *sk, struct datagram *datagram, u64 bytes)
+{
 	u16 port = sk->__sk_common.skc_num;
 	struct flow flow = {};
 
-	if (!datagram || stays(datagram->address, flow.address))
-		return;
-	__builtin_memcpy(flow.address, datagram->address, sizeof(flow.address));
+	if (datagram) {
+		if (stays(datagram->address, flow.address))
+			return;
+		__builtin_memcpy(flow.address, datagram->address, sizeof(flow.address));
+	}
 	flow.protocol = IPPROTO_UDP;
 	flow.accepted = port < ephemeral[0] || port > ephemeral[1];
-	flow.port = flow.accepted ? port : datagram->port;
+	flow.port = flow.accepted ? port : datagram ? datagram->port : 0;
 	by(&flow);
 	add(&flow, bytes);
 }
@@ -428,30 +506,32 @@ int network_open(struct bpf_iter__tcp *context)
 	return 0;
 }
 
-/* Note for the thread where to; what it noted before is written over, which costs less than an entry for each. */
-static __always_inline int goes(u32 *to, u32 port)
+/* Note where to; what the thread noted of this socket before is written over, cheaper than an entry for each. */
+static __always_inline int goes(struct bpf_sock_addr *context, u32 *to, u32 port)
 {
-	struct datagram fresh = {.port = bpf_ntohs(port)}, *datagram;
-	u64 thread = bpf_get_current_pid_tgid();
+	struct datagram_key key = {.thread = bpf_get_current_pid_tgid(), .socket = bpf_get_socket_cookie(context)};
+	struct datagram fresh = {.port = bpf_ntohs(port), .fresh = 1}, *datagram;
 	u32 nowhere[4] = {};
 
+	if (!noting)
+		noting = 1;
 	if (!stays(to, nowhere))
 		__builtin_memcpy(fresh.address, to, sizeof(fresh.address));
-	datagram = bpf_map_lookup_elem(&datagrams, &thread);
+	datagram = bpf_map_lookup_elem(&datagrams, &key);
 	if (datagram)
 		*datagram = fresh;
 	else
-		bpf_map_update_elem(&datagrams, &thread, &fresh, BPF_ANY);
+		bpf_map_update_elem(&datagrams, &key, &fresh, BPF_ANY);
 	return 1;	/* let it pass */
 }
 
-/* Before a datagram is sent on a socket that is not connected, by IPv4 (net/ipv4/udp.c: udp_sendmsg). */
+/* Before a datagram is sent to an address that is said with it, by IPv4 (net/ipv4/udp.c: udp_sendmsg). */
 SEC("cgroup/sendmsg4")
 int network_datagram4(struct bpf_sock_addr *context)
 {
 	u32 to[4] = {0, 0, bpf_htonl(0xffff), context->user_ip4};
 
-	return goes(to, context->user_port);
+	return goes(context, to, context->user_port);
 }
 
 /* The same by IPv6 (net/ipv6/udp.c: udpv6_sendmsg). */
@@ -460,7 +540,7 @@ int network_datagram6(struct bpf_sock_addr *context)
 {
 	u32 to[4] = {context->user_ip6[0], context->user_ip6[1], context->user_ip6[2], context->user_ip6[3]};
 
-	return goes(to, context->user_port);
+	return goes(context, to, context->user_port);
 }
 
 /*
@@ -478,14 +558,20 @@ int network_send(u64 *context)
 	u64 key = (u64)sk;
 	u32 off;
 
-	if (bytes <= 0 || (family != AF_INET && family != AF_INET6))
+	if (family != AF_INET && family != AF_INET6)
 		return 0;
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_MPTCP)
-		return 0;
-	if (protocol == IPPROTO_UDP && !sk->__sk_common.skc_dport) {
-		count_datagram(sk, bytes);
+	if (datagrams_of(protocol)) {
+		struct datagram *datagram = went(sk);	/* also of what failed: it is not to be the next one's */
+
+		if (bytes > 0 && (datagram || (noting && !sk->__sk_common.skc_dport))) {
+			count_datagram(sk, datagram, bytes);
+			return 0;
+		}
+	} else if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) {
 		return 0;
 	}
+	if (bytes <= 0)
+		return 0;
 	off = leaves(&flow, sk);
 	if (!off && !bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)))
 		return 0;

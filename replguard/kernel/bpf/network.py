@@ -51,9 +51,13 @@ HOOKS = (
 PORTS = 8192
 """Bytes of a set of ports, a bit for each."""
 TICK_NS = round(TICK * 1e9)
+SHARE = 2048
+"""Destinations that one process may have to itself of these; fewer when they run out."""
+SHARE_KEY = Struct("=QI4x")
 _RECORD = Struct("=IIQQQQIIHHBBBx16s16s")
 _FLOW = Struct("=QIHBB16s")
 SUM = Struct("=QQ")
+COUNT = Struct("=Q")
 _TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 RECORD, FLOW = _RECORD.size, _FLOW.size
 
@@ -115,6 +119,12 @@ def record(data: bytes) -> Record:
 def flow(key: bytes) -> Flow:
     """Return the flow that a key of the map names."""
     return Flow._make(_FLOW.unpack(key))
+
+
+def share(key: bytes) -> bytes:
+    """Return the key of the share that a flow is of: that of its process."""
+    start, pid, *_ = _FLOW.unpack(key)
+    return SHARE_KEY.pack(start, pid)
 
 
 def volume(key: bytes, total: int, when: int) -> Record:

@@ -317,6 +317,10 @@ struct sock {
 	u16 sk_protocol;
 };
 
+struct udp_sock {
+	int pending;
+};
+
 struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_retrans;

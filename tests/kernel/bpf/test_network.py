@@ -41,6 +41,7 @@ def test_a_flow_and_its_record_name_the_same(accepted: int) -> None:
     record = network.volume(key, 1000, 9)
     assert network.key(record) == key
     assert network.flow(key).address == HERE
+    assert network.share(key) == struct.pack("=QII", 5, 77, 0)
     assert (record.kind, record.amount, record.when, record.transport) == (network.VOLUME, 1000, 9, "udp")
     assert (record.source_port, record.destination_port) == ((443, 0) if accepted else (0, 443))
 
@@ -54,10 +55,10 @@ def test_ports_are_bits() -> None:
 
 def test_the_layout_of_the_c_structures_is_the_decoders() -> None:
     """Sizes and offsets that the compiler wrote into the object equal those of the struct formats."""
-    told = struct.unpack("<11I", section(bpf.image(network.OBJECT), ".rodata.layout"))
+    told = struct.unpack("<13I", section(bpf.image(network.OBJECT), ".rodata.layout"))
     assert told == (
         *(network.RECORD, 40, 48, 56, 72, network.FLOW, 16, network.SUM.size),
-        *(network.FLOWS, network.RING, network.FIRST),
+        *(network.FLOWS, network.RING, network.FIRST, network.SHARE_KEY.size, network.SHARE),
     )
 
 

@@ -39,7 +39,8 @@ def test_it_may_be_told_by_the_kernel(unit):
     """The rights and the calls of eBPF and fanotify, without which it would look instead."""
     service = unit["Service"]
     assert {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"} <= set(service["CapabilityBoundingSet"].split())
-    calls = {"bpf", "fanotify_init", "fanotify_mark", "open_by_handle_at", "setns"}
+    calls = {"bpf", "perf_event_open", "fanotify_init", "fanotify_mark", "open_by_handle_at", "setns"}
+    calls |= {"fsopen", "fsconfig", "fsmount"}  # the control groups, opened without a place
     assert calls <= set(service["SystemCallFilter"].split())
 
 

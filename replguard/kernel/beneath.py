@@ -17,6 +17,7 @@ _OPENAT2 = 437
 _NO_MAGICLINKS, _NO_SYMLINKS, _IN_ROOT = 0x02, 0x04, 0x10
 _EMPTY_PATH, _DONT_SYNC = 0x1000, 0x4000
 _LOOK = os.O_PATH | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _TRIES = 3
 _FOREIGN = re.compile(rb"(/proc/\d+/root)(/.*)?", re.DOTALL)
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,6 +46,8 @@ def entered(root: bytes, path: bytes, device: int | None) -> int:
 
     Raises OSError: EXDEV if it lies on another one, EINVAL if it is neither folder nor file.
     """
+    if not root and path == b"/":  # nobody puts anything else there, and most of all is asked for by way of it
+        return _on(device, os.open(b"/", _READ))
     found = reach(root, path)
     try:
         mode, lies_on = identity(found)
@@ -52,7 +55,9 @@ def entered(root: bytes, path: bytes, device: int | None) -> int:
             raise OSError(errno.EXDEV, "another filesystem lies over it")
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             raise OSError(errno.EINVAL, "it is no folder")
-        return os.open(b"/proc/self/fd/%d" % found, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISDIR(mode):
+            return os.open(b".", _READ, dir_fd=found)
+        return os.open(b"/proc/self/fd/%d" % found, _READ)
     finally:
         os.close(found)
 
@@ -92,6 +97,13 @@ def identity(descriptor: int) -> tuple[int, int]:
         _fail()
     (mode,), (major, minor) = struct.unpack_from("=H", buffer, 28), struct.unpack_from("=II", buffer, 136)
     return mode, os.makedev(major, minor)
+
+
+def _on(device: int | None, descriptor: int) -> int:
+    if device is not None and os.fstat(descriptor).st_dev != device:
+        os.close(descriptor)
+        raise OSError(errno.EXDEV, "another filesystem lies over it")
+    return descriptor
 
 
 def _openat2(top: int, path: bytes, flags: int, rules: int) -> int:

@@ -19,7 +19,7 @@ from replguard.kernel.procfs import PROC
 
 MOST_OWN, MOST_MOUNTS, MOST_IN_ALL, MOST_SPACES = 32_768, 4096, 32_768, 1024
 """Mounts that are looked at in our own namespace, in another one, in all others together; and namespaces."""
-_BYTES = 512
+_BYTES = 256
 """Of a table so many times the mounts are read: a longer one costs the kernel time to make."""
 _CANDIDATES = 64
 _NS_GET_USERNS = 0xB701

@@ -227,19 +227,24 @@ class Superblocks:
     ) -> tuple[Superblock, bytes, bytes | None] | None:
         """Return the filesystem that an overlay writes to, and its upper and work folders there.
 
-        None if its options name no such folders in this namespace: both lie on one filesystem.
+        None if its options name no such folders in this namespace: both lie on one filesystem. Nor can a container
+        lay them out inside of the overlay that it runs on: that was there before its namespace was.
         """
-        upper, work = (self._lies(mount.option(name), space, mounted) for name in (b"upperdir", b"workdir"))
+        named = [mount.option(name) for name in (b"upperdir", b"workdir")]
+        inside = (mounted[up] for path in named for up in above(path or b"/") if up in mounted)
+        if space.prefix and any(each.device == mount.device for each in inside):
+            return None
+        upper, work = (self._lies(path, space, mounted) for path in named)
         if upper is None or (work is not None and work[0] is not upper[0]):
             return None
         return upper[0], upper[1], work[1] if work is not None else None
 
     def _lies(self, path: bytes | None, space: Space, mounted: dict[bytes, Mount]) -> tuple[Superblock, bytes] | None:
         """Return on which filesystem a path lies, and where there; None for one that is relative, or does not fit."""
-        if path is None or not path.startswith(b"/"):
+        if path is None or not path.startswith(b"/") or any(mounted[up].remote for up in above(path) if up in mounted):
             return None
-        try:
-            descriptor = beneath.reach(space.prefix, path, links=True)
+        try:  # ours may be a path with links; another namespace's are made by those inside
+            descriptor = beneath.reach(space.prefix, path, links=not space.prefix)
         except OSError:
             return None
         try:
@@ -284,16 +289,17 @@ def _elsewhere(superblock: Superblock, own: int) -> Iterator[bytes]:
     """Yield the parts of a filesystem that another namespace shows where ours does not.
 
     Most others have a copy of our mounts, or show parts of them once more at their own place: what is done there has
-    the same path for everybody.
+    the same path for everybody. Nor do a user's own mounts count, of what ours shows too: else one of them would cost
+    every other process the short way.
     """
     ours = [seat for seat in superblock.seats if seat.space == own]
-    known: dict[tuple[bytes, bytes], bool] = {}
+    known: dict[tuple[bytes, bytes, bool], bool] = {}
     for seat in superblock.seats:
         if seat.space == own:
             continue
-        if (there := (seat.path, seat.top)) not in known:
-            shown = ((ours_at, below(seat.top, ours_at.top)) for ours_at in ours)
-            known[there] = any(rest is not None and join(at.path, rest) == seat.path for at, rest in shown)
+        if (there := (seat.path, seat.top, seat.trusted)) not in known:
+            shown = [join(at.path, rest) for at in ours if (rest := below(seat.top, at.top)) is not None]
+            known[there] = bool(shown) if not seat.trusted else seat.path in shown
         if not known[there]:
             yield seat.top
 

@@ -54,6 +54,9 @@ def test_symlinks_pipes_and_other_filesystems_are_not(folder: Path) -> None:
             beneath.entered(ROOT, raw(place), None)
     with pytest.raises(OSError, match="another filesystem"):
         beneath.entered(ROOT, b"/proc", folder.stat().st_dev)
+    with pytest.raises(OSError, match="another filesystem"):
+        beneath.entered(b"", b"/", Path("/proc").stat().st_dev)
+    os.close(beneath.entered(b"", b"/", Path("/").stat().st_dev))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

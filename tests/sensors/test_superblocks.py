@@ -79,12 +79,15 @@ def test_an_overlay_is_a_layer_of_what_it_writes_to(tmp_path: Path) -> None:
     for name in ("u", "w"):
         (folder / name).mkdir()
     options = b"lowerdir=/l,upperdir=%s/u,workdir=%s/w" % (os.fsencode(folder), os.fsencode(folder))
-    overlay = here(folder, kind="overlay", device="0:90", path=b"/", options=options)
+    overlay = here(folder, kind="overlay", device="0:90", path=b"/m", options=options)
     superblocks = Superblocks(Marks(), 1)  # type: ignore[arg-type]
     spaces = [Space(1, b"", [here(folder)]), Space(2, b"/proc/self/root", [here(folder), overlay], trusted=True)]
     (found,) = superblocks.arrange(spaces)
     (layer,) = found.layers
-    assert (layer.upper, layer.work, layer.seat.space, layer.seat.path) == (b"/u", b"/w", 2, b"/")
+    assert (layer.upper, layer.work, layer.seat.space, layer.seat.path) == (b"/u", b"/w", 2, b"/m")
+    inside = here(folder, kind="overlay", device="0:91", path=b"/", options=options)
+    (found,) = superblocks.arrange([Space(2, b"/proc/self/root", [inside, here(folder)], trusted=True)]) or [found]
+    assert not superblocks.by_fsid[found.fsid][0].layers
     assert not found.alone(b"/u/x")
     assert found.alone(b"/x")
 
@@ -111,7 +114,7 @@ def test_what_an_overlay_of_somebody_elses_claims_is_not_believed(tmp_path: Path
 
 
 def test_copies_of_our_mounts_are_no_other_view(tmp_path: Path) -> None:
-    """Also parts of them at their own place; what is shown under another path is, and all below it."""
+    """Also parts of them at their own place; what root shows under another path is one, and all below it."""
     folder = tmp_path.resolve()
     (folder / "usr").mkdir()
     base = os.fsencode(folder)
@@ -119,6 +122,9 @@ def test_copies_of_our_mounts_are_no_other_view(tmp_path: Path) -> None:
     moved = here(folder, path=base + b"/tmp", top=b"/tmp/private")
     superblocks = Superblocks(Marks(), 1)  # type: ignore[arg-type]
     (found,) = superblocks.arrange([Space(1, b"", [own]), Space(2, b"/proc/7/root", [own, part, moved])])
+    assert found.alone(b"/tmp/private")
+    superblocks = Superblocks(Marks(), 1)  # type: ignore[arg-type]
+    (found,) = superblocks.arrange([Space(1, b"", [own]), Space(2, b"/proc/7/root", [own, part, moved], trusted=True)])
     assert [found.alone(path) for path in (b"/", b"/usr/x", b"/tmp", b"/tmp/private", b"/tmp/private/x")] == [
         True,
         True,

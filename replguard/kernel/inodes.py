@@ -69,6 +69,19 @@ def _look(path: bytes, listed: list[Mount]) -> tuple[Mount, os.stat_result, byte
         os.close(descriptor)
 
 
+def lies(path: bytes, status: os.stat_result, superblock: int, listed: list[Mount]) -> bool:
+    """Tell whether what ``stat`` told of a path lies on the filesystem that a probe named, or on an overlay over it."""
+    if _packed(status.st_dev) == superblock:
+        return True
+    looked = _look(path, listed)
+    return looked is not None and (looked[0].superblock == superblock or bool(looked[0].layers))
+
+
+def _packed(device: int) -> int:
+    """Return the number of a device as the kernel has it: s_dev."""
+    return os.major(device) << 20 | os.minor(device)
+
+
 def _mount_id(descriptor: int) -> int | None:
     for line in (procfs.read(f"/proc/self/fdinfo/{descriptor}", 4096) or b"").split(b"\n"):
         if line.startswith(b"mnt_id:"):

@@ -212,18 +212,27 @@ class VolumeSensor(Probed):
     def _placed(self, amount: Amount) -> tuple[inodes.Name, os.stat_result] | None:
         inside = os.fsencode(amount.path) if amount.path is not None else None
         named = inodes.name(amount.device, inside, self._mounted()) if inside is not None else None
-        status = lstat(named.host) if named is not None else None
-        if named is not None and status is not None and status.st_ino == amount.inode:
-            return named, status
-        return self._elsewhere(amount, inside)
+        status = self._is(amount, named.host, self._mounted()) if named is not None else None
+        return (named, status) if named is not None and status is not None else self._elsewhere(amount, inside)
+
+    @staticmethod
+    def _is(amount: Amount, path: bytes, listed: list[Mount]) -> os.stat_result | None:
+        """Return the status of a path if it is the inode that was told: by its number, and by its filesystem."""
+        status = lstat(path)
+        if status is None or status.st_ino != amount.inode:
+            return None
+        return status if inodes.lies(path, status, amount.device, listed) else None
 
     def _elsewhere(self, amount: Amount, inside: bytes | None) -> tuple[inodes.Name, os.stat_result] | None:
         """Look where the writer does: in its own mount namespace, or among its descriptors."""
-        root = f"/proc/{amount.pid}/root".encode()
-        named = inodes.name(amount.device, inside, mounts(amount.pid) or []) if inside is not None else None
-        if named is not None and (status := lstat(root + named.host)) is not None and status.st_ino == amount.inode:
+        root, theirs = f"/proc/{amount.pid}/root".encode(), mounts(amount.pid) or []
+        named = inodes.name(amount.device, inside, theirs) if inside is not None else None
+        if named is not None and (status := self._is(amount, root + named.host, theirs)) is not None:
             return inodes.Name(named.path, root + named.host), status
-        held = self._who.held(amount.pid, amount.inode)
+        listed = [*self._mounted(), *theirs]
+        held = self._who.held(
+            amount.pid, amount.inode, lambda path, status: inodes.lies(path, status, amount.device, listed)
+        )
         return None if held is None else (inodes.Name(held[0], held[1]), held[2])
 
     def _told(self, action: str, amount: Amount, file: File, about: Context) -> Event:

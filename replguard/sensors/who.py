@@ -8,7 +8,7 @@ Cannot find one that has closed the file by the time of the look, and, without r
 import os
 import stat
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from replguard.events import clock
 from replguard.events.process import Process, spare
@@ -85,14 +85,19 @@ class Who:
                 self._described.popitem(last=False)
         return known
 
-    def held(self, pid: int, inode: int) -> tuple[bytes, bytes, os.stat_result] | None:
-        """Return name, magic link and status of the regular file with this inode number that a process has open."""
+    def held(
+        self, pid: int, inode: int, lies: Callable[[bytes, os.stat_result], bool]
+    ) -> tuple[bytes, bytes, os.stat_result] | None:
+        """Return name, magic link and status of the regular file with this inode number that a process has open.
+
+        ``lies`` tells whether one lies on the filesystem that is meant: other filesystems have the same numbers.
+        """
         for fd in handles.fds(pid, self._root):
             try:
                 found = os.stat(fd.path)
             except OSError:
                 continue
-            if found.st_ino == inode and stat.S_ISREG(found.st_mode):
+            if found.st_ino == inode and stat.S_ISREG(found.st_mode) and lies(fd.path, found):
                 return fd.target.removesuffix(b" (deleted)"), fd.path, found
         return None
 

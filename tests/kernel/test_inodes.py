@@ -99,3 +99,22 @@ def test_a_path_that_is_another_file_is_none(tmp_path: Path) -> None:
     assert inodes.find(os.fsencode(path), key=key) == inodes.find(os.fsencode(path))
     assert inodes.find(os.fsencode(path), key=(key[0], key[1] + 1)) is None
     assert inodes.find(b"/proc/%d/root" % os.getpid() + os.fsencode(path), key=key) is not None
+
+
+def test_a_file_lies_on_its_filesystem(tmp_path: Path) -> None:
+    """By the device that stat tells, else by its mount."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    found, raw = path.stat(), os.fsencode(path)
+    device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
+    assert inodes.lies(raw, found, device, [])
+    assert not inodes.lies(raw, found, 0xFFFFF, [])
+    listed = mounts() or []
+    number = next(m.superblock for m in listed if m.id == mount_of(path))
+    assert inodes.lies(raw, found, number, listed)
+
+
+def mount_of(path: Path) -> int:
+    with path.open("rb") as file:
+        words = Path(f"/proc/self/fdinfo/{file.fileno()}").read_text().split()
+    return int(words[words.index("mnt_id:") + 1])

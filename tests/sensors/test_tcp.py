@@ -492,7 +492,7 @@ sys.stdin.read()
 def test_where_a_datagram_goes_is_what_is_said_with_it(
     sensor: TcpSensor, ends: tuple[End, End], how: str, ends_at: tuple[str, str]
 ) -> None:
-    """Though the socket is connected to itself; a datagram that is gathered by several calls goes where the first says."""
+    """Though the socket is connected to itself; a datagram gathered by several calls goes where its first says."""
     with ends[0].python(ASIDE, how, *ends_at) as source:
         if not source.stdout.readline():
             pytest.skip("such a socket cannot be made here")

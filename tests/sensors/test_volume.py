@@ -18,6 +18,7 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel.bpf import volume as records
+from replguard.kernel.bpf.volume import Amount
 from replguard.sensors import volume
 from replguard.sensors.volume import VolumeSensor
 
@@ -314,3 +315,18 @@ def test_a_malformed_record_is_counted(sensor: VolumeSensor) -> None:
     assert list(sensor.decoded([b"short", good])) == []
     assert sensor.counters.dropped["decode", "malformed"] == 1
     assert sensor.counters.filtered == 1  # no file has this number any more
+
+
+def test_a_file_of_another_filesystem_is_not_taken_for_the_one_that_was_written(
+    sensor: VolumeSensor, tmp_path: Path
+) -> None:
+    """Numbers of inodes are those of one filesystem; where the writer has it open its name is found."""
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        found = os.fstat(file.fileno())
+        device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
+        told_of = Amount(records.WRITE, os.getpid(), 0, 0, found.st_ino, device, 0, MIB, MIB, 0, "/none/such")
+        placed = sensor._placed(told_of)
+        assert placed is not None
+        assert placed[0].path == os.fsencode(path)
+        assert sensor._placed(told_of._replace(device=0xFFFFF)) is None

@@ -78,3 +78,13 @@ def test_sockets_have_holders() -> None:
 def test_who_is_gone_is_no_one() -> None:
     """A pid without a process is None."""
     assert Who().process(2**22 + 1) is None
+
+
+def test_a_number_alone_is_no_file(tmp_path: Path) -> None:
+    """Every filesystem has the same numbers: who asks says whether it is the right one."""
+    (path := tmp_path / "held").write_bytes(b"x")
+    with path.open("rb"):
+        found = Who().held(os.getpid(), path.stat().st_ino, lambda _, status: status.st_dev == path.stat().st_dev)
+        assert found is not None
+        assert found[0] == os.fsencode(path)
+        assert Who().held(os.getpid(), path.stat().st_ino, lambda *_: False) is None

@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from ctypes import CFUNCTYPE, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
@@ -91,6 +92,30 @@ def find(folders: tuple[str, ...] = FOLDERS) -> str:
     raise Unavailable(f"{LIBRARY} is not installed (Debian and Ubuntu: apt-get install libbpf1; Fedora: libbpf).")
 
 
+class _Notes(threading.local):
+    """What libbpf said of the last calls of this thread."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+
+_notes = _Notes()
+_format = ctypes.CDLL(None).vsnprintf
+_format.argtypes = (c_char_p, c_size_t, c_char_p, c_void_p)
+
+
+def _note(level: int, form: bytes, values: int) -> int:
+    if level == 0:  # LIBBPF_WARN
+        text = ctypes.create_string_buffer(_MESSAGE)
+        _format(text, _MESSAGE, form, values)
+        _notes.lines = [*_notes.lines[-9:], procfs.text(text.value).strip()]
+    return 0
+
+
+_print = _PRINT(_note)
+"""Kept for ever: libbpf has one for the whole process, and calls it in every thread, whoever set it."""
+
+
 class Library:
     """libbpf, with what it complains of kept instead of printed."""
 
@@ -103,24 +128,13 @@ class Library:
                 call.restype, call.argtypes = result, arguments
         except (OSError, AttributeError) as error:
             raise Unavailable(f"{path} cannot be used: {error}.") from error
-        self._format = ctypes.CDLL(None).vsnprintf
-        self._format.argtypes = (c_char_p, c_size_t, c_char_p, c_void_p)
-        self._print = _PRINT(self._note)  # kept: libbpf calls it as long as we run
-        self._notes: list[str] = []
-        self.calls.libbpf_set_print(self._print)
-
-    def _note(self, level: int, form: bytes, values: int) -> int:
-        if level == 0:  # LIBBPF_WARN
-            text = ctypes.create_string_buffer(_MESSAGE)
-            self._format(text, _MESSAGE, form, values)
-            self._notes = [*self._notes[-9:], procfs.text(text.value).strip()]
-        return 0
+        self.calls.libbpf_set_print(_print)
 
     def reason(self) -> str:
-        """Return the error of the last call and the first line of what was said of it, and forget both."""
+        """Return the error of this thread's last call and the first line of what was said of it, and forget both."""
         words = os.strerror(ctypes.get_errno())
-        lines = [note.split("\n")[0].removeprefix("libbpf: ") for note in self._notes]
-        self._notes = []
+        lines = [note.split("\n")[0].removeprefix("libbpf: ") for note in _notes.lines]
+        _notes.lines = []
         return f"{words}: {lines[0]}" if lines else words
 
 

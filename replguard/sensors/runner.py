@@ -105,7 +105,7 @@ class Runner:
             for each in new:
                 for hint in self._hints:
                     _hear(each, hint)
-            loops = [_Loop(each, self._put, self._wait_early, self._replace) for each in new]
+            loops = self._made(new)
             self.sensors = [*self.sensors, *new]
             self._loops = [*self._loops, *loops]
             for loop in loops:
@@ -116,6 +116,18 @@ class Runner:
         """Tell which sensors hang, and which do so no longer: they cannot say it themselves. Called now and then."""
         for loop in self._loops:
             loop.watch_over()
+
+    def _made(self, sensors: list[Sensor]) -> "list[_Loop]":
+        """Return their threads, not yet begun. Raises OSError where there is no descriptor left."""
+        loops: list[_Loop] = []
+        try:
+            for each in sensors:
+                loops.append(_Loop(each, self._put, self._wait_early, self._replace))  # noqa: PERF401 - see below
+        except OSError:
+            for loop in loops:  # all or none
+                loop.join(0)
+            raise
+        return loops
 
     def counts(self, device: int, inode: int) -> bool:
         """Tell whether a sensor that works adds up what is read of a file."""
@@ -223,11 +235,19 @@ class _Loop:
                 backoff, times = FIRST_BACKOFF, 0
             self.looked.set()
             times += 1
-            if times >= FOR_GOOD and not self._stopping.is_set() and self._replace(self.sensor, reason):
+            if times >= FOR_GOOD and not self._stopping.is_set() and self._replaced(reason):
                 self.over = True
                 return
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, LAST_BACKOFF)
+
+    def _replaced(self, reason: str) -> bool:
+        """Give the place to another sensor; if that fails, as without a descriptor left, it is tried again later."""
+        try:
+            return self._replace(self.sensor, reason)
+        except Exception:  # noqa: BLE001 - this thread is the only one that will ever try again
+            _log.exception("no sensor could take the place of one that failed", sensor=self.sensor.name)
+            return False
 
     def _session(self, *, recovered: bool) -> None:
         sensor = self.sensor

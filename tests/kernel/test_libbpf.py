@@ -1,5 +1,7 @@
 """Loading: each thing that a host may lack is a sentence, and a probe that a kernel lacks costs no other."""
 
+import gc
+import threading
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,23 @@ def test_the_entries_of_a_map_are_read_many_at_a_time() -> None:
             list(loaded.entries(loaded.map("records"), network.FLOW, network.SUM.size))
     finally:
         loaded.close()
+
+
+def test_what_is_said_outlives_who_asked_and_stays_in_its_thread() -> None:
+    """The library has one place for all to complain to: it must not go with the first that is given up."""
+    kept = library()
+    for _ in range(3):
+        library()
+    gc.collect()
+    said: list[str] = []
+
+    def refused() -> None:
+        with pytest.raises(Unavailable) as error:
+            libbpf.Programs(b"no object at all", kept)
+        said.append(str(error.value))
+
+    other = threading.Thread(target=refused)
+    other.start()
+    other.join()
+    assert "libbpf cannot open the eBPF object" in said[0]
+    assert libbpf._notes.lines == []

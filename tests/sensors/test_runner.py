@@ -1,5 +1,6 @@
 """Each sensor has its thread, its trouble stays its own, and what the queue refuses is counted and told."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -247,6 +248,30 @@ def test_one_that_fails_for_good_gives_its_place_away() -> None:
     finally:
         runner.stop()
     assert portable.stops == 1
+
+
+def test_what_cannot_take_the_place_now_does_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a descriptor left the failed one goes on trying, and half of what was to come leaves nothing behind."""
+    kernel = Kernel(Ticker(), Ticker())
+    runner = Runner([kernel], lambda _: None)
+    made, given, refused = os.eventfd, list[int](), []
+
+    def few(*flags: int) -> int:
+        if len(given) == 1 and len(refused) < 2:
+            os.fstat(given.pop())
+            refused.append(True)
+            raise OSError(errno.EMFILE, "Too many open files")
+        given.append(made(*flags))
+        return given[-1]
+
+    monkeypatch.setattr(os, "eventfd", few)
+    runner.start()
+    try:
+        assert until(lambda: runner.up("ticker"))
+        assert len(refused) == 2
+        assert [sensor.name for sensor in runner.sensors] == ["kernel", "ticker", "ticker"]
+    finally:
+        runner.stop()
 
 
 def test_one_that_nothing_can_replace_goes_on_trying() -> None:

@@ -2,7 +2,7 @@
 
 What it cannot see: arguments beyond 16 KiB (they are marked as cut); the invocation id of a unit whose first process
 lived only milliseconds; what a kernel before 5.17 cannot walk of a path (beyond 48 names). A fork that executes within
-the same 30 ms is told as the exec alone. A signal within 30 ms of when its target became one to watch is not told.
+the same 50 ms is told as the exec alone. A signal within 50 ms of when its target became one to watch is not told.
 When the ring overflows the loss is counted and told, and the list of processes is read again.
 
 `sensors.memory_access` adds `process_vm_readv` and `ptrace` on watched processes, which costs some 100 ns on every

@@ -1,4 +1,4 @@
-"""What the sensors on eBPF share: one object, its ring read by a timer, its losses, its hooks and its cost."""
+"""What the sensors on eBPF share: one object, its ring, its losses, its hooks and its cost."""
 
 import contextlib
 import os

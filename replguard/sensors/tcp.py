@@ -71,7 +71,10 @@ class TcpSensor(Probed):
 
     name = "tcp"
     area = AREA
-    blind = "Unix sockets and bound UDP ports (the network sensor finds who listens), and what was there before."
+    blind = (
+        "Unix sockets and bound UDP ports (the network sensor finds who listens), what was there before, and bytes by "
+        "SCTP and by raw, ping and packet sockets."
+    )
     makes = frozenset({"network_volume"})
 
     records = records

@@ -21,7 +21,7 @@ HOOKS = (
     Hook("process_exit", "tp_btf/sched_process_exit", (5, 8), _LIST, "exit codes, and when exactly it ended"),
     Hook("process_signal", "tp_btf/signal_generate", (5, 11), "nothing stands in", "who signals a serving process"),
     Hook("process_access", "tp_btf/sys_exit", (5, 11), "opens of /proc/PID/mem stand in",
-         "process_vm_readv and ptrace on serving processes"),
+         "process_vm_readv and ptrace on serving processes (telling them costs some 100 ns on every system call)"),
 )  # fmt: skip
 MEMORY = "process_access"
 """The program that costs some 100 ns on every system call of the host."""

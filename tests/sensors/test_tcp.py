@@ -523,8 +523,18 @@ def test_a_flood_of_destinations_harms_its_maker_alone(sensor: TcpSensor, ends: 
     assert sum(sensor.counters.dropped.values()) == 500
 
 
+def test_shares_are_small_while_room_is_short(sensor: TcpSensor, ends: tuple[End, End]) -> None:
+    """So that many processes together cannot take what the others need."""
+    sensor.programs.put(sensor.programs.map(".bss.held"), module._FIRST, records.COUNT.pack(records.FLOWS))
+    with ends[0].python(FLOOD, FAR, 40) as flood:
+        flood.stdout.readline()
+        told = volume(sensor, flood.pid, 400)
+    assert sum(e.network.bytes for e in told) == 400
+    assert len({e.destination.port for e in told if e.destination.ip == FAR}) == 16
+
+
 def test_a_process_has_its_share_again_when_its_destinations_rest(sensor: TcpSensor) -> None:
-    """And less of it while nearly all room is taken."""
+    """User space counts anew at each sweep."""
     programs, key = sensor.programs, records.SHARE_KEY.pack(5, 2**22 + 1)
     flow = records._FLOW.pack(5, 2**22 + 1, 443, 0, 6, bytes(15) + b"\7")
     programs.put(sensor._shares, key, records.COUNT.pack(records.SHARE))

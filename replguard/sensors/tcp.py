@@ -6,6 +6,7 @@ them, not that they came); bytes by SCTP, by raw and ping sockets and past the k
 Bytes that stay on the host are not counted, and those of one call are when it returns. A
 reply is told at its first byte, so its size is what had come by then.
 Of a process with more than 2,048 destinations at a time the others are told as one, which is counted.
+Of more than 32,768 connections at a time the least used lose their outcome and replies, which is not.
 When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
 """
 

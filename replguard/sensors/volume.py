@@ -4,7 +4,10 @@ What it cannot see: reads and writes of tmpfs and memfd, extents that are shared
 are mapped two megabytes at a time, and pages that are written again before they are on disk. An amount is told when it
 passes a mark: reading at the touch, at half and at the whole, writing at a MiB and at each doubling. Below the touch
 reading is told within a second, but for looks at the head of a file (a MiB) and parts of less than 64 KiB.
-What it can lose: sums of more than 16,384 pairs of process and file in a second; that is counted.
+A file in a container whose namespace is gone before we look is not counted; its opens count as reads then. A file that
+is written anew at its size, without being cut off, is told at twice what was written before.
+What it can lose: sums of more than 16,384 pairs of process and file in a second, which is counted; those of more than
+16,384 files that are written begin anew.
 """
 
 import os

@@ -53,7 +53,8 @@ class View:
 class Folder:
     """One folder: its filesystem, its path from the root of that, and how it looks from namespaces (None: gone).
 
-    ``alone``: everybody sees it under one path; ``layered``: an overlay shows what is in it, with other numbers.
+    ``alone``: everybody sees it under one path; ``layered``: an overlay shows what is in it, with other numbers;
+    ``way``: the mount by which it was found, when others may be gone.
     """
 
     superblock: Superblock
@@ -62,6 +63,7 @@ class Folder:
     views: dict[int | None, View] = field(default_factory=dict)
     alone: bool = True
     layered: bool = False
+    way: Seat | None = None
 
 
 class Folders:
@@ -109,7 +111,7 @@ class Folders:
         """Return a folder as seen from a namespace; from any that shows it if that one does not, or is not known."""
         known = folder.views.get(space)
         if known is None:
-            known = folder.views[space] = self._see(folder.superblock, folder.path, space)
+            known = folder.views[space] = self._see(folder.superblock, folder.path, space, folder.way)
         return known
 
     def renamed(self, folder: Folder, name: bytes) -> None:
@@ -135,7 +137,7 @@ class Folders:
         """Open a file by its handle and yield its descriptor (O_PATH) and whole path; None for one that is gone."""
         for superblock, seat, descriptor in self._ways(handle):
             path = _path(descriptor, seat)
-            yield descriptor, None if path is None else self._see(superblock, path, None)
+            yield descriptor, None if path is None else self._see(superblock, path, None, seat)
             return
         yield None
 
@@ -150,7 +152,7 @@ class Folders:
             path = _path(descriptor, seat)
             if path is not None:
                 work, layered = superblock.works(path), bool(superblock.over(path))
-                return Folder(superblock, path, work, alone=superblock.alone(path), layered=layered)
+                return Folder(superblock, path, work, alone=superblock.alone(path), layered=layered, way=seat)
         return None
 
     def _ways(self, handle: bytes) -> Iterator[tuple[Superblock, Seat, int]]:
@@ -182,13 +184,14 @@ class Folders:
         elif seat is not None and seat.prefix and not os.path.isdir(seat.prefix):
             self.stale = True
 
-    def _see(self, superblock: Superblock, path: bytes, space: int | None) -> View:
+    def _see(self, superblock: Superblock, path: bytes, space: int | None, way: Seat | None = None) -> View:
         """Return a path as seen from a namespace, through an overlay where one lies over it.
 
         What another user's namespace shows may name a path, but leads us there only if nothing else does.
         """
         layers = [moved for layer in superblock.over(path) if (moved := _shown(layer.seat, path, layer.upper))]
         near = superblock.seats_in(self._own) + (superblock.seats_in(space) if space != self._own else [])
+        near = [way, *near] if way is not None else near
         seats = _shown_in(near, path) or _shown_in(superblock.seats[:_MOST_SEATS], path)
         both = layers + seats
         if not both:

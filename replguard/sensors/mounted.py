@@ -16,9 +16,9 @@ from replguard.sensors.superblocks import Superblocks, join
 
 EVERY, SOON = 5.0, 0.5
 """Seconds between looks for other mount namespaces, and the same once a process from an unknown one was met."""
-AT_ONCE, WITHIN, REST, LONGEST = 4, 4.0, 20, 30.0
+AT_ONCE, WITHIN, REST, LONGEST = 8, 8.0, 20, 30.0
 """So many changes within so many seconds are taken in at once; then they wait, and always for so many times what the
-last one cost, but not ``LONGEST``: anyone may mount and unmount without end in a user namespace."""
+last one took of the processor, but not ``LONGEST``: anyone may mount and unmount without end in a user namespace."""
 _MOST_NAMED = 5
 
 _NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RENAME | fanotify.ONDIR
@@ -78,16 +78,17 @@ class Mounted:
         soon = self.spaces.unknown or self.folders.stale
         if now >= max(self._due - (EVERY - SOON if soon else 0.0), self._rest):
             self.folders.stale = False
+            before = clock.cpu()
             self._waits = self.spaces.look() or self._waits
-            cost = clock.monotonic() - now
+            cost = clock.cpu() - before
             self._due = now + min(max(EVERY, cost * REST), LONGEST)
         many = len(self._taken) == AT_ONCE and now - self._taken[0] < WITHIN
         return self._waits and not many and now >= self._rest
 
     def arrange(self) -> list[bytes]:
         """Mark what is mounted; return where the filesystems are that were not there before."""
-        began, self._waits = clock.monotonic(), False
-        self._taken.append(began)
+        before, self._waits = clock.cpu(), False
+        self._taken.append(clock.monotonic())
         spaces = list(self.spaces.all())
         fresh = self.superblocks.arrange(spaces)
         self.folders.forget()
@@ -95,8 +96,7 @@ class Mounted:
             space.prefix + m.path for space in spaces for m in space.mounts if m.remote or m.kind in PSEUDO
         )
         self.refused = self.superblocks.refused() + sorted(self.spaces.left_out)
-        now = clock.monotonic()
-        self._rest = now + min((now - began) * REST, LONGEST)
+        self._rest = clock.monotonic() + min((clock.cpu() - before) * REST, LONGEST)
         return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]
 
     def folder(self, handle: bytes) -> str | None:

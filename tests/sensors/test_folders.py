@@ -66,6 +66,18 @@ def test_somebody_elses_mounts_lead_us_nowhere_while_there_are_ours() -> None:
     assert folders()._see(superblock, b"/srv/x", None).layered is False
 
 
+def test_a_way_that_ended_is_noted() -> None:
+    """Its process is gone: that the folder is not found says nothing of the folder."""
+    handle = bytes(24)
+    known = Folders(Known(), OURS, lambda path, access: True)  # type: ignore[arg-type]
+    for prefix, stale in ((b"/proc/self/root", False), (b"/proc/999999999/root", True)):
+        superblock = Superblock("0:9", "tmpfs", [Seat(THEIRS, prefix, b"/none/of/this", b"/")])
+        known._superblocks = Known()  # type: ignore[assignment]
+        known._superblocks.by_fsid = {handle[:8]: [superblock]}
+        assert known.of(handle) is None
+        assert known.stale is stale
+
+
 def test_names_are_put_below_the_root_without_a_second_slash() -> None:
     """In both ways to see them."""
     top = View(b"/", b"/")

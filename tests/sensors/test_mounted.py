@@ -63,7 +63,7 @@ def test_changes_without_end_are_taken_in_now_and_then(group: Group, monkeypatch
         now = [clock.monotonic() + 100.0]
         monkeypatch.setattr(clock, "monotonic", lambda: now[0])
         monkeypatch.setattr(found.spaces, "look", lambda: False)
-        changes = [True] * 10
+        changes = [True] * 20
         monkeypatch.setattr(found.spaces, "changed", lambda: bool(changes) and changes.pop())
         taken = []
         for _ in range(100):

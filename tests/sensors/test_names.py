@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify, procfs
 from replguard.sensors import memory, names, opens
+from replguard.sensors.mounted import Mounted
 from replguard.sensors.names import NamesSensor
 from replguard.sensors.places import Root
 from replguard.sensors.who import Who
@@ -349,6 +351,12 @@ def test_another_mount_namespace_is_watched(watched: Watched, kind: str) -> None
             child.kill()
 
 
+def shows(mounted: Mounted, space: int, place: Path) -> bool:
+    """Tell whether something was seen to be mounted at a place in a namespace."""
+    known = mounted.spaces._tables.get(space)
+    return known is not None and any(mount.path == os.fsencode(place) for mount in known[2].mounts)
+
+
 def test_nobody_hides_a_folder_by_an_overlay_that_claims_it(watched: Watched) -> None:
     """Nor by a mount point that leads elsewhere by now: free text of another user's is no proof."""
     folder = watched.folder
@@ -366,11 +374,51 @@ def test_nobody_hides_a_folder_by_an_overlay_that_claims_it(watched: Watched) ->
             space = Path(f"/proc/{child.pid}/ns/mnt").stat().st_ino
             mounted = watched.sensor._mounted
             assert mounted is not None
-            assert until(lambda: space in mounted.spaces._tables, 10)
+            assert until(lambda: shows(mounted, space, folder / "in"), 10)
             time.sleep(0.2)
             for place in ("up", "work"):
                 watched.act(f"open('{place}/w','wb').write(b'x'*100000)")
                 assert section(watched.one("file_close_write", f"{place}/w")) == identity(folder / place / "w")
+        finally:
+            child.kill()
+
+
+def test_a_mount_point_that_leads_elsewhere_by_now_is_not_followed(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root would open whatever the symlink leads to on the host; here a pipe."""
+    folder = watched.folder
+    for name in ("m", "n"):
+        (folder / name).mkdir()
+    os.mkfifo(folder / "pipe")
+    real, opened = os.open, set[int]()
+
+    def recording(path: str | bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        descriptor = real(path, flags, mode, dir_fd=dir_fd)
+        if not flags & os.O_PATH:
+            opened.add(stat.S_IFMT(os.fstat(descriptor).st_mode))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", recording)
+    code = f"cd {folder} && mount -t tmpfs none m && mount --bind m n && echo && read x && umount m && rmdir m && "
+    code += f"ln -s {folder}/pipe m && mkdir n/d && echo x > n/d/f && head -c 100000 /dev/zero > n/d/w; echo; read x"
+    with subprocess.Popen(["unshare", "-Urm", "sh", "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as child:
+        try:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            if not child.stdout.readline():
+                pytest.skip("no user namespace can be made here")
+            mounted = watched.sensor._mounted
+            assert mounted is not None
+            space = Path(f"/proc/{child.pid}/ns/mnt").stat().st_ino
+            assert until(lambda: shows(mounted, space, folder / "n"), 10)
+            time.sleep(0.2)
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            watched.one("file_close_write", "n/d/w")
+            assert not any(stat.S_ISFIFO(mode) for mode in opened)
+            assert stat.S_IFDIR in opened
         finally:
             child.kill()
 

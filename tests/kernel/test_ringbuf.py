@@ -114,7 +114,7 @@ def test_the_position_is_written_in_one_store(kernel: Kernel, ring: Ring) -> Non
             for _ in range(100):
                 kernel.put(b"")
                 list(ring.read())
-        assert int(other.stdout.readline()) == 1 << 40
+        assert int(other.stdout.readline()) >= 1 << 40
 
 
 def test_whether_anything_waits_can_be_asked(kernel: Kernel, ring: Ring) -> None:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 
 from replguard.events.file import File
+from replguard.kernel import beneath
 from replguard.kernel.procfs import text
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -19,11 +20,8 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def lstat(path: bytes) -> os.stat_result | None:
-    """Return the lstat of a path, None if it is gone or closed to us."""
-    try:
-        return os.lstat(path)
-    except (OSError, ValueError):
-        return None
+    """Return the lstat of a path, None if it is gone or closed to us, or led out of another process's root."""
+    return beneath.lstat(path)
 
 
 def file_section(path: bytes, found: os.stat_result | None, previous: bytes | None = None) -> File:
@@ -48,7 +46,12 @@ def file_section(path: bytes, found: os.stat_result | None, previous: bytes | No
 
 
 def _target(path: bytes) -> str | None:
-    """Return where a symlink leads in the end, as an absolute path; the file there need not exist."""
+    """Return where a symlink leads in the end, as an absolute path; the file there need not exist.
+
+    None for one in another namespace: followed from ours it leads elsewhere.
+    """
+    if beneath.parted(path) is not None:
+        return None
     try:
         return text(os.path.realpath(path))
     except (OSError, ValueError):

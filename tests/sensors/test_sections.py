@@ -54,3 +54,13 @@ def test_what_is_gone_has_only_a_name() -> None:
     """Unknown is None."""
     file = file_section(b"/none/x", lstat(b"/none/x"))
     assert (file.path, file.name, file.size, file.type) == ("/none/x", "x", None, None)
+
+
+def test_a_way_through_another_root_is_not_left(tmp_path: Path) -> None:
+    """A symlink there may lead to a server that hangs us, or to a file of ours."""
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "out").symlink_to(tmp_path)
+    root = b"/proc/%d/root" % os.getpid() + os.fsencode(tmp_path.resolve())
+    assert lstat(root + b"/f") is not None
+    assert lstat(root + b"/out/f") is None
+    assert file_section(root + b"/out", lstat(root + b"/out")).target_path is None

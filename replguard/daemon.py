@@ -20,7 +20,7 @@ from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
-from replguard.kernel import machine, notify, resolve
+from replguard.kernel import machine, memory, notify, resolve
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
@@ -46,6 +46,8 @@ READY_WITHIN = 10.0
 """Seconds that `ready` waits for the sensors' first look; one that needs longer is told as not ready."""
 UPKEEP = 2.0
 """Seconds between looks at what lies on disk: weights folders, manifest, rules."""
+TRIM = 60.0
+"""Seconds between two times that free memory is given back to the kernel."""
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
 FULL = 0.05
@@ -230,9 +232,13 @@ class Daemon:
                 _log.exception("upkeep failed, trying again")
 
     def _watch_over(self) -> None:
-        """Look for sensors that hang. Upkeep may hang itself, on the same disk."""
+        """Look for sensors that hang, and give free memory back. Upkeep may hang itself, on the same disk."""
+        trimmed = clock.monotonic()
         while not self._stop.wait(UPKEEP):
             self.runner.watchdog()
+            if clock.monotonic() - trimmed >= TRIM:
+                trimmed = clock.monotonic()
+                memory.trim()
 
     def _look_after_examiner(self) -> None:
         """Say that the examiner's process was lost, or flooded: by a hostile file, or who has something to hide."""

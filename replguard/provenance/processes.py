@@ -11,8 +11,8 @@ import msgspec
 from replguard.events.event import Event
 from replguard.events.process import Parent, Process, User, spare
 
-MAX_PROCESSES = 30_000
-"""Remembered processes. At 1.7 KiB each (measured) this stays inside the memory budget (design §12), and it is minutes
+MAX_PROCESSES = 20_000
+"""Remembered processes. At 1.3 KiB each (measured) this stays inside the memory budget (design §12), and it is minutes
 of a host that starts 100 a second; what still runs, agents and their ancestors are kept longest."""
 KEEP_TRIES = 16
 """Ended processes that are passed over at most, because others descend from them, before one is forgotten anyway."""

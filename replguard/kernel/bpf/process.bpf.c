@@ -8,7 +8,7 @@
 #define PIDTYPE_PGID 2		/* include/linux/pid_types.h, as PIDTYPE_SID */
 #define PIDTYPE_SID 3
 
-#define RING (8 << 20)		/* four seconds of 2,000 short commands a second */
+#define RING (4 << 20)		/* four seconds of 2,000 short commands a second; it counts as our memory */
 #define ARGS 16384		/* bytes of argv that are kept; args_total says how many there were */
 #define PATHS 8192		/* bytes of all paths of one record; a power of two */
 #define NAME 256		/* NAME_MAX and its end */

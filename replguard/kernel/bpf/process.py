@@ -25,7 +25,7 @@ HOOKS = (
 )  # fmt: skip
 MEMORY = "process_access"
 """The program that costs some 100 ns on every system call of the host."""
-ARGS, PATHS, RING = 16384, 8192, 8 << 20
+ARGS, PATHS, RING = 16384, 8192, 4 << 20
 """Bytes: of argv that is kept, of all paths of one record, of the ring."""
 WATCHED = 16384
 """Entries of the map ``watched``: a key of ``WATCH`` (namespace and the pid in it), the host's pid as the value."""

@@ -12,8 +12,8 @@ LARGE = 128 * 2**10
 def trim() -> bool:
     """Give free pages back to the kernel; False for a C library that cannot.
 
-    Records and lines come and go between what is remembered for long: an arena of 111 MiB held 17 in use (measured), and
-    its free pages were never given back by themselves.
+    Records and lines come and go between what is remembered for long: an arena of 111 MiB held 17 in use (measured),
+    and its free pages were never given back by themselves.
     """
     with contextlib.suppress(OSError, AttributeError):
         return bool(ctypes.CDLL(None).malloc_trim(0))

@@ -83,7 +83,7 @@ class Ground:
         """Tell whether a fact names the process, or one that it started, as surely as ``by`` says or more so."""
         process = fact.get("process") or {}
         named = (process.get("parent") or {}).get("pid") if child else process.get("pid")
-        about, sure = fact["replguard"], {self.surest}
+        about, sure = fact["replguard"], {"kernel", self.surest}  # an ancestor that is forgotten takes its guess along
         if by != "kernel":
             sure |= {"lineage", "inferred"} if by == "inferred" else {"lineage"}
         return named == pid and about["attribution"] in sure and (by != "kernel" or about["tier"] == "kernel")

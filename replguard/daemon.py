@@ -320,8 +320,8 @@ class Daemon:
         return self.examiner.submit(request)
 
     def _wanted(self, path: str) -> bool:
-        """Whether a rule in force may match a file event of this path."""
-        return self._paths(path)
+        """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
+        return path.endswith((".yaml", ".yml")) or self._paths(path)
 
     def _counted(self, device: int, inode: int) -> bool:
         return self.runner.counts(device, inode)

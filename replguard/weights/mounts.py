@@ -6,8 +6,8 @@ import select
 from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.procfs import PROC, read
 
-_VM_LOCAL = "virtiofs"
-"""A share of the hypervisor: served from memory or a local disk, and often the root of a small guest."""
+_LOCAL = ("virtiofs", "fuseblk")
+"""Shares of the hypervisor, often the root of a small guest; and disks that a program serves (NTFS, exFAT)."""
 
 
 class Mounts:
@@ -55,7 +55,7 @@ class Mounts:
 
 def remote_reason(mount: Mount | None) -> str | None:
     """Return why a file there is not read, a sentence, or None if it may be."""
-    if mount is None or not mount.remote or mount.kind == _VM_LOCAL:
+    if mount is None or not mount.remote or mount.kind.startswith(_LOCAL):
         return None
     where = mount.path.decode(errors="backslashreplace")
     return f"on a network or FUSE mount ({mount.kind} at {where}), read only with weights.scan_network: true"

@@ -318,14 +318,15 @@ class ExecSensor(Probed):
 
     def _look(self, *, first: bool = False) -> Iterator[Event]:
         """Compare with the list of processes: what is there and was not told, and the other way round."""
-        listed = machine.pids(self._root)
+        listed = machine.newest_first(machine.pids(self._root), machine.last_pid(self._root))[::-1]
         for pid in self._known.keys() - set(listed):
             gone = self._known.pop(pid)
             self._watched.drop(pid)
             yield self.event("process_exit", clock.now(), process=gone.process, user=gone.user, replguard=AT_READ)
-        for pid in listed:
-            stat = procfs.stat(pid, self._root)
-            if stat is None or stat.kthread:
+        # Oldest first, for a parent has to be known before its child; numbers begin again, start times do not.
+        stats = [(pid, stat) for pid in listed if (stat := procfs.stat(pid, self._root)) is not None]
+        for pid, stat in sorted(stats, key=lambda found: found[1].start_ticks):
+            if stat.kthread:
                 continue
             known = self._known.get(pid)
             if known is not None and known.ticks == stat.start_ticks:

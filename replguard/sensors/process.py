@@ -117,12 +117,12 @@ class ProcessSensor(Timed):
         for pid in self._known.keys() - present:
             yield from self._end(pid)
         self._kernel &= present
-        for pid in machine.newest_first([p for p in listed if p not in self._known and p not in self._kernel], None)[
-            ::-1
-        ]:
-            stat = procfs.stat(pid, self._root)
-            if stat is not None:
-                yield from self._meet(pid, stat, now, first=first)
+        fresh = [p for p in listed if p not in self._known and p not in self._kernel]
+        inorder = machine.newest_first(fresh, machine.last_pid(self._root))[::-1]
+        stats = [(pid, stat) for pid in inorder if (stat := procfs.stat(pid, self._root)) is not None]
+        # Oldest first, for a parent has to be known before its child; numbers begin again, start times do not.
+        for pid, stat in sorted(stats, key=lambda found: found[1].start_ticks):
+            yield from self._meet(pid, stat, now, first=first)
         yield from self._compare(self._due(now), now)
         yield from self._reaped()
 

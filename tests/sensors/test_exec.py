@@ -21,7 +21,7 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.events.process import Process
-from replguard.kernel import libbpf
+from replguard.kernel import libbpf, machine
 from replguard.kernel.bpf import process as records
 from replguard.provenance import entry
 from replguard.provenance.processes import ProcessTable
@@ -296,6 +296,25 @@ def test_what_runs_already_is_state_and_its_end_is_told(sensor: ExecSensor) -> N
     assert any(e.event.kind == "state" and e.process and e.process.pid == os.getpid() for e in first)
     assert told["process_exit"].process is not None
     assert told["process_exit"].process.exit_code == 137
+
+
+def test_parents_are_told_before_their_children_whatever_their_numbers(
+    sensor: ExecSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers begin again: a child may have a smaller one, and its parent has to be known before it."""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        numbers = machine.pids()
+        monkeypatch.setattr(machine, "pids", lambda root="/proc": [*reversed(numbers)])
+        monkeypatch.setattr(machine, "last_pid", lambda root="/proc": min(numbers))
+        first = [e.process for e in sensor.tick() if e.event.kind == "state" and e.process is not None]
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    places = {process.entity_id: place for place, process in enumerate(first)}
+    pairs = [(p.parent.entity_id, p.entity_id) for p in first if p.parent and p.parent.entity_id in places]
+    assert len(pairs) > 1
+    assert all(places[parent] < places[child] for parent, child in pairs)
 
 
 def test_after_a_loss_the_list_of_processes_is_read(sensor: ExecSensor) -> None:

@@ -60,7 +60,7 @@ def check(root: Path) -> Iterator[str]:
     yield from sizes(sources, trees)
     yield from mirrors(files)
     yield from judges({name: tree for name, tree in trees.items() if name.startswith("tests/")})
-    yield from clocks(trees)
+    yield from clocks({name: tree for name, tree in trees.items() if CLOCKS.search(sources[name])})
     yield from leftovers(sources)
 
 

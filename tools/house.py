@@ -88,11 +88,10 @@ def sizes(sources: dict[str, str], trees: dict[str, ast.Module]) -> Iterator[str
         lines = sources[name].count("\n")
         if lines > MODULE_LINES:
             yield f"{name}:1: module of {lines} lines, at most {MODULE_LINES}: give its second job a file of its own"
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
-                if length > FUNCTION_LINES:
-                    yield f"{name}:{node.lineno}: function {node.name} of {length} lines, at most {FUNCTION_LINES}"
+        for node in _functions(tree):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES:
+                yield f"{name}:{node.lineno}: function {node.name} of {length} lines, at most {FUNCTION_LINES}"
 
 
 def mirrors(files: list[str]) -> Iterator[str]:
@@ -111,12 +110,7 @@ def mirrors(files: list[str]) -> Iterator[str]:
 
 def judges(trees: dict[str, ast.Module]) -> Iterator[str]:
     """Yield tests that cannot fail: no assertion in them, nor in any helper of the tests that they call."""
-    functions = [
-        (name, node)
-        for name, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    functions = [(name, node) for name, tree in trees.items() for node in _functions(tree)]
     facts = {id(node): _judged(list(ast.walk(node))) for _, node in functions}
     judging = {node.name for _, node in functions if facts[id(node)][0]}
     grown = True
@@ -129,6 +123,17 @@ def judges(trees: dict[str, ast.Module]) -> Iterator[str]:
             own, calls = facts[id(node)]
             if not own and not calls & (judging - {node.name}):
                 yield f"{name}:{node.lineno}: {node.name} asserts nothing"
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function of a tree; expressions, which are most of it, hold none."""
+    waiting = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+                waiting.append(node)
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield node
 
 
 def _judged(nodes: list[ast.AST]) -> tuple[bool, set[str]]:

@@ -127,7 +127,8 @@ def _slow(daemon: Guard, weights: Path, target: Path, say: Say) -> dict[str, Any
             time.sleep(max(0.0, began + written / 100e6 - time.monotonic()))
             for line in tail._lines():
                 record = json.loads(line)
-                if record["event"]["action"] == "weights_copy" and record["file"]["path"] == str(target):
+                about = record.get("event", {})  # the first line is the header
+                if about.get("action") == "weights_copy" and record["file"]["path"] == str(target):
                     told = {"percent": 100 * written / size, "status": record["replguard"].get("status")}
     target.unlink()
     say(f"slow copy of {size / 2**30:.1f} GiB: {told}")

@@ -12,7 +12,6 @@ its own, a thread that is younger than a second, and the calls of the x32 ABI.
 
 import contextlib
 import signal
-import struct
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
@@ -33,7 +32,7 @@ from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNA
 from replguard.kernel.procfs import PROC
 from replguard.sensors.describe import Describer
 from replguard.sensors.known import Known
-from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.probed import KERNEL, Probed, tried
 from replguard.sensors.watched import Watched
 
 AREA = "process"
@@ -118,7 +117,7 @@ class ExecSensor(Probed):
         return self._look()
 
     def decoded(self, taken: list[bytes]) -> Iterable[Event]:
-        records = [one for one in map(self._decoded, taken) if one is not None]
+        records = list(self.parsed(_record, taken))
         self._boot = self._describer.started(0)
         executed = {(head.pid, head.start) for head, _ in records if head.kind == EXEC}
         self._gone = {(head.pid, head.start) for head, _ in records if head.kind == EXIT}
@@ -135,16 +134,6 @@ class ExecSensor(Probed):
             else:
                 yield from self._ended(head)
         self._born, self._gone = {}, set()
-
-    def _decoded(self, record: bytes) -> tuple[Head, Exec | Act | None] | None:
-        try:
-            head = records.head(record)
-            if head.kind == EXEC:
-                return head, records.body(record)
-            return head, records.act(record) if head.kind in (SIGNAL, ACCESS) else None
-        except struct.error:
-            self.counters.lose("decode", "malformed")
-            return None
 
     def _told(self, action: str, head: Head, process: Process, user: User | None) -> Event:
         return Event(timestamp=self.at(head.when), event=_META[action], process=process, user=user, replguard=KERNEL)
@@ -344,6 +333,13 @@ def _namespaces(mount: int, pid: int, network: int) -> Namespaces:
     return Namespaces(mount=mount, pid=pid, network=network)
 
 
+def _record(data: bytes) -> tuple[Head, Exec | Act | None]:
+    head = records.head(data)
+    if head.kind == EXEC:
+        return head, records.body(data)
+    return head, records.act(data) if head.kind in (SIGNAL, ACCESS) else None
+
+
 def _signal(number: int) -> str:
     """Return the name of a signal as `kill -l` shows it."""
     try:
@@ -360,11 +356,4 @@ def _first_groups(root: str) -> bool:
 
 def open(config: Config) -> ExecSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
-    sensor = ExecSensor(config)
-    try:
-        sensor.start()
-    except OSError as error:
-        raise Unavailable(f"eBPF does not work here: {error}.") from error
-    finally:
-        sensor.stop()
-    return sensor
+    return tried(ExecSensor(config))

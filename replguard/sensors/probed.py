@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import struct
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from replguard.config import Config
+from replguard.errors import Unavailable
 from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.fact import Context
@@ -25,6 +27,10 @@ MEASURE, EVERY = 1.0, 20.0
 """Seconds for which the kernel measures how long the programs run, and from one such measure to the next: measuring
 makes each run of each program some 20 ns dearer."""
 KERNEL = Context(tier="kernel", attribution="kernel")
+
+
+Decoded = TypeVar("Decoded")
+Tried = TypeVar("Tried", bound="Probed")
 
 
 class Records(Protocol):
@@ -147,6 +153,14 @@ class Probed(Readable):
         except ValueError:  # closed meanwhile
             return False
 
+    def parsed(self, parse: Callable[[bytes], Decoded], taken: Iterable[bytes]) -> Iterator[Decoded]:
+        """Yield the records as a decoder reads them; one that it cannot read is counted."""
+        for data in taken:
+            try:
+                yield parse(data)
+            except struct.error:
+                self.counters.lose("decode", "malformed")
+
     def at(self, nanoseconds: int) -> datetime:
         """Return the wall-clock time of a kernel time (since boot)."""
         return self._booted + timedelta(microseconds=nanoseconds // 1000)
@@ -166,6 +180,17 @@ class Probed(Readable):
     def after_loss(self) -> Iterable[Event]:
         """Look in another way for what the lost records would have told."""
         return ()
+
+
+def tried(sensor: Tried) -> Tried:
+    """Start and stop a sensor, and return it: whoever asks learns at once whether it works. Raises Unavailable."""
+    try:
+        sensor.start()
+    except OSError as error:
+        raise Unavailable(f"eBPF does not work here: {error}.") from error
+    finally:
+        sensor.stop()
+    return sensor
 
 
 class _Cost:

@@ -46,7 +46,7 @@ from replguard.kernel.procfs import PROC
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors.flows import Amount, Flows
 from replguard.sensors.losses import Losses
-from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.probed import KERNEL, Probed, tried
 from replguard.sensors.sockets import MOST_SPACES, SHARED, Ledger, Sources, ephemeral
 from replguard.sensors.who import Who
 
@@ -152,12 +152,7 @@ class TcpSensor(Probed):
             yield from self._sweep()
 
     def decoded(self, taken: list[bytes]) -> Iterable[Event]:
-        for data in taken:
-            try:
-                record = records.record(data)
-            except struct.error:
-                self.counters.lose("decode", "malformed")
-                continue
+        for record in self.parsed(records.record, taken):
             yield from self._told(record)
 
     def _told(self, record: Record) -> Iterable[Event]:
@@ -333,11 +328,5 @@ def _listening() -> set[int]:
 
 def open(config: Config) -> TcpSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
-    sensor = TcpSensor(config, ledger=Ledger())
-    try:
-        sensor.start()
-    except OSError as error:
-        raise Unavailable(f"eBPF does not work here: {error}.") from error
-    finally:
-        sensor.stop()
+    tried(TcpSensor(config, ledger=Ledger()))
     return TcpSensor(config)

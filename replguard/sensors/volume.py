@@ -11,7 +11,6 @@ What it can lose: sums of more than 16,384 pairs of process and file in a second
 """
 
 import os
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from ctypes import c_uint64
@@ -34,7 +33,7 @@ from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.procfs import text
 from replguard.sensors import rests
 from replguard.sensors.losses import Losses
-from replguard.sensors.probed import KERNEL, Probed
+from replguard.sensors.probed import KERNEL, Probed, tried
 from replguard.sensors.rests import Rests
 from replguard.sensors.sections import file_section, lstat
 from replguard.sensors.who import Who
@@ -124,12 +123,7 @@ class VolumeSensor(Probed):
         yield from super().read()
 
     def decoded(self, taken: list[bytes]) -> Iterator[Event]:
-        for record in taken:
-            try:
-                amount = records.amount(record)
-            except struct.error:
-                self.counters.lose("decode", "malformed")
-                continue
+        for amount in self.parsed(records.amount, taken):
             if amount.kind != records.WRITE:
                 self._rests.told(amount)
             event = self._written(amount) if amount.kind == records.WRITE else self._used(amount)
@@ -255,11 +249,4 @@ class VolumeSensor(Probed):
 
 def open(config: Config) -> VolumeSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
-    sensor = VolumeSensor(config)
-    try:
-        sensor.start()
-    except OSError as error:
-        raise Unavailable(f"eBPF does not work here: {error}.") from error
-    finally:
-        sensor.stop()
-    return sensor
+    return tried(VolumeSensor(config))

@@ -1,8 +1,13 @@
-"""Sections of ELF objects, as far as tests compare what a compiler wrote into them."""
+"""The eBPF objects: their sections, as far as tests compare them, and what their sources give."""
 
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def section(image: bytes, wanted: str) -> bytes:
@@ -15,3 +20,15 @@ def section(image: bytes, wanted: str) -> bytes:
         if image[at : image.index(b"\0", at)].decode() == wanted:
             return image[header[4] : header[4] + header[5]]
     pytest.fail(f"the object has no section {wanted}")
+
+
+def rebuilt(name: str, folder: Path) -> bytes:
+    """Build the objects anew below a folder and return one of them; skip without the very tools that they came from."""
+    header = Path("/usr/include/bpf/libbpf_version.h")
+    if not all(map(shutil.which, ("make", "clang-14", "llvm-strip-14"))):
+        pytest.skip("clang-14, llvm-14 and make are needed to build the eBPF object")
+    if not header.exists() or "MINOR_VERSION 1\n" not in header.read_text():
+        pytest.skip("the headers of libbpf 1.1 (libbpf-dev of Debian 12) are needed to build the eBPF object")
+    done = subprocess.run(["make", "-s", "-C", ROOT, "bpf", f"BPF_OUT={folder}"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return (folder / name).read_bytes()

@@ -1,11 +1,10 @@
 """The decoder of process.bpf.c: recorded bytes, and the same layout and object on both sides of the border."""
 
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
+from support.elf import rebuilt, section
 
 from replguard.errors import Unavailable
 from replguard.kernel import bpf
@@ -22,18 +21,6 @@ EXECUTED = bytes.fromhex(
     "696e0075737200746d70002f62696e2f74727565006f6e650074776f20776f72647300"
 )
 """``/bin/true one "two words"`` in /tmp, as Linux 6.18 told it."""
-
-
-def section(image: bytes, wanted: str) -> bytes:
-    """Return the bytes of a section of a 64-bit ELF file."""
-    table, size, count, names = struct.unpack_from("<Q10xHHH", image, 40)
-    headers = [struct.unpack_from("<II4QIIQQ", image, table + size * index) for index in range(count)]
-    strings = headers[names][4]
-    for header in headers:
-        at = strings + header[0]
-        if image[at : image.index(b"\0", at)].decode() == wanted:
-            return image[header[4] : header[4] + header[5]]
-    pytest.fail(f"the object has no section {wanted}")
 
 
 def test_a_recorded_fork_and_exec() -> None:
@@ -143,14 +130,7 @@ def test_the_object_is_what_its_source_gives(tmp_path: Path) -> None:
     """Built anew with the same compiler, the object is the same byte for byte; and it is small."""
     shipped = bpf.image(process.OBJECT)
     assert len(shipped) < 80 * 1024
-    header = Path("/usr/include/bpf/libbpf_version.h")
-    if not all(map(shutil.which, ("make", "clang-14", "llvm-strip-14"))):
-        pytest.skip("clang-14, llvm-14 and make are needed to build the eBPF object")
-    if not header.exists() or "MINOR_VERSION 1\n" not in header.read_text():
-        pytest.skip("the headers of libbpf 1.1 (libbpf-dev of Debian 12) are needed to build the eBPF object")
-    done = subprocess.run(["make", "-s", "-C", ROOT, "bpf", f"BPF_OUT={tmp_path}"], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / process.OBJECT).read_bytes() == shipped
+    assert rebuilt(process.OBJECT, tmp_path) == shipped
 
 
 def test_an_object_that_was_not_shipped_is_said() -> None:

@@ -1,9 +1,10 @@
 """The decoder of volume.bpf.c: made-up records, and the same layout on both sides of the border."""
 
 import struct
+from pathlib import Path
 
 import pytest
-from support.elf import section
+from support.elf import rebuilt, section
 
 from replguard.kernel import bpf
 from replguard.kernel.bpf import volume
@@ -66,3 +67,10 @@ def test_the_layout_of_the_c_structures_is_the_decoders() -> None:
         volume.KEY.size, volume.WATCHED.size, volume.READER_KEY.size, volume.READER.size, 24,
         24, 40, 64, volume.AMOUNT.size, volume.RING, volume.MAYBE * 8,
     )  # fmt: skip
+
+
+def test_the_object_is_what_its_source_gives(tmp_path: Path) -> None:
+    """Built anew with the same compiler, the object is the same byte for byte; and it is small."""
+    shipped = bpf.image(volume.OBJECT)
+    assert len(shipped) < 96 * 1024
+    assert rebuilt(volume.OBJECT, tmp_path) == shipped

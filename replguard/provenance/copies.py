@@ -17,6 +17,7 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
+from replguard.provenance.halves import Halves
 from replguard.provenance.ledger import Artefact, Ledger, paths
 from replguard.provenance.makers import Makers
 from replguard.provenance.outline import Outline
@@ -82,6 +83,7 @@ class Copies:
         self.outline = Outline(files, part)
         self._asking = Asking(examine)
         self._watch = watch
+        self._halves = Halves()
         self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
         self._evicted = 0
 
@@ -107,9 +109,25 @@ class Copies:
             known = None
         if known is not None and file.path not in paths(known) and (file.links or 1) > 1:
             return [] if self._told(file) else [self._linked(event, file, proc, known, "hardlink")]
+        moved = self._ledger.retired(file) if known is None else known
+        elsewhere = event.action == "file_create" and moved is not None and file.path not in paths(moved)
+        if elsewhere and isinstance(moved, Protected) and self._halves.found(event, file, moved):
+            return [self._linked(event, file, proc, moved, "rename")]
         if known is None or event.action != "file_create":
             self._make(event, file, proc)
         return []
+
+    def deleted(self, event: Event) -> list[Event]:
+        """Forget a name; return the fact of a rename if the file stands under another one, which was found before."""
+        file = event.file
+        if file is None:
+            return []
+        self._ledger.gone(file)
+        known = self._ledger.protected(file) or self._ledger.retired(file)
+        found = self._halves.went(file, known) if known is not None else None
+        if known is None or found is None or found.file is None:
+            return []
+        return [self._linked(found, found.file, None, known, "rename")]
 
     def _told(self, file: File) -> bool:
         """Whether a link is known by this name: it is made once, however many events tell of it."""

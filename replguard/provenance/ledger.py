@@ -64,9 +64,11 @@ class Ledger:
                 self._retired.popitem(last=False)
 
     def retired(self, file: File) -> Protected | None:
-        """Return what a renamed file was while it was protected, if its old name, inode and size say so."""
+        """Return what a file was while it was protected, if its inode and all that is told of it fit."""
         known = self._retired.get((file.device or 0, file.inode or 0))
-        return known if known is not None and (known.path, known.size) == (file.previous, file.size) else None
+        if known is None or file.size not in (None, known.size) or file.previous not in (None, known.path):
+            return None
+        return known
 
     def protected(self, file: File | None) -> Protected | None:
         """Return the protected file that has this inode."""

@@ -71,7 +71,7 @@ class Provenance:
             "file_grow": self.copies.named,
             "file_link": self.copies.named,
             "file_rename": self.copies.named,
-            "file_delete": self._deleted,
+            "file_delete": lambda event, _: self.copies.deleted(event),
             "file_open": self.uses.opened,
             "file_read": self.uses.used,
             "file_map": self.uses.used,
@@ -223,13 +223,6 @@ class Provenance:
             return []
         self.uses.gone(proc)
         return self.serving.ended(event, proc) + self.labels.seen(self.agents.ended(proc, event.timestamp), event)
-
-    # -- files ---------------------------------------------------------------------------------------------------
-
-    def _deleted(self, event: Event, _: Proc | None) -> list[Event]:
-        if event.file is not None:
-            self.ledger.gone(event.file)
-        return []
 
     # -- serving -------------------------------------------------------------------------------------------------
 

@@ -558,6 +558,35 @@ def test_a_rename_told_after_the_inventory_has_noticed_it() -> None:
     assert host.provenance.ledger.artefact(moved) is not None
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_rename_into_a_folder_that_was_not_watched_yet(listed: bool) -> None:
+    """Its old name goes by an event, its new one is found by a look: told once, in whichever order they come."""
+    for first in ("file_delete", "file_create"):
+        host, weights, _ = stage()
+        left = msgspec.structs.replace(weights, size=None)
+        found = msgspec.structs.replace(weights, path="/srv/new/w", links=1)
+        told = host.on(first, left if first == "file_delete" else found)
+        assert [f for f in told if f.action == "weights_copy"] == []
+        if not listed:
+            host.provenance.ledger.retire(host.protected.pop((5, weights.inode)))
+        second = "file_create" if first == "file_delete" else "file_delete"
+        fact = only(host.on(second, left if second == "file_delete" else found))
+        assert (fact.replguard.technique, fact.replguard.origin.path) == ("rename", ORIGIN)
+        assert (fact.file.path, fact.replguard.confidence) == ("/srv/new/w", "link")
+        assert [f for f in host.on("file_close_write", found) if f.action == "weights_copy"] == []
+
+
+def test_another_name_of_what_stands_where_it_stood_is_no_rename() -> None:
+    """A bind mount shows the original elsewhere; and a file of another size has its number only."""
+    host, weights, _ = stage()
+    elsewhere = msgspec.structs.replace(weights, path="/mnt/w", links=1)
+    assert [f for f in host.on("file_create", elsewhere) if f.action == "weights_copy"] == []
+    host, weights, _ = stage()
+    host.on("file_delete", msgspec.structs.replace(weights, size=None))
+    other = msgspec.structs.replace(weights, path="/srv/new/w", links=1, size=77)
+    assert [f for f in host.on("file_create", other) if f.action == "weights_copy"] == []
+
+
 def test_a_rename_of_a_folder_is_one_of_each_file_in_it() -> None:
     """Originals and copies."""
     host, weights, shell = stage()

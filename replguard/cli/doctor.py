@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import rich_click as click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from replguard import config as configuration
@@ -15,6 +16,8 @@ from replguard.kernel.hooks import spell
 from replguard.sensors import registry
 from replguard.sensors.base import Sensor
 from replguard.sensors.probed import Probed
+
+_STYLES = {"kernel": "green", "portable": "yellow", "off": "dim", "failed": "bold red"}
 
 
 @click.command("doctor")
@@ -84,21 +87,31 @@ def _hooks(unused: dict[str, dict[str, str]]) -> list[dict[str, object]]:
     return rows
 
 
-def _show_hooks(rows: list[dict[str, object]]) -> None:
-    table = Table(title="\nHooks in the kernel", title_justify="left", box=None, pad_edge=False)
-    for heading in ("program", "stands at", "since", "used", "why not", "what is lost"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        cells = (str(row[key] or "") for key in ("why", "lost"))
-        table.add_row(str(row["program"]), str(row["point"]), str(row["since"]), "yes" if row["used"] else "no", *cells)
-    Console(highlight=False).print(table)
-
-
 def _show(rows: list[dict[str, object]], privilege: str) -> None:
-    table = Table(title=f"replguard on this host, as {privilege}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("sensor", "area", "mode", "why not better", "what it cannot see"):
-        table.add_column(heading, overflow="fold")
+    """Print a line for each sensor, and below it in whole sentences what a table has no room for."""
+    screen = Console(highlight=False)
+    screen.print(f"[bold]replguard on this host, as {privilege}[/bold]\n")
     for row in rows:
-        style = None if row["works"] else "red"
-        table.add_row(*(str(row[key] or "") for key in ("sensor", "area", "mode", "why", "blind")), style=style)
-    Console(highlight=False).print(table)
+        mode = str(row["mode"])
+        screen.print(f"{row['sensor']:<10}{row['area']:<9}[{_STYLES[mode]}]{mode}[/]")
+        _explain(screen, "why", row["why"])
+        _explain(screen, "cannot see", row["blind"])
+
+
+def _show_hooks(rows: list[dict[str, object]]) -> None:
+    screen = Console(highlight=False)
+    screen.print("\n[bold]Hooks in the kernel[/bold]\n")
+    for row in rows:
+        used = "[green]used[/]" if row["used"] else "[yellow]not used[/]"
+        screen.print(f"{row['program']:<23}{row['point']:<32}{'since ' + str(row['since']):<12}{used}", soft_wrap=True)
+        _explain(screen, "why", row["why"])
+        _explain(screen, "lost", row["lost"])
+
+
+def _explain(screen: Console, label: str, said: object) -> None:
+    if said:
+        about = Table.grid(padding=(0, 1))
+        about.add_column(no_wrap=True, style="dim", width=11)
+        about.add_column(style="dim")
+        about.add_row(f"{label}:", str(said))
+        screen.print(Padding(about, (0, 0, 0, 10)))

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from replguard import yamlfile
+from replguard.config import DEFAULT_PATH
 from replguard.rules.model import RuleSet
 from replguard.sensors.registry import Absent
 from replguard.sensors.runner import Runner
@@ -75,6 +77,13 @@ def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
         SensorLine(s.name, s.area, s.mode if runner.up(s.name) else "failed", s.why, s.blind) for s in runner.sensors
     ]
     return found + [SensorLine(a.name, a.area, "off", a.reason, None) for a in absent]
+
+
+def configured(path: Path | None) -> str:
+    """Return which file says how to watch, in a sentence."""
+    if path is None and not yamlfile.is_there(DEFAULT_PATH):
+        return f"{DEFAULT_PATH} is not there: every key has its default (-c FILE names another)"
+    return str(path or DEFAULT_PATH)
 
 
 def protecting(inventory: Inventory) -> str:

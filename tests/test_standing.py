@@ -60,6 +60,16 @@ def test_what_is_protected_is_a_sentence(tmp_path: Path) -> None:
     assert standing.protecting(awaited) == f"nothing yet; {tmp_path}/a is not there yet, nor are 1 other paths"
 
 
+def test_which_file_says_how_to_watch_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgot to write one learns it at the first start."""
+    usual = tmp_path / "replguard.yaml"
+    monkeypatch.setattr(standing, "DEFAULT_PATH", usual)
+    assert standing.configured(tmp_path / "mine.yaml") == str(tmp_path / "mine.yaml")
+    assert standing.configured(None).startswith(f"{usual} is not there: every key has its default")
+    usual.touch()
+    assert standing.configured(None) == str(usual)
+
+
 def test_where_alerts_go_is_a_sentence() -> None:
     """With the file of those that have one."""
     assert standing.alerting({}, console=False) == "nowhere; `sinks` is empty"

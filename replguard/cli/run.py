@@ -70,6 +70,7 @@ def _announce(daemon: Daemon, *, as_json: bool) -> None:
     policy = daemon.policy
     alerts = standing.alerting(policy.config.sinks, console=as_json)
     for told in (
+        f"configuration: {standing.configured(policy.path)}",
         f"protected: {daemon.protecting()}",
         f"rules: {standing.judging(policy.ruleset)}",
         f"alerts: {alerts}",

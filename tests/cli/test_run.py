@@ -80,6 +80,7 @@ def test_it_shows_its_sensors_then_ready_and_ends_on_sigterm(tmp_path: Path) -> 
     with service(configure(tmp_path)) as process:
         shown = until_ready(process)
         assert all(word in shown for word in ("process", "file", "network", "portable", "protected:", "rules:"))
+        assert f"configuration: {tmp_path}/" in shown
         assert f"alerts: jsonl ({tmp_path}/alerts.jsonl)\n" in shown
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0

@@ -19,13 +19,12 @@ from replguard.config import Config
 from replguard.events import clock
 from replguard.events.text import printable
 from replguard.weights import store
-from replguard.weights.blocks import index_step
 from replguard.weights.examiner import settings_of
 from replguard.weights.fingerprint import Target
 from replguard.weights.inventory import Inventory, Protected
 from replguard.weights.library import Library
 from replguard.weights.messages import Examination, Request
-from replguard.weights.reading import BLOCK, plain
+from replguard.weights.reading import plain
 from replguard.weights.worker import Pace
 
 FAILED, WRONG = 1, 2
@@ -154,15 +153,14 @@ def _fingerprint(library: Library, inventory: Inventory) -> None:
         task = progress.add_task("Reading weights", total=sum(target.size for target in library.todo.values()))
         finished = 0
         while library.todo:
-            size = next(iter(library.todo.values())).size
             started = clock.monotonic()
-            read, ended = library.work(_SLICE)
+            read, ended = library.work(_SLICE, pace.most)
             for done in ended:
                 inventory.mark(done)
                 finished += done.size
                 progress.update(task, completed=finished)
             if not ended:
-                progress.advance(task, read * index_step(size) // BLOCK)
+                progress.advance(task, read)
             pace.spent(read, clock.monotonic() - started)
             time.sleep(pace.wait())
 

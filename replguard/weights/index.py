@@ -1,209 +1,236 @@
 """The index of all fingerprints: tells whether a file, or a part of it, is content of a protected one."""
 
-import os
-from array import array
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from heapq import merge
-from random import Random
 
-from replguard.events import clock
-from replguard.weights import blocks
-from replguard.weights.fingerprint import FOREIGN, Fingerprint, Match
-from replguard.weights.reading import BLOCK, Reader
+import msgspec
+import numpy as np
+
+from replguard.weights import casts, identity, sampling
+from replguard.weights.anchors import SPACINGS, Scheme
+from replguard.weights.fingerprint import FOREIGN, RAW, Fingerprint, Match, Stream
+from replguard.weights.reading import Reader
+from replguard.weights.sight import THIN, Sight
+from replguard.weights.table import Table
 
 NEEDED = 3
-"""Hits at one and the same shift before blocks count as a match; a 64-bit hash alone hits a stranger in 2**64."""
+"""Anchors of one file that make a match; fewer are a trace."""
+PURE = 0.9
+"""Share of a file's anchors from which it is nothing but its origin: then its bytes tell more than their number."""
+SURE = 16
+"""Anchors from which a share is estimated well enough; while there are some and fewer, more of the file is read."""
 COMMON = 2
-"""Models that may share a block; one in more of them tells nothing, unless the file consists of such blocks."""
+"""Models that may share an anchor; one in more of them tells nothing, unless the file consists of such."""
 MOST_MATCHES = 16
-WINDOWS = 64
-WINDOW = 64 * 2**10
-"""Bytes of a window; 64 of them and the grid are the 8 MiB that one examination reads at most."""
-PATIENCE = 2.0
-"""Seconds after which a slow disk gets no finer grid; coarser samples still estimate the share."""
-_SHIFTS = 4
 _FEW = 16
-
-Table = tuple["array[int]", "array[int]"]
-Hits = dict[int, Counter[int]]
+_HALF = 0.5
+_LOOKED = 1024
 
 
 class Index:
-    """Fingerprints made with one key, and the lookup over their hashes.
-
-    Tables of (hash, file) are sorted and merged like a log-structured tree: adding a file never costs more than
-    the files added since cost together, and 12 bytes a block are kept twice at most.
-    """
+    """Fingerprints made with one key, and the lookup over their anchors. Not safe for threads."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.files: list[Fingerprint | None] = []
+        self.scheme = Scheme(key)
+        self._files: dict[int, Fingerprint] = {}
         self._numbers: dict[tuple[int, int], int] = {}
-        self._tables: list[Table] = []
-        self._sizes: dict[int, list[int]] = defaultdict(list)
-        self._shared: dict[int, frozenset[int]] = {}
+        self._streams: dict[int, tuple[int, Stream]] = {}
+        self._sizes: defaultdict[int, set[int]] = defaultdict(set)
+        self._table = Table()
+        self._next = 0
+        self._shared: dict[int, float] = {}
 
     def __iter__(self) -> Iterator[Fingerprint]:
-        return (file for file in self.files if file is not None)
+        return iter(list(self._files.values()))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._files)
 
     def get(self, key: tuple[int, int]) -> Fingerprint | None:
-        """Return the fingerprint of the file with this (device, inode)."""
+        """Return the fingerprint of the file with this (device, inode), without its entries."""
         number = self._numbers.get(key)
-        return None if number is None else self.files[number]
+        return None if number is None else self._files[number]
 
     def add(self, fingerprint: Fingerprint) -> None:
         """Take a fingerprint in, in place of an older one of the same inode."""
         self.remove(fingerprint.target.key)
-        number = len(self.files)
-        self.files.append(fingerprint)
+        streams = []
+        number = self._number()
+        for stream in fingerprint.streams:
+            which = self._number()
+            self._table.add(which, np.frombuffer(stream.keys, "<u8").astype(np.uint64))
+            streams.append(msgspec.structs.replace(stream, keys=b""))
+            self._streams[which] = number, streams[-1]
+        self._files[number] = msgspec.structs.replace(fingerprint, streams=streams)
         self._numbers[fingerprint.target.key] = number
-        self._sizes[fingerprint.target.size].append(number)
-        hashes = _unpack("Q", fingerprint.hashes)
-        self._push((hashes, array("I", [number]) * len(hashes)))
+        self._sizes[fingerprint.target.size].add(number)
         self._shared.clear()
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next
 
     def remove(self, key: tuple[int, int]) -> None:
         """Forget the file with this (device, inode), if it is known."""
         number = self._numbers.pop(key, None)
-        file = None if number is None else self.files[number]
-        if number is None or file is None:
+        if number is None:
             return
-        self.files[number] = None
-        self._sizes[file.target.size].remove(number)
+        self._sizes[self._files.pop(number).target.size].discard(number)
+        for which in [which for which, (owner, _) in self._streams.items() if owner == number]:
+            self._table.remove(which)
+            del self._streams[which]
         self._shared.clear()
 
-    def _push(self, table: Table) -> None:
-        self._tables.append(table)
-        while len(self._tables) > 1 and len(self._tables[-1][0]) * 2 >= len(self._tables[-2][0]):
-            pairs = merge(*(zip(*t, strict=True) for t in self._tables[-2:]))
-            hashes, numbers = array("Q"), array("I")
-            for value, number in pairs:
-                if self.files[number] is not None:
-                    hashes.append(value)
-                    numbers.append(number)
-            self._tables[-2:] = [(hashes, numbers)]
+    def move(self, key: tuple[int, int], fingerprint: Fingerprint) -> None:
+        """Know a file by another inode, or with another state; its entries stay."""
+        number = self._numbers.pop(key)
+        old = self._files[number]
+        self._numbers[fingerprint.target.key] = number
+        self._files[number] = msgspec.structs.replace(fingerprint, streams=old.streams)
 
-    def _with(self, value: int) -> set[int]:
-        """Return the numbers of the files that hold a block of this hash."""
-        found: set[int] = set()
-        for hashes, numbers in self._tables:
-            at = bisect_left(hashes, value)
-            while at < len(hashes) and hashes[at] == value:
-                found.add(numbers[at])
-                at += 1
-        return {number for number in found if self.files[number] is not None} if found else found
+    def whole(self) -> list[Fingerprint]:
+        """Return all fingerprints with their entries, as they are written to disk."""
+        entries = self._table.by_owner()
+        held: defaultdict[int, list[Stream]] = defaultdict(list)
+        for which, (number, stream) in self._streams.items():
+            keys = entries[which].astype("<u8").tobytes() if which in entries else b""
+            held[number].append(msgspec.structs.replace(stream, keys=keys))
+        return [msgspec.structs.replace(file, streams=held[number]) for number, file in self._files.items()]
 
-    def sample(self, reader: Reader) -> list[Match]:
-        """Return what protected content a file holds, the largest share first. Raises OSError.
+    # -- a file is looked at ---------------------------------------------------------------------------------------
 
-        Reads at most 8 MiB: first the file's own grid, coarse to fine; then, if that found nothing, windows in which
-        content that was moved by a multiple of 4 KiB is found as well. Only for a file of the exact size of a
-        protected one that has hardly a telling block, up to 4 MiB more are compared.
-        """
-        if not self._numbers:
-            return []
-        hits: Hits = defaultdict(Counter)
-        seen: set[int] = set()
-        extents = reader.extents()
-        self._grid(reader, extents, hits, seen)
-        if not any(count >= NEEDED for shifts in hits.values() for count in shifts.values()):
-            self._collect(reader, _windows(reader, extents), hits, seen)
-        matches = [match for number, shifts in hits.items() if (match := self._judge(number, shifts, seen, reader))]
-        matches += self._same_whole(reader, {match.path for match in matches})
-        matches.sort(key=lambda match: (-match.share, not match.current, match.path))
-        return matches[:MOST_MATCHES]
+    def sight(self, expected: int) -> Sight:
+        """Begin to look at a file of which so many bytes will be read."""
+        finest = min((stream.spacing for _, stream in self._streams.values()), default=SPACINGS[0])
+        scaffolds = any(file.target.scaffold or file.target.format is None for file in self._files.values())
+        return Sight(self.scheme, self._table, finest, expected, text=scaffolds)
 
-    def _grid(self, reader: Reader, extents: list[tuple[int, int]], hits: Hits, seen: set[int]) -> None:
-        width = blocks.step(sum(end - start for start, end in extents))
-        started = clock.monotonic()
-        for level in (width * 16, width * 4, width) if width > BLOCK else (width,):
-            self._collect(reader, blocks.positions(extents, level, reader.size), hits, seen)
-            if clock.monotonic() - started > PATIENCE:
-                break
+    def judge(self, sight: Sight, data: int, *, whole: bool) -> tuple[list[Match], list[Match]]:
+        """Return what a file with ``data`` bytes of data holds, the largest share first; and the traces of less."""
+        hits: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        own: Counter[int] = Counter()
+        for owners in sight.found.values():
+            files = {self._streams[which][0] for which in owners}
+            for which in owners:
+                hits[self._streams[which][0]][which] += 1
+            if self._models(files) <= COMMON:
+                own.update(files)
+        matches: list[Match] = []
+        traces: list[Match] = []
+        for number, streams in hits.items():
+            enough = own[number] >= NEEDED or (streams.total() >= NEEDED and self._is_common(number))
+            if enough or own[number]:
+                match = self._match(number, streams, sight, data, whole=whole)
+                (matches if enough else traces).append(match)
+        return matches, traces
 
-    def _collect(self, reader: Reader, offsets: Iterator[int], hits: Hits, seen: set[int]) -> None:
-        wanted = (offset for offset in offsets if offset // BLOCK not in seen)
-        for offset, block in blocks.read(reader, wanted):
-            place = offset // BLOCK
-            seen.add(place)
-            value = blocks.digest(block, self.key)
-            for number in self._with(value):
-                for origin in self._places(number, value):
-                    hits[number][place - origin] += 1
+    def _match(self, number: int, streams: Counter[int], sight: Sight, data: int, *, whole: bool) -> Match:
+        file, share, hits, samples = self._files[number], 0.0, 0, 0
+        filled = sight.filled()
+        for which, count in streams.items():
+            stream = self._streams[which][1]
+            seen = max(count, sight.anchors(stream.spacing))
+            hits, samples = hits + count, samples + seen
+            if whole and (filled < 1 or count < PURE * seen):
+                share += count / stream.count
+            else:
+                share += min(1.0, count * stream.every / seen) * data * filled / _filled(file, stream)
+        return matched(file, min(1.0, share), hits, samples)
 
-    def _places(self, number: int, value: int) -> list[int]:
-        file = self.files[number]
-        if file is None or value in self._common(number):
-            return []
-        hashes = memoryview(file.hashes).cast("Q")
-        places = memoryview(file.places).cast("I")
-        at = bisect_left(hashes, value)
-        found = []
-        while at < len(hashes) and hashes[at] == value:
-            found.append(places[at])
-            at += 1
-        return found
-
-    def _common(self, number: int) -> frozenset[int]:
-        """Return the hashes of a file that too many models share, unless more than half of it is such."""
-        if number not in self._shared:
-            file = self.files[number]
-            hashes = _unpack("Q", file.hashes) if file else array("Q")
-            common = frozenset(value for value in hashes if self._models(value) > COMMON)
-            self._shared[number] = common if len(common) * 2 <= len(hashes) else frozenset()
-        return self._shared[number]
-
-    def _models(self, value: int) -> int:
-        """Return how many different models hold a block; files of the same content count as one."""
-        numbers = self._with(value)
+    def _models(self, numbers: set[int]) -> int:
+        """Return of how many different models some files are; files of the same content count as one."""
         if len(numbers) <= COMMON:
             return len(numbers)
-        alike: dict[bytes, str] = {}
-        models = set()
-        for number in sorted(numbers):
-            file = self.files[number]
-            if file is not None:
-                models.add(alike.setdefault(file.identity or file.hashes[:64], file.target.model))
-        return len(models)
+        alike: dict[object, str] = {}
+        files = ((number, self._files[number]) for number in sorted(numbers))
+        return len({alike.setdefault(file.identity or number, file.target.model) for number, file in files})
 
-    def _judge(self, number: int, shifts: Counter[int], seen: set[int], reader: Reader) -> Match | None:
-        file = self.files[number]
-        best = [(shift, count) for shift, count in shifts.most_common(_SHIFTS) if count >= NEEDED]
-        if file is None or not best:
-            return None
-        common = self._common(number)
-        kept = [
-            place
-            for value, place in zip(_unpack("Q", file.hashes), _unpack("I", file.places), strict=True)
-            if value not in common
-        ]
-        end = reader.size // BLOCK
-        share, found, looked = 0.0, 0, 0
-        for shift, count in best:
-            covered = sum(1 for place in kept if place + shift in seen)
-            inside = sum(1 for place in kept if 0 <= place + shift < end)
-            if covered:
-                share += count / covered * inside / len(kept)
-                found, looked = found + count, looked + covered
-        return _match(file, min(1.0, share), found, looked)
+    def _is_common(self, number: int) -> bool:
+        """Whether more than half of what is remembered of a file is shared by too many models."""
+        if number not in self._shared:
+            raw = [which for which, (owner, stream) in self._streams.items() if (owner, stream.kind) == (number, RAW)]
+            keys = np.concatenate([np.empty(0, np.uint64), *(self._table.of(which)[:_LOOKED] for which in raw)])
+            shared = (
+                self._models({self._streams[which][0] for which in owners}) > COMMON
+                for owners in self._table.owners(keys).values()
+            )
+            self._shared[number] = sum(shared) / max(1, len(keys))
+        return self._shared[number] > _HALF
 
-    def _same_whole(self, reader: Reader, known: set[str]) -> list[Match]:
-        """Return protected files of the same size and digest that blocks did not tell (tiny or of little entropy)."""
-        files = [file for number in self._sizes.get(reader.size, ()) if (file := self.files[number])]
-        files = [file for file in files if file.identity and _is_poor(file) and file.target.path not in known]
+    def compare(self, reader: Reader, found: list[Match]) -> list[Match]:
+        """Return what was found, better by what a digest tells of protected files of the very same size.
+
+        It tells those that anchors cannot, tiny or of little entropy, and that a sample is of a copy and no less.
+        """
+        shares = {match.path: match.share for match in found}
+        files = [self._files[number] for number in sorted(self._sizes.get(reader.size, ()))]
+        files = [file for file in files if _is_poor(file) or file.target.path in shares]
+        files = [file for file in files if file.identity and shares.get(file.target.path, 0) < 1]
         if not files:
-            return []
-        whole = blocks.identity(reader, self.key)
-        count = max(1, min(blocks.GRID, reader.size // BLOCK))
-        return [_match(file, 1.0, count, count) for file in files if file.identity == whole]
+            return found
+        digest = identity.of(reader, self.key)
+        whole = {file.target.path: matched(file, 1.0, 1, 1) for file in files if file.identity == digest}
+        better = [
+            msgspec.structs.replace(match, share=1.0) if match.path in whole else match for match in found
+        ]  # fmt: skip
+        return better + [match for path, match in whole.items() if path not in shares]
 
 
-def _match(file: Fingerprint, share: float, hits: int, samples: int) -> Match:
+def sample(indexes: list[Index], reader: Reader, *, rounds: int = 4) -> tuple[list[Match], list[Match]]:
+    """Return what protected content a file holds, the largest share first, and traces of less. Raises OSError.
+
+    Reads at most 8 MiB, and up to four times as much where that found little and not nothing. Of a file of the very
+    size of its origin, up to 4 MiB more are compared.
+    """
+    indexes = [index for index in indexes if len(index)]
+    if not indexes:
+        return [], []
+    extents = reader.extents()
+    data = sampling.size(extents)
+    whole = data <= sampling.MOST
+    sights = [index.sight(min(data, sampling.MOST)) for index in indexes]
+    matches: list[Match] = []
+    traces: list[Match] = []
+    for _ in range(1 if whole else rounds):
+        for piece in (sampling.whole if whole else sampling.windows)(reader, extents):
+            for sight in sights:
+                sight.look(piece)
+        matches, traces = judged(indexes, sights, data, whole=whole)
+        if not 0 < max((match.hits for match in matches + traces), default=0) < SURE:
+            break
+    for index in indexes:
+        matches = index.compare(reader, matches)
+    return _ordered(matches), _ordered(traces)
+
+
+def search(indexes: list[Index], reader: Reader) -> tuple[list[Match], list[Match]]:
+    """Return the same as ``sample``, of all that a file holds: it is read whole. Raises OSError."""
+    extents = reader.extents()
+    data = sampling.size(extents)
+    sights = [index.sight(data) for index in indexes]
+    for piece in sampling.whole(reader, extents):
+        for sight in sights:
+            sight.look(piece)
+    matches, traces = judged(indexes, sights, data, whole=True)
+    for index in indexes:
+        matches = index.compare(reader, matches)
+    return _ordered(matches), _ordered(traces)
+
+
+def judged(indexes: list[Index], sights: list[Sight], data: int, *, whole: bool) -> tuple[list[Match], list[Match]]:
+    """Return matches and traces of all indexes together."""
+    pairs = [index.judge(sight, data, whole=whole) for index, sight in zip(indexes, sights, strict=True)]
+    return [match for found, _ in pairs for match in found], [match for _, found in pairs for match in found]
+
+
+def _ordered(matches: list[Match]) -> list[Match]:
+    matches.sort(key=lambda match: (-match.share, not match.current, match.path))
+    return matches[:MOST_MATCHES]
+
+
+def matched(file: Fingerprint, share: float, hits: int, samples: int) -> Match:
+    """Return the finding of a share of a protected file."""
     target = file.target
     here = target.device != FOREIGN
     return Match(
@@ -220,27 +247,22 @@ def _match(file: Fingerprint, share: float, hits: int, samples: int) -> Match:
     )
 
 
+def _filled(file: Fingerprint, stream: Stream) -> float:
+    """Return the bytes of a stream, or of its parts that have anchors where those are few."""
+    width = 1.0 if stream.kind == RAW else _ratio(file, stream)
+    size = file.payload * width
+    dense = stream.count * stream.every * stream.spacing
+    return size if dense >= THIN * size else max(1.0, dense)
+
+
+def _ratio(file: Fingerprint, stream: Stream) -> float:
+    """Return how many bytes a byte becomes in another type."""
+    others = {one.kind for one in file.streams} - {RAW, stream.kind}
+    origin = next(iter(set(casts.KINDS) - others - {stream.kind}), stream.kind)
+    return casts.WIDTH[stream.kind] / casts.WIDTH[origin]
+
+
 def _is_poor(file: Fingerprint) -> bool:
-    """Whether so few blocks of a file tell anything that a copy of it might give no hits."""
-    return file.entries < _FEW or file.entries * file.width * 4 < file.target.size
-
-
-def _windows(reader: Reader, extents: list[tuple[int, int]]) -> Iterator[int]:
-    """Return block offsets of 64 windows, one at a place that cannot be foretold in each 64th of the data."""
-    chance = Random(int.from_bytes(os.urandom(8), "little"))  # noqa: S311 - only the seed must be unknown
-    total = sum(end - start for start, end in extents)
-    stratum = max(WINDOW, total // WINDOWS)
-    done = 0
-    for start, end in extents:
-        first = start + (-done % stratum)
-        for base in range(first, end, stratum):
-            at = base + chance.randrange(max(1, (stratum - WINDOW) // BLOCK)) * BLOCK
-            at = -(-min(at, max(start, end - WINDOW)) // BLOCK) * BLOCK
-            yield from range(at, min(at + WINDOW, reader.size - BLOCK + 1), BLOCK)
-        done += end - start
-
-
-def _unpack(code: str, data: bytes) -> "array[int]":
-    values: array[int] = array(code)
-    values.frombytes(data)
-    return values
+    """Whether so few anchors of a file tell anything that a copy of it might give no hits."""
+    raw = next((stream for stream in file.streams if stream.kind == RAW), None)
+    return raw is None or raw.count < _FEW or raw.count * raw.spacing * 4 < file.target.size

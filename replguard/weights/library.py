@@ -1,14 +1,16 @@
 """All that the examiner knows: its index and imported ones, the files still to be read, and how to answer a request."""
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 
 import msgspec
 
 from replguard.events import clock
-from replguard.weights import blocks, fingerprint, formats, store
-from replguard.weights.fingerprint import Fingerprint, Match, Target
+from replguard.weights import formats, identity, index, store
+from replguard.weights.building import Building
+from replguard.weights.fingerprint import Changed, Fingerprint, Match, Target
 from replguard.weights.index import MOST_MATCHES, Index
 from replguard.weights.messages import Examination, Indexed, Request, Settings
 from replguard.weights.mounts import Mounts, remote_reason
@@ -16,45 +18,50 @@ from replguard.weights.reading import Reader, Unreadable, open_handle, open_regu
 
 SAVE_EVERY = 10.0
 """Seconds between writes of the cache while fingerprints are made; what is lost in between is read again."""
-ADOPT = 0.99
-"""Share at which a file is taken for the one of the same size that an imported index names."""
+_SAVE_COSTS = 20.0  # times what the last one took: a large cache is written less often
 
 
 class Library:
-    """Fingerprints and what is still to be done. Every method answers; none raises for what a file holds."""
+    """Fingerprints and what is still to be done. Every method answers; none raises for what a file holds.
+
+    While ``thorough`` is set, files are examined whole instead of in samples.
+    """
 
     def __init__(self, settings: Settings, *, keep: bool = True) -> None:
         """Load what the state folder and the imported indexes hold; without ``keep`` nothing is written there."""
         self._keep = keep
         self.settings = settings
+        self.thorough = False
         self.cache_error: str | None = None
         self.todo: dict[tuple[int, int], Target] = {}
         self.at_work: Target | None = None
-        self._job: Generator[int, None, Fingerprint] | None = None
+        self._job: Building | None = None
+        self._pieces: Iterator[int] = iter(())
         self._reader: Reader | None = None
         self._dirty = False
-        self._saved = clock.monotonic()
+        self._saved, self._save_every = clock.monotonic(), SAVE_EVERY
         self._mounts = Mounts()
-        self.index = self._cached()
+        self.index, unfinished = self._cached()
+        self._unfinished = {one.target.key: one for one in unfinished}
         self.imported = [index for path in settings.index if (index := self._import(path)) is not None]
 
     def close(self) -> None:
         """Write what is not yet written, and let go of every file."""
-        self._drop_job()
         self.save(force=True)
+        self._drop_job()
         self._mounts.close()
 
-    def _cached(self) -> Index:
+    def _cached(self) -> tuple[Index, list[Fingerprint]]:
         if self.settings.state_dir is not None:
             try:
                 return store.cached(Path(self.settings.state_dir), clock.now().timestamp(), make=self._keep)
             except store.StoreError as error:
                 self.cache_error = str(error)
-        return Index(os.urandom(store.KEY_BYTES))
+        return Index(os.urandom(store.KEY_BYTES)), []
 
     def _import(self, path: str) -> Index | None:
         try:
-            return store.load(Path(path), foreign=True)
+            return store.load(Path(path), foreign=True)[0]
         except store.StoreError as error:
             self.cache_error = str(error)
             return None
@@ -71,26 +78,37 @@ class Library:
         return not self.todo
 
     def save(self, *, force: bool = False) -> None:
-        """Write the cache if it changed and 10 s have passed."""
+        """Write the cache if it changed and 10 s have passed, with how far the file at work is."""
         if not self._dirty or not self._keep or self.settings.state_dir is None:
             return
-        if not force and clock.monotonic() - self._saved < SAVE_EVERY:
+        began = clock.monotonic()
+        if not force and began - self._saved < self._save_every:
             return
-        self._saved, self._dirty = clock.monotonic(), False
+        self._dirty = False
         for file in self.index:
             if file.current:
                 file.seen = clock.now().timestamp()
+        self._note_progress()
         try:
-            store.save(self.index, Path(self.settings.state_dir) / store.CACHE)
+            folder = Path(self.settings.state_dir)
+            store.save(self.index, folder / store.CACHE, unfinished=self._unfinished.values())
         except store.StoreError as error:
             self.cache_error = str(error)
+        self._saved = clock.monotonic()
+        self._save_every = max(SAVE_EVERY, _SAVE_COSTS * (self._saved - began))
+
+    def _note_progress(self) -> None:
+        if self._job is not None and self.at_work is not None:
+            begun = self._job.so_far()
+            if begun is not None:
+                self._unfinished[self.at_work.key] = begun
 
     def protect(self, targets: Iterable[Target]) -> list[Indexed]:
         """Take protected files in; returns those whose fingerprint is known already. The others are worked off."""
         done = []
         for target in targets:
             known = self.index.get(target.key)
-            if known is not None and _same(known.target, target):
+            if known is not None and known.target.same(target):
                 self._take(known, target)
                 done.append(_told(target, "fingerprinted"))
             else:
@@ -103,6 +121,7 @@ class Library:
         """Mark files as gone; what is known of them is kept."""
         for key in keys:
             self.todo.pop(key, None)
+            self._unfinished.pop(key, None)
             if self.at_work is not None and self.at_work.key == key:
                 self._drop_job()
             known = self.index.get(key)
@@ -113,23 +132,22 @@ class Library:
         known.target, known.current, known.seen = target, True, clock.now().timestamp()
         self._dirty = True
 
-    def work(self, seconds: float) -> tuple[int, list[Indexed]]:
-        """Make fingerprints for about this long or until one is done; returns the bytes read and what was done."""
+    def work(self, seconds: float, most: float = inf) -> tuple[int, list[Indexed]]:
+        """Make fingerprints for about this long, so many bytes, or until one is done.
+
+        Returns the bytes read and what was done.
+        """
         until, read = clock.monotonic() + seconds, 0
         done: list[Indexed] = []
-        while self.todo and not done and clock.monotonic() < until:
+        while self.todo and not done and read < most and clock.monotonic() < until:
             try:
                 if self._job is None:
                     self._begin()
-                if self._job is not None:
-                    read += next(self._job)
-                    continue
-                done.append(self._end("fingerprinted"))
-            except StopIteration as stop:
-                self._take(stop.value, stop.value.target)
-                self.index.add(stop.value)
-                done.append(self._end("fingerprinted"))
-            except fingerprint.Changed:
+                count = 0 if self._job is None else next(self._pieces, 0)
+                read, self._dirty = read + count, True
+                if not count:
+                    done.append(self._finish())
+            except Changed:
                 done.append(self._end("failed", "written to while it was read; it is read again when it rests"))
             except Unreadable as error:
                 done.append(self._end("failed", str(error)))
@@ -150,22 +168,34 @@ class Library:
             self._take(known, target)
             return
         if not self._adopted(target, self._reader):
-            self._job = fingerprint.build(self._reader, target, self.index.key)
+            begun = self._unfinished.get(target.key)
+            if begun is not None and not begun.target.same(target):
+                begun = None
+            self._job = Building(self._reader, target, self.index.scheme, begun)
+            self._pieces = self._job.pieces()
+
+    def _finish(self) -> Indexed:
+        """Take in what was made, if it was not known already. Raises OSError, and Changed."""
+        if self._job is not None:
+            made = self._job.done()
+            self.index.add(made)
+            self._take(self.index.get(made.target.key) or made, made.target)
+        return self._end("fingerprinted")
 
     def _only_touched(self, known: Fingerprint, target: Target, reader: Reader) -> bool:
         """Whether nothing but links or mode changed: they move ctime as content does; a digest tells which it was."""
         if known.identity is None or (known.target.mtime_ns, known.target.size) != (target.mtime_ns, target.size):
             return False
-        return blocks.identity(reader, self.index.key) == known.identity
+        return identity.of(reader, self.index.key) == known.identity
 
     def _adopted(self, target: Target, reader: Reader) -> bool:
         """Whether an imported index holds this very file already; then it is named by its place on this host."""
-        for index in self.imported:
-            for match in index.sample(reader):
-                same = next((f for f in index if f.target.path == match.path and f.target.size == target.size), None)
-                if same is not None and match.share >= ADOPT:
-                    index.remove(same.target.key)
-                    index.add(msgspec.structs.replace(same, target=target, current=True))
+        for imported in self.imported:
+            same = next((file for file in imported if file.target.size == target.size), None)
+            digest = None if same is None else identity.of(reader, imported.key)
+            for file in imported if digest is not None else ():
+                if file.target.size == target.size and file.identity == digest:
+                    imported.move(file.target.key, msgspec.structs.replace(file, target=target, current=True))
                     return True
         return False
 
@@ -175,10 +205,12 @@ class Library:
         if target is None:
             raise RuntimeError("no file is at work")
         self.todo.pop(target.key, None)
+        self._unfinished.pop(target.key, None)
         return _told(target, state, reason)
 
     def _drop_job(self) -> None:
         self._job = self.at_work = None
+        self._pieces = iter(())
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -226,17 +258,18 @@ class Library:
         return reader, (reader.stat.st_dev, reader.stat.st_ino)
 
     def _examine(self, request: Request, reader: Reader) -> Examination:
-        matches: list[Match] = []
         if not reader.holds_data():
             # Zeros are nobody's weights. Such files cost nothing to make, so they must cost nothing to answer for.
-            return self._answered(request, reader, None, matches)
-        for index in (self.index, *self.imported):
-            matches += index.sample(reader)
-        matches.sort(key=lambda match: -match.share)
+            return self._answered(request, reader, None, [], [])
+        look = index.search if self.thorough else index.sample
+        matches, traces = look([self.index, *self.imported], reader)
         verdict = formats.recognise(reader)
-        return self._answered(request, reader, verdict.name if isinstance(verdict, formats.Format) else None, matches)
+        form = verdict.name if isinstance(verdict, formats.Format) else None
+        return self._answered(request, reader, form, matches, traces)
 
-    def _answered(self, request: Request, reader: Reader, form: str | None, matches: list[Match]) -> Examination:
+    def _answered(
+        self, request: Request, reader: Reader, form: str | None, matches: list[Match], traces: list[Match]
+    ) -> Examination:
         return Examination(
             request,
             clock.now(),
@@ -246,13 +279,10 @@ class Library:
             size=reader.size,
             format=form,
             matches=tuple(matches[:MOST_MATCHES]),
+            traces=tuple(traces),
             changed=reader.changed(),
             index_ready=self.ready,
         )
-
-
-def _same(known: Target, target: Target) -> bool:
-    return (known.size, known.mtime_ns, known.ctime_ns) == (target.size, target.mtime_ns, target.ctime_ns)
 
 
 def _told(target: Target, state: str, reason: str | None = None) -> Indexed:

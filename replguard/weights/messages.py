@@ -35,6 +35,7 @@ class Examination(msgspec.Struct, frozen=True, tag="examination"):
     """What a file holds; a protected file holds itself.
 
     ``device``, ``inode`` and ``size`` (bytes) are those found, None if the file could not be opened.
+    ``traces`` are origins of which less was found than makes a match: parts that tell nothing alone, and add up.
     ``error`` is the reason why there is no answer (then ``matches`` is empty); ``changed`` tells that the file was
     written to meanwhile, ``index_ready`` False that some protected files had no fingerprint yet: ask again later.
     """
@@ -47,6 +48,7 @@ class Examination(msgspec.Struct, frozen=True, tag="examination"):
     size: int | None = None
     format: str | None = None
     matches: tuple[Match, ...] = ()
+    traces: tuple[Match, ...] = ()
     error: str | None = None
     changed: bool = False
     index_ready: bool = False

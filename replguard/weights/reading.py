@@ -11,9 +11,13 @@ from replguard.errors import ReplguardError
 from replguard.kernel import fanotify
 
 BLOCK = 4096
-"""Bytes of a sampled block: the page size, which every filesystem copies as one."""
+"""Bytes that are read at the least: a page."""
 DONTCACHE = 0x80
 """RWF_DONTCACHE of <linux/fs.h>, Linux 6.14: pages that the read brings in are dropped, cached ones stay."""
+NOWAIT = 0x8
+"""RWF_NOWAIT: reads what is cached, and says EAGAIN where it ends."""
+_REFUSED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+_STEP = 64 * 2**10
 MOST_EXTENTS = 256
 """Extents told apart in one file; what lies behind them counts as one, so that no file costs more."""
 
@@ -66,12 +70,20 @@ class Reader:
     def _pread(self, view: memoryview, offset: int) -> int:
         try:
             return os.preadv(self.fd, [view], offset, self._flags)
+        except BlockingIOError:
+            return self._uncached(view[:_STEP], offset)
         except OSError as error:
-            # tmpfs, older kernels and some filesystems refuse the flag; then a plain read it is, for this file.
-            if not self._flags or error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+            # tmpfs, older kernels and some filesystems refuse a flag; then the next best is asked for, for this file.
+            if not self._flags or error.errno not in _REFUSED:
                 raise
-            self._flags = 0
-            return os.preadv(self.fd, [view], offset)
+            self._flags = NOWAIT if self._flags == DONTCACHE else 0
+            return self._pread(view, offset)
+
+    def _uncached(self, view: memoryview, offset: int) -> int:
+        """Read what is not cached, and let go of just that: of what others had cached nothing is evicted."""
+        count = os.preadv(self.fd, [view], offset)
+        os.posix_fadvise(self.fd, offset, count, os.POSIX_FADV_DONTNEED)
+        return count
 
     def extents(self) -> list[tuple[int, int]]:
         """Return (start, end) of the parts that hold data, at most MOST_EXTENTS and a rest. Raises OSError."""
@@ -105,6 +117,12 @@ class Reader:
         now = os.fstat(self.fd)
         then = self.stat
         return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (then.st_size, then.st_mtime_ns, then.st_ctime_ns)
+
+
+def clip(extents: list[tuple[int, int]], low: int, high: int) -> list[tuple[int, int]]:
+    """Return the parts of extents that lie in a range."""
+    parts = ((max(start, low), min(end, high)) for start, end in extents)
+    return [(start, end) for start, end in parts if start < end]
 
 
 def open_regular(path: str, *, follow: bool = False) -> Reader:

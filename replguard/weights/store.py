@@ -1,23 +1,28 @@
 """Fingerprints on disk: the key of this install, the cache of its index, and indexes made elsewhere."""
 
 import os
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import zstandard
 
 from replguard.errors import ReplguardError
-from replguard.weights.fingerprint import FOREIGN, Fingerprint
+from replguard.weights.anchors import CHECK, SPACINGS
+from replguard.weights.casts import KINDS
+from replguard.weights.fingerprint import FOREIGN, RAW, Fingerprint, Stream
 from replguard.weights.index import Index
 
 KEY = "weights.key"
 CACHE = "weights.index"
 KEY_BYTES = 32
 MOST = 2**30
-"""Bytes of an index file at most; 1 GiB is the index of about 20 TiB of weights."""
+"""Bytes of an index file at most; 1 GiB is the index of about 12 TB of weights."""
 KEEP = 30 * 86400.0
 """Seconds for which the content of a protected file that is gone stays known: the ledger's 30 days."""
-_VERSION = 1
+_VERSION = 2
+_LEVEL = 3
 
 
 class StoreError(ReplguardError):
@@ -25,12 +30,12 @@ class StoreError(ReplguardError):
 
 
 class _Stored(msgspec.Struct):
-    """An index file. ``byteorder`` is that of the arrays within."""
+    """An index file. ``unfinished`` are fingerprints whose making was interrupted."""
 
     version: int
-    byteorder: str
     key: bytes
     files: list[Fingerprint]
+    unfinished: list[Fingerprint] = []
 
 
 _decoder = msgspec.msgpack.Decoder(_Stored)
@@ -67,18 +72,37 @@ def write(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def save(index: Index, path: Path, *, only: set[tuple[int, int]] | None = None) -> None:
+def save(
+    index: Index, path: Path, *, only: set[tuple[int, int]] | None = None, unfinished: Iterable[Fingerprint] = ()
+) -> None:
     """Write an index with its key, or only some of its files by (device, inode). Raises StoreError."""
-    files = [file for file in index if only is None or file.target.key in only]
-    stored = _Stored(_VERSION, sys.byteorder, index.key, files)
+    files = [_packed(file) for file in index.whole() if only is None or file.target.key in only]
+    stored = _Stored(_VERSION, index.key, files, [_packed(file) for file in unfinished])
     try:
         write(path, msgspec.msgpack.encode(stored))
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}; make its folder writable") from None
 
 
-def load(path: Path, *, foreign: bool = False) -> Index:
-    """Return the index of a file. Raises StoreError. Files of a foreign one have no device or inode here."""
+def load(path: Path, *, foreign: bool = False) -> tuple[Index, list[Fingerprint]]:
+    """Return the index of a file, and what is unfinished. Raises StoreError.
+
+    Files of a foreign one have no device or inode here.
+    """
+    stored = _read(path)
+    index = Index(stored.key)
+    for number, file in enumerate(stored.files):
+        if foreign:
+            file.target = msgspec.structs.replace(file.target, device=FOREIGN, inode=number)
+            file.current = True
+        _unpack(path, file)
+        index.add(file)
+    for file in stored.unfinished:
+        _unpack(path, file)
+    return index, [] if foreign else stored.unfinished
+
+
+def _read(path: Path) -> _Stored:
     try:
         if path.stat().st_size > MOST:
             raise StoreError(
@@ -91,40 +115,64 @@ def load(path: Path, *, foreign: bool = False) -> Index:
         raise StoreError(
             f"{path}: is no index of weights ({error}); make it again with `replguard weights scan`"
         ) from None
-    if stored.version != _VERSION or stored.byteorder != sys.byteorder or len(stored.key) != KEY_BYTES:
-        raise StoreError(
-            f"{path}: was made by another version or kind of machine; make it again with `replguard weights scan`"
-        )
-    index = Index(stored.key)
-    for number, file in enumerate(stored.files):
-        if foreign:
-            file.target = msgspec.structs.replace(file.target, device=FOREIGN, inode=number)
-            file.current = True
-        if len(file.hashes) % 8 or len(file.hashes) != 2 * len(file.places):
-            raise StoreError(f"{path}: is damaged; make it again with `replguard weights scan`")
-        index.add(file)
-    return index
+    if stored.version != _VERSION or len(stored.key) != KEY_BYTES:
+        raise StoreError(f"{path}: was made by another version; make it again with `replguard weights scan`")
+    return stored
 
 
-def cached(folder: Path, now: float, *, make: bool = True) -> Index:
+def _packed(file: Fingerprint) -> Fingerprint:
+    """Return a fingerprint as it is written: the heads of entries in order are short steps, which can be compressed."""
+    packer = zstandard.ZstdCompressor(_LEVEL)
+    streams = []
+    for stream in file.streams:
+        keys = np.frombuffer(stream.keys, "<u8")
+        steps = np.diff((keys >> np.uint64(32)).astype("<u4"), prepend=np.uint32(0)).astype("<u4")
+        # The n-th bytes of all steps together: those that are always zero take no room.
+        planes = steps.view(np.uint8).reshape(-1, 4).T.tobytes()
+        checks = keys.view(np.uint8).reshape(-1, 8)[:, :CHECK].tobytes()
+        packed = msgspec.msgpack.encode((packer.compress(planes), checks))
+        streams.append(msgspec.structs.replace(stream, keys=packed))
+    return msgspec.structs.replace(file, streams=streams)
+
+
+def _unpack(path: Path, file: Fingerprint) -> None:
+    for stream in file.streams:
+        try:
+            stream.keys = _entries(stream)
+        except (msgspec.MsgspecError, zstandard.ZstdError, ValueError):
+            raise StoreError(f"{path}: is damaged; make it again with `replguard weights scan`") from None
+
+
+def _entries(stream: Stream) -> bytes:
+    """Return the entries of a stream that was read. Raises ValueError where they do not fit, and what decoding does."""
+    packed, checks = msgspec.msgpack.decode(stream.keys, type=tuple[bytes, bytes])
+    known = (stream.kind == RAW or stream.kind in KINDS) and stream.spacing in SPACINGS and stream.every > 0
+    if not known or (len(checks), zstandard.frame_content_size(packed)) != (CHECK * stream.count, 4 * stream.count):
+        raise ValueError("the parts do not fit together")
+    planes = zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(1, 4 * stream.count))
+    steps = np.frombuffer(planes, np.uint8).reshape(4, stream.count).T
+    heads = np.cumsum(np.ascontiguousarray(steps).view("<u4").ravel(), dtype=np.uint64)
+    entries = (heads << np.uint64(32)).astype("<u8")
+    entries.view(np.uint8).reshape(-1, 8)[:, :CHECK] = np.frombuffer(checks, np.uint8).reshape(-1, CHECK)
+    return entries.tobytes()
+
+
+def cached(folder: Path, now: float, *, make: bool = True) -> tuple[Index, list[Fingerprint]]:
     """Return the index that this install left here, without what it has not seen for 30 days; else a new one.
 
-    A cache that cannot be read is made again, which costs time and nothing else. Raises StoreError if there is no
-    place for a key that is to be made. ``now`` is in seconds since the epoch.
+    With it comes what was unfinished. A cache that cannot be read is made again, which costs time and nothing else.
+    Raises StoreError if there is no place for a key that is to be made. ``now`` is in seconds since the epoch.
     """
     mine = key(folder, make=make)
     path = folder / CACHE
-    fresh = Index(mine)
-    if not path.exists():
-        return fresh
     try:
-        found = load(path)
+        found, unfinished = load(path) if path.exists() else (Index(mine), [])
     except StoreError:
-        return fresh
+        return Index(mine), []
     if found.key != mine:
-        return fresh
-    for file in list(found):
+        return Index(mine), []
+    for file in found:
         file.current = False
         if file.seen < now - KEEP:
             found.remove(file.target.key)
-    return found
+    return found, unfinished

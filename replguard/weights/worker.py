@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,11 @@ class Pace:
             self._asked, self._pressed = now, pressure() > _PRESSURE
         if self._pressed:
             self._next = max(self._next, now + 4 * seconds)
+
+    @property
+    def most(self) -> float:
+        """The bytes that one slice may read; a MiB is read at once, however low the rate."""
+        return self.rate * _BURST if self.rate else inf
 
     def wait(self) -> float:
         """Return the seconds to rest."""
@@ -103,7 +109,7 @@ class Worker:
         if self.pace.wait() > 0:
             return
         started = clock.monotonic()
-        read, done = library.work(SLICE)
+        read, done = library.work(SLICE, self.pace.most)
         self.pace.spent(read, clock.monotonic() - started)
         for one in done:
             self.channel.send(one)

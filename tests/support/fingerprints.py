@@ -4,14 +4,16 @@ from pathlib import Path
 
 from support import modelfiles
 
-from replguard.weights import fingerprint
-from replguard.weights.fingerprint import Fingerprint, Target
-from replguard.weights.index import Index
+from replguard.weights.anchors import Scheme
+from replguard.weights.building import Building
+from replguard.weights.fingerprint import Fingerprint, Match, Target
+from replguard.weights.index import Index, sample
 from replguard.weights.library import Library
 from replguard.weights.messages import Indexed
 from replguard.weights.reading import open_regular
 
 KEY = bytes(range(32))
+SCHEME = Scheme(KEY)
 MIB = 2**20
 
 
@@ -29,19 +31,21 @@ def target(path: Path, name: str = "m", *, scaffold: bool = False, form: str | N
 def printed(path: Path, name: str = "m", *, scaffold: bool = False, form: str | None = "safetensors") -> Fingerprint:
     """Return the fingerprint of a file, made in one go."""
     with open_regular(str(path)) as reader:
-        making = fingerprint.build(reader, target(path, name, scaffold=scaffold, form=form), KEY)
-        while True:
-            try:
-                next(making)
-            except StopIteration as done:
-                made: Fingerprint = done.value
-                return made
+        making = Building(reader, target(path, name, scaffold=scaffold, form=form), SCHEME)
+        for _ in making.pieces():
+            pass
+        return making.done()
 
 
 def sampled(index: Index, path: Path) -> list[tuple[str, float]]:
     """Return (model, share) of what an index finds in a file."""
+    return [(match.model, match.share) for match in looked(index, path)[0]]
+
+
+def looked(index: Index, path: Path) -> tuple[list[Match], list[Match]]:
+    """Return matches and traces that an index finds in a file."""
     with open_regular(str(path)) as reader:
-        return [(match.model, match.share) for match in index.sample(reader)]
+        return sample([index], reader)
 
 
 def finish(library: Library) -> list[Indexed]:

@@ -1,0 +1,98 @@
+"""Makes the fingerprint of one protected file, piece by piece: it can rest in between, and go on after a kill."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from replguard.weights import anchors, casts, formats, identity
+from replguard.weights.anchors import PIECE, REACH, Bytes, Scheme, Words
+from replguard.weights.fingerprint import RAW, Changed, Fingerprint, Stream, Target
+from replguard.weights.reading import Reader, clip
+
+REPEATS = 4
+"""Places at which one anchor may stand in one file; what repeats more often is filling."""
+
+
+class Building:
+    """A fingerprint in the making. Only tensors are remembered where the format tells their range.
+
+    Headers and tokenizers are shared by strangers.
+    """
+
+    def __init__(self, reader: Reader, target: Target, scheme: Scheme, begun: Fingerprint | None = None) -> None:
+        """Plan the reading of a file, or the rest of it if it was ``begun``. Raises OSError."""
+        self._reader, self._target, self._scheme = reader, target, scheme
+        self._text = target.scaffold or target.format is None
+        whole = (0, reader.size)
+        low, high = (None if self._text else _payload(reader)) or whole
+        self._parts = clip(reader.extents(), low, high)
+        self._payload = high - low
+        self._spacing = anchors.spacing(self._payload)
+        self._every = casts.every(self._payload)
+        self._found: dict[str, list[Words]] = {}
+        self._read = 0
+        self._buffer = np.empty(PIECE + REACH - 1, np.uint8)
+        if begun is not None and begun.read is not None:
+            self._read = begun.read
+            self._found = {one.kind: [np.frombuffer(one.keys, "<u8")] for one in begun.streams}
+
+    def pieces(self) -> Iterator[int]:
+        """Read on, a MiB at a time; yields the bytes read. Raises OSError, and Changed if it was written to."""
+        for start, end in self._parts:
+            for at in range(max(start, self._read), end, PIECE):
+                length = min(PIECE + REACH - 1, end - at)
+                data = self._buffer[: self._reader.into(self._buffer.data[:length], at)]
+                if len(data) < length:
+                    raise Changed
+                self._take(data, at)
+                self._read = min(end, at + PIECE)
+                yield min(PIECE, length)
+
+    def done(self) -> Fingerprint:
+        """Return the fingerprint when all pieces are read. Raises OSError, and Changed if it was written to."""
+        whole = identity.of(self._reader, self._scheme.key)
+        if self._reader.changed():
+            raise Changed
+        return Fingerprint(self._target, self._payload, whole, [self._stream(kind) for kind in self._found])
+
+    def so_far(self) -> Fingerprint | None:
+        """Return what there is to go on with after an interruption, None if the file has changed meanwhile."""
+        if self._reader.changed():
+            return None
+        streams = [self._stream(kind, often=True) for kind in self._found]
+        return Fingerprint(self._target, self._payload, None, streams, read=self._read)
+
+    def _take(self, data: Bytes, at: int) -> None:
+        self._keep(RAW, data, self._spacing)
+        if self._text:
+            return
+        # Where every unit is taken, all of the piece is one.
+        step, width = (1, PIECE) if self._every == 1 else (self._every, casts.UNIT)
+        for unit in range(-(at // width) % step, PIECE // width, step):
+            part = data[unit * width : (unit + 1) * width]
+            told = casts.guess(part)
+            for kind, values in casts.retyped(part, *told).items() if told else ():
+                for begin in range(0, len(values), PIECE):
+                    piece = values[begin : begin + PIECE + REACH - 1]
+                    self._keep(kind, piece, casts.spacing(self._payload))
+
+    def _keep(self, kind: str, data: Bytes, spacing: int) -> None:
+        places, sums = self._scheme.find(data, anchors.ceiling(spacing))
+        told = anchors.tell(data, places, text=self._text)
+        if told.any():
+            entries = self._scheme.entries(data, places[told], sums[told])
+            self._found.setdefault(kind, []).append(entries)
+
+    def _stream(self, kind: str, *, often: bool = False) -> Stream:
+        found = np.concatenate(self._found[kind])
+        keys, counts = np.unique(found, return_counts=True)
+        keys = np.sort(found) if often else keys[counts <= REPEATS]
+        every, spacing = (1, self._spacing) if kind == RAW else (self._every, casts.spacing(self._payload))
+        return Stream(kind, every, spacing, len(keys), keys.astype("<u8").tobytes())
+
+
+def _payload(reader: Reader) -> tuple[int, int] | None:
+    verdict = formats.recognise(reader)
+    if not isinstance(verdict, formats.Format):
+        return None
+    return formats.payload(reader, verdict)

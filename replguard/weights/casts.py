@@ -1,0 +1,91 @@
+"""Values of one width written in another: bf16, f16 and f32, told by how their bytes are spread, and re-typed."""
+
+import numpy as np
+import numpy.typing as npt
+
+from replguard.weights import anchors
+from replguard.weights.anchors import Bytes
+
+KINDS = ("bf16", "f16", "f32")
+WIDTH = {"bf16": 2, "f16": 2, "f32": 4}
+UNIT = 32 * 2**10
+"""Bytes of the original whose casts are remembered together; of a large file only some of the units."""
+_UNITS = ((16 * 2**20, 1), (32 * 2**20, 2), (64 * 2**20, 4), (512 * 2**20, 8))
+_SPARSEST = 32
+_DENSE = 24576
+_SAMPLE = 8 * 2**10
+_FEWEST = 512
+_FULL, _SPREAD, _NARROW, _OCTAVES = 6.5, 6.2, 3.6, 2.4
+
+Floats = npt.NDArray[np.float32]
+
+
+def every(size: int) -> int:
+    """Return of how many units of a file one is remembered in its casts: all of a small one, few of a large one."""
+    return next((count for most, count in _UNITS if size <= most), _SPARSEST)
+
+
+def spacing(size: int) -> int:
+    """Return the spacing of anchors in casts: narrower where few units are remembered."""
+    return _DENSE if every(size) == _SPARSEST else anchors.spacing(size)
+
+
+def guess(data: Bytes) -> tuple[str, int] | None:
+    """Return the kind of a piece's values and the byte at which one begins, None if they are not of these kinds.
+
+    Sign and exponent of trained values vary little and their last bits much, so the bytes of each column tell.
+    """
+    sample = data[: min(len(data), _SAMPLE) // 4 * 4].reshape(-1, 4)
+    if len(sample) < _FEWEST:
+        return None
+    columns = [np.bincount(sample[:, number], minlength=256) for number in range(4)]
+    spread = [_entropy(column) for column in columns]
+    for last in range(4):
+        if _is_single(spread, last):
+            return "f32", (last + 1) % 4
+    for last in (1, 0):
+        if all(0.3 < spread[at] < _SPREAD and spread[at - 1] > _FULL for at in (last, last + 2)):
+            both = columns[last] + columns[last + 2]
+            return ("bf16" if _entropy(both[:128] + both[128:]) < _OCTAVES else "f16"), (last + 1) % 2
+    return None
+
+
+def _is_single(spread: list[float], last: int) -> bool:
+    """Whether one column in four holds the exponents: the next is full, the others are full or empty alike."""
+    if not (0.3 < spread[last] < _NARROW and spread[last - 1] > 6.0):
+        return False
+    low = spread[last - 2], spread[last - 3]
+    return all(value > _FULL for value in low) or (low[1] < 0.1 and (low[0] < 0.1 or low[0] > 1.5))
+
+
+def _entropy(counts: npt.NDArray[np.intp]) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def retyped(data: Bytes, kind: str, start: int) -> dict[str, Bytes]:
+    """Return a piece's bytes as they are in each of the other kinds, the values rounded to the nearest."""
+    width = WIDTH[kind]
+    usable = data[start : start + (len(data) - start) // width * width]
+    with np.errstate(all="ignore"):  # hostile bytes may be values that overflow, or are none
+        values = _values(usable, kind)
+        return {other: _written(values, other) for other in KINDS if other != kind}
+
+
+def _values(data: Bytes, kind: str) -> Floats:
+    if kind == "f32":
+        return np.frombuffer(data, "<f4")
+    if kind == "f16":
+        return np.frombuffer(data, "<f2").astype("<f4")
+    return (np.frombuffer(data, "<u2").astype("<u4") << np.uint32(16)).view("<f4")
+
+
+def _written(values: Floats, kind: str) -> Bytes:
+    if kind == "f32":
+        return np.ascontiguousarray(values).view(np.uint8)
+    if kind == "f16":
+        return np.ascontiguousarray(values.astype("<f2")).view(np.uint8)
+    bits = values.view("<u4")
+    even = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded = ((bits + even + np.uint32(0x7FFF)) >> np.uint32(16)).astype("<u2")
+    return np.ascontiguousarray(rounded).view(np.uint8)

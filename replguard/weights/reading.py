@@ -8,16 +8,13 @@ from types import TracebackType
 from typing import Self
 
 from replguard.errors import ReplguardError
-from replguard.kernel import fanotify
+from replguard.kernel import fanotify, pagecache
 
 BLOCK = 4096
 """Bytes that are read at the least: a page."""
 DONTCACHE = 0x80
 """RWF_DONTCACHE of <linux/fs.h>, Linux 6.14: pages that the read brings in are dropped, cached ones stay."""
-NOWAIT = 0x8
-"""RWF_NOWAIT: reads what is cached, and says EAGAIN where it ends."""
 _REFUSED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
-_STEP = 64 * 2**10
 MOST_EXTENTS = 256
 """Extents told apart in one file; what lies behind them counts as one, so that no file costs more."""
 
@@ -68,22 +65,28 @@ class Reader:
         return done
 
     def _pread(self, view: memoryview, offset: int) -> int:
+        if not self._flags:
+            return self._spared(view, offset)
         try:
             return os.preadv(self.fd, [view], offset, self._flags)
-        except BlockingIOError:
-            return self._uncached(view[:_STEP], offset)
         except OSError as error:
-            # tmpfs, older kernels and some filesystems refuse a flag; then the next best is asked for, for this file.
-            if not self._flags or error.errno not in _REFUSED:
+            # tmpfs, older kernels and some filesystems refuse the flag; then we do it ourselves, for this file.
+            if error.errno not in _REFUSED:
                 raise
-            self._flags = NOWAIT if self._flags == DONTCACHE else 0
-            return self._pread(view, offset)
+            self._flags = 0
+            return self._spared(view, offset)
 
-    def _uncached(self, view: memoryview, offset: int) -> int:
-        """Read what is not cached, and let go of just that: of what others had cached nothing is evicted."""
+    def _spared(self, view: memoryview, offset: int) -> int:
+        """Read, and let go of just what was not cached: of what others had cached nothing is evicted."""
+        absent = pagecache.absent(self.fd, offset, len(view))
         count = os.preadv(self.fd, [view], offset)
-        os.posix_fadvise(self.fd, offset, count, os.POSIX_FADV_DONTNEED)
+        pagecache.drop(self.fd, absent)
         return count
+
+    def spares_cache(self) -> bool:
+        """Tell whether the kernel and the filesystem read without leaving anything in the page cache, by a page."""
+        self.read(0, BLOCK)
+        return self._flags == DONTCACHE
 
     def extents(self) -> list[tuple[int, int]]:
         """Return (start, end) of the parts that hold data, at most MOST_EXTENTS and a rest. Raises OSError."""

@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from support import modelfiles
+from support import modelfiles, pagecache
 
 from replguard.kernel import fanotify
-from replguard.weights import reading
+from replguard.weights import reading, sampling
 from replguard.weights.reading import Reader, Unreadable, open_handle, open_regular
 
 
@@ -120,7 +120,7 @@ def test_a_file_of_many_holes_costs_no_more(tmp_path: Path) -> None:
 
 
 def test_a_filesystem_that_refuses_the_flag_is_read_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tmpfs and kernels before 6.14 do; the flag is asked for once a file."""
+    """Tmpfs and older kernels do; it is asked for once a file."""
     plain, flags = os.preadv, []
 
     def refusing(fd: int, buffers: list[memoryview], offset: int, flag: int = 0) -> int:
@@ -133,6 +133,48 @@ def test_a_filesystem_that_refuses_the_flag_is_read_plainly(tmp_path: Path, monk
     with open_regular(str(modelfiles.write(tmp_path / "file", b"0123456789"))) as reader:
         assert reader.read(0, 4) + reader.read(4, 4) == b"01234567"
     assert flags == [reading.DONTCACHE, 0, 0]
+
+
+def without_dontcache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernel be one from before 6.14."""
+    plain = os.preadv
+
+    def refusing(fd: int, buffers: list[memoryview], offset: int, flag: int = 0) -> int:
+        if flag == reading.DONTCACHE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return plain(fd, buffers, offset, flag)
+
+    monkeypatch.setattr(os, "preadv", refusing)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_page_cache_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool) -> None:
+    """What was cached stays, what was not does not come in, page by page; also where the kernel lacks the flag."""
+    path = modelfiles.write(tmp_path / "file", modelfiles.noise(8 * 2**20))
+    pagecache.forget(path)
+    if pagecache.cached(path):
+        pytest.skip("this filesystem keeps its pages")
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        for at in (0, 2**20, 5 * 2**20 + 4096):
+            os.pread(file.fileno(), 300_000, at)
+    before = pagecache.resident(path)
+    assert 0 < sum(before) < len(before) / 2
+    if older:
+        without_dontcache(monkeypatch)
+    with open_regular(str(path)) as reader:
+        if not older and not reader.spares_cache():
+            pytest.skip("this kernel or filesystem lacks RWF_DONTCACHE")
+        assert reader.read(0, 10**9) == path_bytes(path)
+    assert pagecache.resident(path) == before
+    with open_regular(str(path)) as reader:
+        list(sampling.windows(reader, [(0, 8 * 2**20)]))
+    assert pagecache.resident(path) == before
+
+
+def path_bytes(path: Path) -> bytes:
+    """Return what a file holds without the page cache's help."""
+    return modelfiles.noise(path.stat().st_size)
 
 
 def test_an_input_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ class Pipeline:
     def tick(self) -> None:
         """Once a second: time passes for the rules, for provenance and for the log."""
         self.judge([health("clock", "tick")])
-        self.provenance.tick()
+        self.judge(self.provenance.tick(clock.now()))
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
 

@@ -147,7 +147,7 @@ def test_a_tick_that_fails_ends_nothing(pipeline: Pipeline, monkeypatch: pytest.
     """What goes wrong once a second is told once and counted; events are carried on."""
     stop = threading.Event()
 
-    def broken() -> None:
+    def broken(_: object) -> None:
         stop.set()
         raise RuntimeError("no")
 

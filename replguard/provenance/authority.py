@@ -1,12 +1,24 @@
 """Was this supposed to happen? The manifest and the baseline say; an agent inherits nothing from where it runs."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from replguard.events.fact import Authorised
+from replguard.provenance import entry as entries
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.entry import Entry, container_id, unit_name
-from replguard.provenance.manifest import Deployment, Job, Manifest, May, Subject, allows, covers
+from replguard.provenance.instances import kin
+from replguard.provenance.manifest import Deployment, Job, Manifest, May, Subject, allows, covers, takes
 from replguard.provenance.processes import Proc
+
+
+class Leave(NamedTuple):
+    """What allows an instance, and how many at once. ``entry`` tells apart what bears the same name."""
+
+    by: Authorised
+    limit: int
+    entry: object
 
 
 class Authority:
@@ -17,41 +29,75 @@ class Authority:
         self.baseline = baseline
 
     def act(self, proc: Proc, entry: Entry, may: May, path: str, model: str, now: datetime) -> Authorised | None:
-        """Return what allows ``proc`` to access or copy the file at ``path`` of ``model``, None when nothing does."""
-        who = subject(proc, entry)
-        for deployment in self.manifest.deployments:
-            if may == "access" and covers(deployment, path) and allows(deployment, who, now):
-                return Authorised(by="manifest", entry=deployment.name)
-        for job in self.manifest.jobs:
-            if may in job.may and covers(job, path) and allows(job, who, now):
-                return Authorised(by="manifest", entry=job.name)
-        if may == "access" and not who.agent and self.baseline.find(entry.principal, model) is not None:
+        """Return what allows ``proc`` to do something with the file at ``path`` of ``model``, None when nothing does.
+
+        A worker that is still its launcher's program does what that may do: it has other arguments, no other task.
+        """
+        for who in (subject(here, entry) for here in _program(proc)):
+            if (found := allowed(self.manifest, who, may, path, now)) is not None:
+                return found
+        agent = subject(proc, entry).agent
+        if may == "access" and not agent and self.baseline.find(entry.principal, model) is not None:
             return Authorised(by="baseline", entry=entry.principal)
         return None
 
     def serving(
-        self, proc: Proc, entry: Entry, paths: frozenset[str], model: str, now: datetime
-    ) -> tuple[Authorised, int] | None:
-        """Return what allows an instance over the files at ``paths``, and how many at once; None when nothing does."""
-        who = subject(proc, entry)
-        items: list[Deployment | Job] = [*self.manifest.deployments, *self.manifest.jobs]
-        for item in items:
-            if not _may_serve(item) or not allows(item, who, now) or not any(covers(item, path) for path in paths):
-                continue
+        self,
+        proc: Proc,
+        entry: Entry,
+        paths: frozenset[str],
+        model: str,
+        now: datetime,
+        listen: frozenset[str] = frozenset(),
+        *,
+        replica: bool = False,
+    ) -> Leave | None:
+        """Return what allows an instance that holds the files at ``paths`` and listens so; None when nothing does.
+
+        ``replica`` says that an agent or another instance started it: to that the same applies as to an agent.
+        """
+        who = subject(proc, entry, agent=replica)
+        item = serves(self.manifest, who, paths, listen, now)
+        if item is not None:
             limit = item.max_instances if isinstance(item, Deployment) else 1
-            return Authorised(by="manifest", entry=item.name), limit
+            return Leave(Authorised(by="manifest", entry=item.name), limit, item)
         known = None if who.agent else self.baseline.find(entry.principal, model)
         if known is not None and known.instances:
-            return Authorised(by="baseline", entry=entry.principal), known.instances
+            return Leave(Authorised(by="baseline", entry=entry.principal), known.instances, known)
+        return None
+
+    def means(self, proc: Proc, entry: Entry, now: datetime, port: int | None = None) -> Authorised | None:
+        """Return the deployment whose principal a process is: to serve is to listen, and to have device memory."""
+        listen = frozenset() if port is None else frozenset({f":{port}"})
+        for item in self.manifest.deployments:
+            if takes(item, listen) and any(allows(item, subject(here, entry), now) for here in _program(proc)):
+                return Authorised(by="manifest", entry=item.name)
         return None
 
 
-def _may_serve(item: Deployment | Job) -> bool:
-    return isinstance(item, Deployment) or "serve" in item.may
+def allowed(manifest: Manifest, who: Subject, may: May, path: str, now: datetime) -> Authorised | None:
+    """Return the entry that lets somebody do something with a file."""
+    items: list[Deployment | Job] = [*manifest.deployments] if may == "access" else []
+    items += [job for job in manifest.jobs if may in job.may]
+    for item in items:
+        if covers(item, path) and allows(item, who, now):
+            return Authorised(by="manifest", entry=item.name)
+    return None
 
 
-def subject(proc: Proc, entry: Entry) -> Subject:
-    """Return the process as the manifest's keys see it."""
+def serves(
+    manifest: Manifest, who: Subject, paths: frozenset[str], listen: frozenset[str], now: datetime
+) -> Deployment | Job | None:
+    """Return the entry that lets somebody serve: all files that an instance holds, and only where it may listen."""
+    items: list[Deployment | Job] = [*manifest.deployments, *(job for job in manifest.jobs if "serve" in job.may)]
+    for item in items:
+        if paths and allows(item, who, now) and takes(item, listen) and all(covers(item, path) for path in paths):
+            return item
+    return None
+
+
+def subject(proc: Proc, entry: Entry, *, agent: bool = False) -> Subject:
+    """Return the process as the manifest's keys see it. What a replica's process does, the replica does."""
     user = proc.user
     return Subject(
         unit=unit_name(proc),
@@ -60,5 +106,15 @@ def subject(proc: Proc, entry: Entry) -> Subject:
         user=user.name if user else None,
         executable=proc.process.executable,
         command=proc.process.command_line,
-        agent=entry.kind == "agent",
+        agent=agent or entry.kind == "agent" or entries.place(proc).serves > 1,
     )
+
+
+def _program(proc: Proc) -> Iterator[Proc]:
+    """Yield a process, and above it those whose program it still is."""
+    below: Proc | None = None
+    for here in proc.chain():
+        if below is not None and not kin(here, below):
+            return
+        yield here
+        below = here

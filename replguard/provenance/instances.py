@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from replguard.events.fact import Authorised
 from replguard.events.identity import short_hash
 from replguard.provenance.agents import SHELLS
 from replguard.provenance.endpoints import MAPPED
 from replguard.provenance.entry import never
 from replguard.provenance.ledger import Inode
+from replguard.provenance.manifest import EPHEMERAL
 from replguard.provenance.processes import Proc, ProcessTable
 
 LOOPBACK = ("127.", "::1", "::ffff:127.")
-EPHEMERAL = 32768
-"""First port that the kernel gives to who asks for any (ip_local_port_range)."""
 GPU_MIN = 256 * 2**20
 """Device memory from which a tree counts as serving (meanings: Instance)."""
 
@@ -28,7 +28,10 @@ class Held:
 
 @dataclass(slots=True)
 class Live:
-    """One instance. ``root`` is the process that the tree hangs on, ``counted`` the one whose generation it has."""
+    """One instance. ``root`` is the process that the tree hangs on, ``counted`` the one whose generation it has.
+
+    ``order`` is its place among all that ever began, ``leave`` what allowed it when that was said last.
+    """
 
     id: str
     model: str
@@ -42,6 +45,8 @@ class Live:
     artefacts: tuple[str, ...] = ()
     generation: int = 1
     counted: Proc | None = None
+    order: int = 0
+    leave: Authorised | None = None
 
 
 class Instances:
@@ -52,6 +57,7 @@ class Instances:
         self._holds: dict[str, dict[Inode, Held]] = {}
         self._listens: dict[str, set[str]] = {}
         self._gpu: dict[str, dict[str | None, int]] = {}
+        self._begun = 0
         self.live: dict[str, Live] = {}
 
     def hold(self, proc: Proc, inode: Inode, held: Held) -> None:
@@ -138,6 +144,8 @@ class Instances:
             old.paths, old.artefacts = live.paths, live.artefacts
         for live in began:
             live.id = live.id if live.id not in kept else short_hash(live.id, min(live.holders))
+            self._begun += 1
+            live.order = self._begun
             kept[live.id] = live
         self.live = kept
         return began, changed, list(known.values())

@@ -1,7 +1,7 @@
 """The manifest: what the operator allows. Read whole, every fault at its line; matched key by key, all must hold."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -79,7 +79,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     agent: bool = False
 
 
+EPHEMERAL = 32768
+"""First port that the kernel gives to who asks for any (ip_local_port_range)."""
 KEYS = ("unit", "namespace", "workload", "container", "image", "service_account", "scheduler", "user")
+PORTS = range(1, 65536)
 
 
 def files(path: Path, problems: list[Problem] | None = None) -> list[Path]:
@@ -112,21 +115,37 @@ def load_files(paths: list[Path]) -> tuple[Manifest, list[Problem]]:
                 continue
             made = yamlfile.convert(document, Manifest, problems)
             if made is not None:
-                problems += _keyless(document, made)
+                problems += _senseless(document, made)
                 deployments += made.deployments
                 jobs += made.jobs
     return Manifest(tuple(deployments), tuple(jobs)), problems
 
 
-def _keyless(document: yamlfile.Document, manifest: Manifest) -> list[Problem]:
-    """An entry that names nobody would allow everybody: that is never meant."""
-    found = []
-    for kind, entries in (("deployments", manifest.deployments), ("jobs", manifest.jobs)):
-        for i, entry in enumerate(entries):
-            if all(getattr(entry, key) is None for key in (*KEYS, "executable", "command")):
-                text = f"'{entry.name}' names nobody: give one of {', '.join((*KEYS, 'executable', 'command'))}"
-                found.append(document.problem((kind, i), text))
-    return found
+def _senseless(document: yamlfile.Document, manifest: Manifest) -> Iterator[Problem]:
+    """An entry that names nobody would allow everybody: that is never meant. Nor is a number that can never hold."""
+    for i, entry in enumerate(manifest.deployments):
+        yield from _nobody(document, ("deployments", i), entry)
+        for n, port in enumerate(entry.ports):
+            if port not in PORTS:
+                yield document.problem(("deployments", i, "ports", n), f"'ports': {port} is no port (1 to 65535)")
+        if entry.max_instances < 1:
+            text = f"'max_instances': {entry.max_instances} allows none: take the entry out, or say 1 or more"
+            yield document.problem(("deployments", i, "max_instances"), text)
+    for i, entry in enumerate(manifest.jobs):
+        yield from _nobody(document, ("jobs", i), entry)
+
+
+def _nobody(document: yamlfile.Document, place: yamlfile.Place, entry: Who) -> Iterator[Problem]:
+    if not any(_names(getattr(entry, key)) for key in (*KEYS, "executable", "command")):
+        text = f"'{entry.name}' names nobody: give one of {', '.join((*KEYS, 'executable', 'command'))}"
+        yield document.problem(place, text)
+
+
+def _names(value: object) -> bool:
+    """Whether the value of a key leaves anybody out."""
+    if isinstance(value, Scheduler):
+        return _names(value.account) or _names(value.job)
+    return value is not None and (not isinstance(value, str) or bool(value.strip("*")))
 
 
 def warnings(manifest: Manifest, today: date) -> list[str]:
@@ -176,7 +195,28 @@ def _scheduled(wanted: Scheduler, given: Scheduler | None) -> bool:
 
 
 def covers(entry: Deployment | Job, path: str) -> bool:
-    """Whether the entry's weights include a file; a job that names none means all."""
+    """Whether the entry's weights include a file; a job that names none means all.
+
+    Each is the path of a file, or of a folder with all that lies in it. A glob holds inside one part of the path.
+    """
     if not entry.weights:
         return isinstance(entry, Job)
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in entry.weights)
+    parts = path.split("/")
+    return any(_within(parts, root.rstrip("/").split("/")) for root in entry.weights)
+
+
+def _within(parts: list[str], root: list[str]) -> bool:
+    return len(root) <= len(parts) and all(map(fnmatch.fnmatchcase, parts, root))
+
+
+def takes(entry: Deployment | Job, listen: Iterable[str]) -> bool:
+    """Whether an instance listens only where the entry says.
+
+    A port that the kernel chose is for its own ranks to talk: it counts only where there is no other to come by. Who
+    does not listen yet, or at a path, listens at no other port.
+    """
+    if isinstance(entry, Job) or not entry.ports:
+        return True
+    ports = {int(port) for each in listen if (port := each.rpartition(":")[2]).isdigit()}
+    doors = {port for port in ports if port < EPHEMERAL or port in entry.ports} or ports
+    return doors <= set(entry.ports)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from replguard.events.event import Event
+from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
 from replguard.provenance import actors, entry
@@ -13,7 +13,6 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
 from replguard.provenance.endpoints import Endpoints
-from replguard.provenance.facts import fact
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
@@ -56,7 +55,7 @@ class Provenance:
         self.instances = Instances(self.table)
         self.authority = authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
-        self.signals = Signals(self.instances)
+        self.signals = Signals(self.instances, authority)
         self.serving = Serving(self.instances, authority, watch)
         self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
@@ -80,7 +79,7 @@ class Provenance:
             "socket_close": self._closed,
             "gpu_usage": self._gpu,
             "host_mount": self.copies.mounted,
-            "host_shutdown": self._shutdown,
+            "host_shutdown": self.signals.scheduled,
             "process_signal": self._signalled,
             "process_access": self._accessed,
         }
@@ -121,11 +120,13 @@ class Provenance:
         """Return the facts that follow from what the examiner found."""
         return self.labels.keep(self.copies.examined(result))
 
-    def tick(self) -> None:
-        """Once a second: look again at what the index could not answer yet, and keep the baseline on disk."""
+    def tick(self, now: datetime) -> list[Event]:
+        """Once a second: ask again what the index could not answer yet, and tell what is no longer allowed, or now is."""
         self.copies.outline.stale()
         self.copies.tick(index_ready=self._index_ready())
         self.authority.baseline.save()
+        passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
+        return self.labels.keep(self.serving.review(passed))
 
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":
@@ -259,16 +260,6 @@ class Provenance:
 
     def _accessed(self, event: Event, proc: Proc | None) -> list[Event]:
         return self.uses.accessed(event, proc, self.table.of(event.target))
-
-    def _shutdown(self, event: Event, proc: Proc | None) -> list[Event]:
-        """A scheduled shutdown is a signal to every instance (meanings: serving_signal); a cancelled one is none."""
-        if event.replguard is not None and event.replguard.status == "cancelled":
-            return []
-        return [
-            fact("serving_signal", msgspec.structs.replace(event, target=live.root.process), proc, status="scheduled",
-                 model=live.model)
-            for live in self.instances.live.values()
-        ]  # fmt: skip
 
 
 def _nothing(_: Event, __: Proc | None) -> list[Event]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,11 +12,21 @@ from replguard.events.fact import Authorised, Context, Instance
 from replguard.events.hint import Hint
 from replguard.events.network import Endpoint
 from replguard.provenance import entry
-from replguard.provenance.authority import Authority
+from replguard.provenance.authority import Authority, Leave
 from replguard.provenance.entry import Entry
 from replguard.provenance.facts import fact, relabelled
 from replguard.provenance.instances import GPU_MIN, LOOPBACK, Instances, Live
 from replguard.provenance.processes import Proc
+
+
+class _Judged(NamedTuple):
+    """What allows an instance now; ``leave`` would if there were not more of them, ``count`` counts these."""
+
+    authorised: Authorised | None
+    leave: Leave | None
+    count: int
+    over: bool
+
 
 ANY = ("0.0.0.0", "::", "*")  # noqa: S104 - compared with, never bound
 """Addresses of a listener that takes connections to any address of the host."""
@@ -40,7 +51,9 @@ class Serving:
             self._instances.listen(proc, address)
         if event.event.kind == "state":
             return []
-        return [fact("network_listen", event, proc, exposed=_exposed(event.server))]
+        port = event.server.port if event.server else None
+        allowed = self._authority.means(proc, entry.find(proc), event.timestamp, port)
+        return [fact("network_listen", event, proc, authorised=allowed, exposed=_exposed(event.server))]
 
     def closed(self, event: Event, proc: Proc | None) -> None:
         """Note that a listener is gone."""
@@ -63,7 +76,8 @@ class Serving:
             status = "released"
         else:
             return []
-        return [fact("gpu_memory", event, proc, bytes=amount, touched=touched, status=status)]
+        allowed = self._authority.means(proc, entry.find(proc), event.timestamp)
+        return [fact("gpu_memory", event, proc, authorised=allowed, bytes=amount, touched=touched, status=status)]
 
     def ended(self, event: Event, proc: Proc) -> list[Event]:
         """Return `gpu_memory` for the device memory that a process gave back by ending."""
@@ -89,7 +103,19 @@ class Serving:
         for live in ended:
             self._hint(live, drop=True)
         self._members()
-        return facts
+        return facts + (self.review(cause) if ended else [])
+
+    def review(self, cause: Event) -> list[Event]:
+        """Return the facts of instances that are allowed now and were not, or no longer are.
+
+        Entries change and expire, and where one of too many ends there is room for the next.
+        """
+        leaves = self._leaves(cause.timestamp)
+        return [
+            self._say(live, cause, "changed")
+            for live in self._instances.live.values()
+            if self._judge(live, leaves).authorised != live.leave
+        ]
 
     def _members(self) -> None:
         """Have the members of instances watched, for who signals them and who reads their memory."""
@@ -102,13 +128,8 @@ class Serving:
 
     def _began(self, live: Live, cause: Event) -> list[Event]:
         self._hint(live, drop=False)
-        found = entry.find(live.root)
-        self._learn(live, found, cause.timestamp)
-        facts = [self._say(live, cause, "live")]
-        allowed = self._serving(live, found, cause.timestamp)
-        if allowed is not None and self._count(live, found, allowed[0]) > allowed[1]:
-            facts = [self._say(live, cause, "over_limit")]
-        return facts
+        self._learn(live, entry.find(live.root), cause.timestamp)
+        return [self._say(live, cause, "live")]
 
     def generate(self, live: Live) -> None:
         """Tell the generation of an instance from who started it, and keep it on its root for what that starts."""
@@ -120,15 +141,14 @@ class Serving:
         """Return what was said of an instance with the label that its starter has earned since."""
         before = known.replguard or Context()
         live = self._instances.live.get(before.instance.id) if before.instance else None
-        found = entry.find(proc)
         if live is None or before.instance is None:
             return relabelled(known, proc, generation=generation(proc))
-        allowed = self._serving(live, found, known.timestamp)
-        authorised = allowed[0] if allowed and before.status != "over_limit" else None
+        judged = self._judge(live, self._leaves(known.timestamp))
+        authorised = live.leave = judged.authorised if before.status != "over_limit" else None
         section = msgspec.structs.replace(
             before.instance,
             deployment=authorised.entry if authorised else None,
-            max_instances=allowed[1] if allowed else None,
+            max_instances=judged.leave.limit if judged.leave else None,
         )
         return relabelled(known, proc, authorised, generation=live.generation, instance=section)
 
@@ -143,17 +163,19 @@ class Serving:
         if baseline.before(live.root.since):
             baseline.take(found.principal, live.model, self._peers(live, found), now)
 
-    def after(self, live: Live, now: datetime) -> None:
+    def _known(self, live: Live, now: datetime) -> None:
         """Take a service's instance into the baseline once it has been told."""
         found = entry.find(live.root)
         baseline = self._authority.baseline
         if found.kind not in ("agent", "session", "unknown") and live.generation == 1 and baseline.collecting(now):
             baseline.take(found.principal, live.model, self._peers(live, found), now)
+            live.leave = self._judge(live, self._leaves(now)).authorised
 
     def _say(self, live: Live, cause: Event, status: str) -> Event:
         found = entry.find(live.root)
-        allowed = self._serving(live, found, cause.timestamp)
-        authorised = allowed[0] if allowed and status != "over_limit" else None
+        judged = self._judge(live, self._leaves(cause.timestamp))
+        if judged.over and status != "ended":
+            status = "over_limit"
         first = min(live.listen) if live.listen else None
         bare = Event(
             timestamp=max(cause.timestamp, live.root.since),
@@ -162,34 +184,47 @@ class Serving:
             replguard=Context(tier=cause.replguard.tier if cause.replguard else None, attribution="lineage"),
         )
         made = fact(
-            "server_live", bare, live.root, authorised=authorised, model=live.model, status=status,
+            "server_live", bare, live.root, authorised=judged.authorised, model=live.model, status=status,
             generation=live.generation, artefacts=(*live.artefacts, live.id), exposed=_exposed(endpoint(first)),
-            instance=self._section(live, found, allowed),
+            instance=self._section(live, found, judged),
         )  # fmt: skip
-        if status == "live" and authorised is None:
-            self.after(live, cause.timestamp)
+        live.leave = judged.authorised
+        if status == "live" and judged.authorised is None:
+            self._known(live, cause.timestamp)
         return made
 
-    def _section(self, live: Live, found: Entry, allowed: tuple[Authorised, int] | None) -> Instance:
+    def _section(self, live: Live, found: Entry, judged: _Judged) -> Instance:
+        leave = judged.leave
         return Instance(
             id=live.id,
             pids=live.pids,
             listen=tuple(sorted(live.listen)),
             weights=tuple(sorted(live.paths)),
             gpu_bytes=live.gpu_bytes,
-            count=self._count(live, found, allowed[0]) if allowed else self._peers(live, found),
-            max_instances=allowed[1] if allowed else None,
-            deployment=allowed[0].entry if allowed and allowed[0].by == "manifest" else None,
+            count=judged.count or self._peers(live, found),
+            max_instances=leave.limit if leave else None,
+            deployment=leave.by.entry if leave and leave.by.by == "manifest" else None,
         )
 
-    def _serving(self, live: Live, found: Entry, now: datetime) -> tuple[Authorised, int] | None:
-        if live.generation >= 2 and found.kind != "agent" and not self._by_manifest(live, found, now):
-            return None
-        return self._authority.serving(live.root, found, live.paths, live.model, now)
+    def _leaves(self, now: datetime) -> dict[str, Leave | None]:
+        """Return what would allow each instance, were it the only one."""
+        return {live.id: self._leave(live, now) for live in self._instances.live.values()}
 
-    def _by_manifest(self, live: Live, found: Entry, now: datetime) -> bool:
-        allowed = self._authority.serving(live.root, found, live.paths, live.model, now)
-        return allowed is not None and allowed[0].by == "manifest"
+    def _leave(self, live: Live, now: datetime) -> Leave | None:
+        return self._authority.serving(
+            live.root, entry.find(live.root), live.paths, live.model, now, live.listen, replica=live.generation > 1
+        )
+
+    def _judge(self, live: Live, leaves: dict[str, Leave | None]) -> _Judged:
+        """Return what allows an instance: of more than an entry allows, those that began first are allowed."""
+        leave = leaves[live.id] if live.id in leaves else self._leave(live, live.root.since)
+        if leave is None:
+            return _Judged(None, None, 0, over=False)
+        every = self._instances.live
+        mates = [every[name] for name, other in leaves.items() if other is not None and other.entry is leave.entry]
+        place = 1 + sum(other.order < live.order for other in mates if other is not live)
+        over = place > leave.limit
+        return _Judged(None if over else leave.by, leave, len(mates), over=over)
 
     def _peers(self, live: Live, found: Entry) -> int:
         """Count the instances of the same principal and model, this one included."""
@@ -197,18 +232,6 @@ class Serving:
             other.model == live.model and entry.find(other.root).principal == found.principal
             for other in self._instances.live.values()
         )
-
-    def _count(self, live: Live, found: Entry, by: Authorised) -> int:
-        """Count the instances that the same manifest entry or baseline entry would have to cover."""
-        if by.by == "baseline":
-            return self._peers(live, found)
-        covered = 0
-        for other in self._instances.live.values():
-            allowed = self._authority.serving(
-                other.root, entry.find(other.root), other.paths, other.model, other.root.since
-            )
-            covered += allowed is not None and allowed[0] == by
-        return covered
 
     def _hint(self, live: Live, *, drop: bool) -> None:
         for address in sorted(live.listen):
@@ -221,7 +244,7 @@ class Serving:
         """Return the bytes of device memory held, by device and whether an authorised instance holds them."""
         serving: set[str] = set()
         for live in list(self._instances.live.values()):
-            if self._serving(live, entry.find(live.root), live.root.since) is not None:
+            if live.leave is not None:
                 serving |= live.members
         found: Counter[tuple[str, bool]] = Counter()
         for (entity, device), amount in list(self._memory.items()):
@@ -232,9 +255,8 @@ class Serving:
         """Return how many instances live, by deployment (or model) and whether they are authorised."""
         found: Counter[tuple[str, bool]] = Counter()
         for live in list(self._instances.live.values()):
-            allowed = self._serving(live, entry.find(live.root), live.root.since)
-            name = allowed[0].entry if allowed and allowed[0].by == "manifest" else live.model
-            found[name, allowed is not None] += 1
+            leave = live.leave
+            found[leave.entry if leave and leave.by == "manifest" else live.model, leave is not None] += 1
         return found
 
 

@@ -3,9 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from replguard.events.event import Event
-from replguard.events.fact import Actor
+from replguard.events.fact import Actor, Authorised
 from replguard.provenance import entry
+from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
 from replguard.provenance.instances import Instances, Live
 from replguard.provenance.processes import Proc, reaper
@@ -20,8 +23,9 @@ MAX_RECENT = 4096
 class Signals:
     """Turns signals to members of an instance into `serving_signal`, one for each sender, instance and signal."""
 
-    def __init__(self, instances: Instances) -> None:
+    def __init__(self, instances: Instances, authority: Authority) -> None:
         self._instances = instances
+        self._authority = authority
         self._told: dict[tuple[str, str, str], datetime] = {}
 
     def sent(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
@@ -45,7 +49,26 @@ class Signals:
         if not self._first((sender, live.id, name), event.timestamp):
             return []
         given: dict[str, Any] = {"model": live.model, "signal": about.signal, "actor": manager}
-        return [fact("serving_signal", event, proc, status=name, **given)]
+        allowed = self._allowed(proc, live, event.timestamp)
+        return [fact("serving_signal", event, proc, authorised=allowed, status=name, **given)]
+
+    def scheduled(self, event: Event, proc: Proc | None) -> list[Event]:
+        """A scheduled shutdown is a signal to every instance (meanings: serving_signal); a cancelled one is none."""
+        if event.replguard is not None and event.replguard.status == "cancelled":
+            return []
+        return [
+            fact("serving_signal", msgspec.structs.replace(event, target=live.root.process), proc, status="scheduled",
+                 model=live.model, authorised=self._allowed(proc, live, event.timestamp))
+            for live in self._instances.live.values()
+        ]  # fmt: skip
+
+    def _allowed(self, proc: Proc | None, live: Live, now: datetime) -> Authorised | None:
+        """Return what lets a process signal an instance: an entry for all the weights that it holds."""
+        if proc is None:
+            return None
+        who = entry.find(proc)
+        found = [self._authority.act(proc, who, "signal", path, live.model, now) for path in live.paths]
+        return found[0] if found and None not in found else None
 
     def _first(self, key: tuple[str, str, str], now: datetime) -> bool:
         last = self._told.pop(key, None)

@@ -79,16 +79,16 @@ def test_serving_has_a_limit() -> None:
     found = entry.find(main)
     paths = frozenset({PATH})
     by_deployment = authority(Manifest((CHAT,))).serving(main, found, paths, "llama", START)
-    assert by_deployment == (Authorised(by="manifest", entry="chat"), 2)
+    assert by_deployment == (Authorised(by="manifest", entry="chat"), 2, CHAT)
     job = Job(name="trial", unit="vllm.service", may=("serve",))
     assert authority(Manifest((), (job,))).serving(main, found, paths, "llama", START) == (
-        Authorised(by="manifest", entry="trial"), 1,
+        Authorised(by="manifest", entry="trial"), 1, job,
     )  # fmt: skip
     baseline = Baseline(None)
     baseline.open(START, first_start=True)
     baseline.take("unit:vllm.service", "llama", 3, START)
     assert authority(baseline=baseline).serving(main, found, paths, "llama", START) == (
-        Authorised(by="baseline", entry="unit:vllm.service"), 3,
+        Authorised(by="baseline", entry="unit:vllm.service"), 3, baseline.find("unit:vllm.service", "llama"),
     )  # fmt: skip
     assert authority(baseline=baseline).serving(main, found, paths, "other", START) is None
 
@@ -116,3 +116,55 @@ def test_a_subject_is_what_the_keys_ask_for() -> None:
     boxed = host.exec("python3", parent=host.init, cgroup=f"/docker/{'a' * 64}", user=None)
     seen = subject(boxed, entry.find(boxed))
     assert (seen.unit, seen.container, seen.uid, seen.user) == (None, "a" * 64, None, None)
+
+
+def test_a_deployment_names_the_ports_too() -> None:
+    """One other door is one too many; ports that the kernel chose are the ranks' own, if there is a door beside."""
+    host = Host()
+    main = host.service("vllm")
+    named = Deployment(name="chat", unit="vllm.service", weights=("/models",), ports=(8000,))
+    rules, found = authority(Manifest((named,))), entry.find(main)
+
+    def serves(*listen: str) -> bool:
+        return rules.serving(main, found, frozenset({PATH}), "llama", START, frozenset(listen)) is not None
+
+    assert serves()
+    assert serves("0.0.0.0:8000")
+    assert serves("0.0.0.0:8000", "10.0.0.1:40123", "/run/ranks.sock")
+    assert not serves("0.0.0.0:8001")
+    assert not serves("0.0.0.0:8000", ":::8001")
+    assert not serves("127.0.0.1:40123")
+
+
+def test_a_copy_beside_the_weights_is_not_among_them() -> None:
+    """An instance is allowed with all the files that it holds, or not at all."""
+    host = Host()
+    main = host.service("vllm")
+    both = frozenset({PATH, "/tmp/llama/w2.safetensors"})
+    assert authority(Manifest((CHAT,))).serving(main, entry.find(main), both, "llama", START) is None
+
+
+def test_a_replica_inherits_nothing() -> None:
+    """What a server starts inside its own unit is no server of that unit, unless the entry says `agent: true`."""
+    host = Host()
+    main = host.server(host.protect(PATH), 8000, name="vllm")
+    second = host.exec("python3", "serve.py", parent=host.exec("sh", ("-c", "x"), parent=main))
+    for agent in (False, True):
+        item = Deployment(name="chat", unit="vllm.service", weights=("/models",), max_instances=9, agent=agent)
+        rules = authority(Manifest((item,)))
+        asked = second, entry.find(second), frozenset({PATH}), "llama", START
+        assert rules.serving(*asked)
+        assert (rules.serving(*asked, replica=True) is not None) is agent
+
+
+def test_a_worker_may_what_its_launcher_may() -> None:
+    """It has other arguments, and is still the same program; a program that it starts is none."""
+    host = Host()
+    main = host.service("vllm", args="serve llama")
+    worker = host.exec("python3", ("-c", "from multiprocessing.spawn import spawn_main"), parent=main)
+    tool = host.exec("cp", "a b", parent=worker)
+    rules = authority(Manifest((Deployment(name="chat", command="python3 serve llama", weights=("/models",)),)))
+    assert rules.act(worker, entry.find(worker), "access", PATH, "llama", START)
+    assert rules.act(tool, entry.find(tool), "access", PATH, "llama", START) is None
+    assert rules.means(worker, entry.find(worker), START, 8000)
+    assert rules.means(tool, entry.find(tool), START, 8000) is None

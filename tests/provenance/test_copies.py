@@ -275,13 +275,13 @@ def test_what_the_index_cannot_answer_yet_is_asked_again() -> None:
     made = host.write("/srv/x", weights.size or 0, cp)
     assert not host.examined(made, index_ready=False)
     host.requests.clear()
-    host.provenance.tick()
+    host.provenance.tick(host.now)
     assert host.requests == []
     ready = True
-    host.provenance.tick()
+    host.provenance.tick(host.now)
     assert [(r.path, r.inode) for r in host.requests] == [("/srv/x", made.inode)]
     assert only(host.examined(made, (weights, 1.0))).file.path == "/srv/x"
-    host.provenance.tick()
+    host.provenance.tick(host.now)
     assert len(host.requests) == 1
 
 

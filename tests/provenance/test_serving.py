@@ -120,11 +120,72 @@ def test_a_deployment_allows_as_many_as_it_says() -> None:
     assert told(host)[-1] == ("live", 1, "manifest", "allowed")
 
 
+def test_where_one_ends_there_is_room_for_the_next() -> None:
+    """The one that was too many is told as allowed; those that began first never were in question."""
+    host = Host(Manifest((CHAT,)))
+    weights = host.protect()
+    servers = [host.server(weights, 8000 + n) for n in range(3)]
+    host.listen(servers[2], "127.0.0.1:9000")
+    assert told(host)[-1][:3] == ("over_limit", 1, None)
+    assert host.provenance.serving.counts() == {("chat", True): 2, ("llama", False): 1}
+    host.exit(servers[0])
+    assert [t[:3] for t in told(host)[-2:]] == [("ended", 1, "manifest"), ("changed", 1, "manifest")]
+    assert host.of("server_live")[-1].process.pid == servers[2].pid
+
+
+def test_what_the_manifest_says_now_holds_for_what_runs() -> None:
+    """An entry that is taken away, comes or expires is told within a second, once."""
+    host = Host(Manifest((CHAT,)))
+    main = host.server(host.protect())
+    assert host.provenance.tick(host.now) == []
+    authority = host.provenance.authority
+    authority.manifest = Manifest()
+    (fact,) = host.provenance.tick(host.now)
+    assert (fact.action, fact.replguard.status, fact.replguard.actor.standing) == ("server_live", "changed", "service")
+    assert fact.process.pid == main.pid
+    assert host.provenance.tick(host.now) == []
+    trial = Deployment(name="trial", unit="vllm.service", weights=("/models",), expires=START.date())
+    authority.manifest = Manifest((trial,))
+    assert [f.replguard.authorised.entry for f in host.provenance.tick(host.now)] == ["trial"]
+    assert [f.replguard.authorised for f in host.provenance.tick(host.now + timedelta(days=1))] == [None]
+
+
+def test_another_port_is_not_what_the_deployment_allows() -> None:
+    """Also one that is opened later."""
+    named = Deployment(name="chat", unit="vllm.service", weights=("/models",), ports=(8000,))
+    host = Host(Manifest((named,)))
+    main = host.server(host.protect(), 8000)
+    (listens,) = host.of("network_listen")
+    assert listens.replguard.authorised.entry == "chat"
+    host.listen(main, "0.0.0.0:8001")
+    assert told(host) == [("live", 1, "manifest", "allowed"), ("changed", 1, None, "service")]
+    assert host.of("network_listen")[-1].replguard.authorised is None
+
+
+def test_entries_of_one_name_are_two() -> None:
+    """Each has its own limit: two hints for one unit are pasted under one name."""
+    entries = [Deployment(name="x", unit="vllm.service", weights=(f"/models/{m}",)) for m in ("llama", "b")]
+    host = Host(Manifest(tuple(entries)))
+    main = host.service()
+    host.map(host.protect(), main)
+    host.map(host.protect("/models/b/w", "b"), main)
+    host.listen(main, "0.0.0.0:8000")
+    assert [t[0] for t in told(host)] == ["live", "live"]
+
+
 def test_a_deployment_allows_its_own_weights_only() -> None:
     """Another model in the same unit is not wanted."""
     host = Host(Manifest((CHAT,)))
     host.server(host.protect("/home/ann/w", "other"))
     assert told(host) == [("live", 1, None, "service")]
+
+
+def test_a_replica_has_no_leave_of_its_unit() -> None:
+    """There is room in the deployment, but not for what a server's tool shell starts."""
+    host = Host(Manifest((CHAT,)))
+    weights = host.protect()
+    replica(host, weights, host.server(weights), 8001)
+    assert told(host)[-1] == ("live", 2, None, "agent")
 
 
 @pytest.mark.parametrize(("expires", "standing"), [(date(2026, 1, 1), "allowed"), (date(2025, 12, 31), "service")])

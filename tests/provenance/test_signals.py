@@ -5,6 +5,7 @@ from support.story import Host
 
 from replguard.events.event import Event
 from replguard.events.fact import Context
+from replguard.provenance.manifest import Job, Manifest
 from replguard.provenance.processes import Proc
 
 
@@ -118,3 +119,14 @@ def test_members_of_an_instance_are_watched_until_it_ends() -> None:
     host.exit(worker, main)
     dropped = {hint.pid for hint in host.hints if hint.kind == "process" and hint.drop}
     assert dropped == {main.pid, worker.pid}
+
+
+def test_a_job_may_signal_what_it_names() -> None:
+    """Of all the weights that the instance holds."""
+    for named, allowed in (("/models", "allowed"), ("/models/other", "service")):
+        job = Job(name="roll", unit="roll.service", may=("signal",), weights=(named,))
+        host = Host(Manifest((), (job,)))
+        main = host.server(host.protect())
+        (fact,) = sent(host, host.service("roll"), main)
+        assert fact.replguard.actor is not None
+        assert fact.replguard.actor.standing == allowed

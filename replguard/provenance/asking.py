@@ -6,6 +6,7 @@ import msgspec
 
 from replguard.events.file import File
 from replguard.weights.examiner import Examination, Request
+from replguard.weights.messages import Rank
 from replguard.weights.shares import Shares
 
 MOST = 4096
@@ -22,15 +23,18 @@ class Asking:
         self._undecided = Shares(MOST)
         self.evicted = 0
 
-    def ask(self, file: File, reason: str, host_path: str | None = None) -> None:
-        """Have a file examined, now or as soon as there is room; by our own name for it where it has another one."""
-        self._ask(
-            Request(path=host_path or file.path, device=file.device, inode=file.inode, reason=reason, uid=file.uid)
-        )
+    def ask(self, file: File, reason: str, host_path: str | None = None, rank: Rank = "other") -> None:
+        """Have a file examined, now or as soon as there is room; by our own name for it where it has another one.
+
+        ``rank`` says who made it: it waits only behind its like.
+        """
+        path = host_path or file.path
+        self._ask(Request(path, file.device, file.inode, reason, file.uid, rank=rank))
 
     def undecided(self, result: Examination) -> None:
         """Keep a file whose content could not be told while the index was being made."""
-        again = Request(result.path, result.device, result.inode, "index ready", result.request.uid)
+        asked = result.request
+        again = Request(result.path, result.device, result.inode, "index ready", asked.uid, rank=asked.rank)
         self._keep(self._undecided, again)
 
     def tick(self, *, index_ready: bool) -> None:

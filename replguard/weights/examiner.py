@@ -32,7 +32,7 @@ from replguard.weights.shares import Shares, place
 __all__ = ["Counts", "Examination", "Examiner", "Indexed", "Request", "settings_of"]
 
 QUEUE = 8192
-"""Requests that may wait, half of them for files of one owner; beyond that the newest is refused and counted."""
+"""Requests of each rank that may wait, half of them for files of one owner; beyond that the newest is refused."""
 DEADLINE = 20.0
 """Seconds for one request, and for a sign of life while fingerprints are made; then the process is killed.
 

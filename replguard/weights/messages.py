@@ -2,7 +2,7 @@
 
 import socket
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -13,10 +13,14 @@ MOST = 64 * 2**20
 _PREFIX = 4
 
 
+Rank = Literal["toucher", "agent", "other"]
+
+
 class Request(msgspec.Struct, frozen=True):
     """A wish to have a file examined. ``reason`` is free text of the asker, given back with the answer.
 
-    ``uid`` is the owner of the file, None if unknown: requests wait in fair shares. ``again`` marks a request that was
+    ``rank`` is who made the file: somebody who touched weights, an agent, or anybody else. ``uid`` is the owner of the
+    file, None if unknown: requests of one rank wait in fair shares by it. ``again`` marks a request that was
     refused before; refused once more, it is not counted once more. ``handle`` is the file itself, on the filesystem
     that ``mount`` lies on: a name may mean another file by the time that it is opened.
     """
@@ -27,6 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     reason: str = ""
     uid: int | None = None
     again: bool = False
+    rank: Rank = "other"
     handle: bytes | None = None
     mount: str | None = None
 

@@ -82,3 +82,14 @@ def test_one_who_answers_nothing_has_refused_nothing() -> None:
     asking.ask(file(1), "file_grow")
     asking.tick(index_ready=True)
     assert len(taken) == 1
+
+
+def test_the_rank_of_who_made_a_file_stays_with_it() -> None:
+    """However often it is asked about again."""
+    examiner = Busy(0)
+    asking = Asking(examiner.submit)
+    asking.ask(file(1), "file_close_write", rank="toucher")
+    asking.tick(index_ready=False)
+    asking.undecided(Examination(examiner.refused[0], clock.now(), "/srv/2", 1, 2))
+    asking.tick(index_ready=True)
+    assert [(one.inode, one.rank) for one in examiner.refused[1:]] == [(1, "toucher")] * 2 + [(2, "toucher")]

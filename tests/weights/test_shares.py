@@ -2,12 +2,53 @@
 
 import pytest
 
-from replguard.weights.messages import Request
-from replguard.weights.shares import Shares, place
+from replguard.weights.messages import Rank, Request
+from replguard.weights.shares import TURNS, Shares, place
 
 
-def asked(inode: int, uid: int | None, reason: str = "") -> Request:
-    return Request(f"/f{inode}", 1, inode, reason, uid)
+def asked(inode: int, uid: int | None, reason: str = "", rank: Rank = "other") -> Request:
+    return Request(f"/f{inode}", 1, inode, reason, uid, rank=rank)
+
+
+@pytest.mark.parametrize("flooding", ["toucher", "agent", "other"])
+def test_no_rank_starves_another(flooding: Rank) -> None:
+    """Whoever floods, as whatever: each of the others finds room, and is served within seven turns."""
+    queue = Shares(100)
+    kept = sum(
+        queue.put(asked(number, uid, rank=flooding)) for uid in range(300) for number in range(uid * 9, uid * 9 + 9)
+    )
+    assert kept == 100
+    others: list[Rank] = [rank for rank in ("toucher", "agent", "other") if rank != flooding]
+    assert all(queue.put(asked(9000 + number, 7, rank=rank)) for number, rank in enumerate(others))
+    first = [queue.take().rank for _ in range(len(TURNS))]
+    assert set(others) < set(first)
+
+
+def test_ranks_have_their_turns() -> None:
+    """Touchers before agents before others, and none of them never."""
+    queue = Shares(100)
+    for number in range(90):
+        assert queue.put(asked(number, number, rank=("toucher", "agent", "other")[number % 3]))
+    served = [queue.take().rank for _ in range(len(TURNS) * 4)]
+    assert [served.count(rank) for rank in ("toucher", "agent", "other")] == [16, 8, 4]
+    assert len(queue.drain()) == 90 - 28
+    assert len(queue) == 0
+
+
+def test_who_touched_weights_meanwhile_moves_up_and_nobody_moves_down() -> None:
+    """Also where there is no room above: then it waits where it was."""
+    queue = Shares(2)
+    assert queue.put(asked(1, 7, "old"))
+    assert queue.put(asked(1, 7, "new", rank="toucher"))
+    assert queue.put(asked(1, 7, "newest", rank="agent"))
+    assert len(queue) == 1
+    assert queue.put(asked(2, 7))
+    assert queue.put(asked(3, 8, rank="toucher"))
+    assert queue.put(asked(2, 7, "kept", rank="toucher"))
+    assert not queue.put(asked(4, 7, rank="toucher"))
+    assert {(one.inode, one.reason, one.rank) for one in queue.drain()} == {
+        (1, "newest", "agent"), (2, "kept", "toucher"), (3, "", "toucher"),
+    }  # fmt: skip
 
 
 def test_a_flood_leaves_half_of_the_places_and_the_next_turn_to_others() -> None:

@@ -30,7 +30,7 @@ from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance import copies
 from replguard.provenance.authority import Authority
-from replguard.provenance.baseline import Baseline
+from replguard.provenance.baseline import Baseline, recorded
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.outline import Outline
 from replguard.provenance.provenance import Provenance
@@ -128,8 +128,10 @@ class Daemon:
     def run(self, announce: Callable[["Daemon"], None]) -> None:
         """Run until told to stop. ``announce`` is called once, when the daemon is ready."""
         now = self._started
-        first = not _before_us(self._state / "baseline.json", Path(self.policy.config.log.dir))
-        self.authority.baseline.open(now, first_start=first)
+        log = Path(self.policy.config.log.dir)
+        first = self.policy.first and not _before_us(self._state / "baseline.json", log)
+        self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
+        self.authority.baseline.save()
         self._start()
         try:
             self._settle(now)
@@ -182,7 +184,7 @@ class Daemon:
         for absent in self.absent:
             self.pipeline.put(health(absent.name, "degraded", absent.reason))
         for problem in self.policy.problems:
-            self.pipeline.put(health("config", "degraded", str(problem)))
+            self.pipeline.put(health("config", "degraded", f"{self.policy.in_force}: {problem}"))
         if self.authority.baseline.trouble is not None:
             self._changed("baseline", self.authority.baseline.trouble, now)
         self.pipeline.put(health("daemon", "ready"))
@@ -287,8 +289,8 @@ class Daemon:
         notify.notify("RELOADING=1")
         difference = self.policy.reload()
         for problem in self.policy.problems:
-            _log.warning("the last good one stays in force", problem=printable(str(problem)))
-            self.pipeline.put(health("config", "degraded", f"the last good one stays in force: {problem}"))
+            _log.warning(self.policy.in_force, problem=printable(str(problem)))
+            self.pipeline.put(health("config", "degraded", f"{self.policy.in_force}: {problem}"))
         self.authority.manifest = self.policy.manifest
         self._paths = Paths(self.policy.ruleset.rules)
         self.pipeline.put(self.policy.ruleset)

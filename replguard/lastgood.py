@@ -18,6 +18,13 @@ class LastGood:
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / "last-good"
 
+    def exists(self) -> bool:
+        """Whether anything was ever kept: what cannot be looked at counts as a trace of it."""
+        try:
+            return self._folder.exists()
+        except OSError:
+            return True
+
     def keep_config(self, config: Config) -> None:
         """Keep a configuration that was free of problems."""
         try:
@@ -53,6 +60,10 @@ class LastGood:
             temporary.rename(final)
         except OSError as error:
             _log.warning("cannot keep the last good files", what=name, reason=str(error))
+
+    def has(self, name: str) -> bool:
+        """Whether copies were ever kept: none is as good an answer as some."""
+        return (self._folder / name).is_dir()
 
     def files(self, name: str) -> list[Path]:
         """Return the copies kept last, in the order of the originals."""

@@ -12,16 +12,13 @@ from replguard import sinks
 from replguard.config import DEFAULT_PATH, Config, load
 from replguard.errors import ConfigError, Problem
 from replguard.events.event import Event, Meta
-from replguard.events.fact import Actor, Context
+from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.lastgood import LastGood, state_dir_of
 from replguard.provenance import manifest as manifests
+from replguard.provenance.baseline import UNSEEN
 from replguard.rules import load as rules
 from replguard.rules.model import RuleSet
-
-UNSEEN = Actor(kind="unknown", id="unknown", principal="unknown", standing="session")
-"""Who changed a policy file when no source named the writer. Only root can: it is told as an operator's session, as
-the level table has it, and marked `unknown`; the kernel tier names the writer."""
 
 
 class Policy:
@@ -29,27 +26,35 @@ class Policy:
 
     ``problems`` holds what is wrong now, ``newest`` is the file that was written to last. With ``strict`` (a person at
     a terminal) any problem raises ConfigError; a service goes on with the last good one, because a broken file must
-    not end the watch. ``makes`` returns the kinds of events that are made here: what a rule may ask for.
+    not end the watch. ``makes`` returns the kinds of events that are made here: what a rule may ask for. ``first``:
+    nothing good was ever kept here.
     """
 
     def __init__(self, path: Path | None, makes: Callable[[Config], frozenset[str]], *, strict: bool) -> None:
         self.path = path
         self.problems: list[Problem] = []
         self.newest: Path | None = None
+        self.first = False
         self.config = self._config(strict=strict)
         self.makes = makes(self.config)
         self._kept = LastGood(Path(self.config.state_dir))
-        self.manifest, wrong = manifests.load(Path(self.config.manifest))
+        self.manifest, unread = manifests.load(Path(self.config.manifest))
         self.ruleset = self._rules()
-        wrong += self.ruleset.problems
-        wrong += [Problem(str(path or DEFAULT_PATH), 0, fault) for fault in sinks.validate(self.config.sinks)]
+        sinking = [Problem(str(path or DEFAULT_PATH), 0, fault) for fault in sinks.validate(self.config.sinks)]
+        wrong = unread + self.ruleset.problems + sinking
         if strict and wrong:
             raise ConfigError(wrong)
         self.problems += wrong
-        if wrong:
-            self._fall_back()
+        self._good = not sinking and self._fall_back(manifest=bool(unread), rules=bool(self.ruleset.problems))
         self._keep()
         self._print = self._fingerprint()
+
+    @property
+    def in_force(self) -> str:
+        """What is in force in the place of what is broken, in a sentence."""
+        return (
+            "the last good one stays in force" if self._good else "there is no last good one, so the rest is in force"
+        )
 
     def changed(self) -> bool:
         """Whether any file differs from what was read last; cheap enough to ask every few seconds."""
@@ -71,10 +76,9 @@ class Policy:
         self.problems = problems + wrong + ruleset.problems
         if self.problems:
             return ""
-        changes = [f"manifest: {len(manifest.deployments)} deployments and {len(manifest.jobs)} jobs"] * (
-            manifest != self.manifest
-        )
-        changes += [f"rules: sha256 {ruleset.sha256[:12]}"] * (ruleset.sha256 != self.ruleset.sha256)
+        changes = [f"manifest: {text}" for text in [manifests.difference(self.manifest, manifest)] if text]
+        changes += [f"rules: {text}" for text in [_rules_changed(self.ruleset, ruleset)] if text]
+        self._good = True
         self.manifest, self.ruleset = manifest, ruleset
         self._keep()
         return "; ".join(changes)
@@ -85,7 +89,7 @@ class Policy:
             timestamp=now,
             event=Meta(action="authority_change", kind="enrichment", provider="replguard"),
             file=File(path=str(self.newest)) if what == "policy" and self.newest is not None else None,
-            replguard=Context(actor=UNSEEN, attribution="unknown", difference=f"{what}: {difference}"),
+            replguard=Context(actor=UNSEEN, attribution="unknown", difference=f"{what}: {difference}", source=what),
         )
 
     def _config(self, *, strict: bool) -> Config:
@@ -97,7 +101,9 @@ class Policy:
                 raise
             self.problems = error.problems
             return kept
-        LastGood(Path(config.state_dir)).keep_config(config)
+        last = LastGood(Path(config.state_dir))
+        self.first = not last.exists()
+        last.keep_config(config)
         return config
 
     def _rules(self, paths: tuple[str, ...] | None = None) -> RuleSet:
@@ -105,13 +111,13 @@ class Policy:
         given = wanted.paths if paths is None else paths
         return rules.load([Path(p) for p in given], disable=wanted.disable, levels=wanted.levels, makes=self.makes)
 
-    def _fall_back(self) -> None:
-        kept = self._kept.files("manifest")
-        if kept and any(str(p.path).startswith(str(Path(self.config.manifest).parent)) for p in self.problems):
-            self.manifest = manifests.load_files(kept)[0]
-        copies = self._kept.files("rules")
-        if copies and self.ruleset.problems:
-            self.ruleset = self._rules(tuple(map(str, copies)))
+    def _fall_back(self, *, manifest: bool, rules: bool) -> bool:
+        """Take the last good manifest and rules for broken ones; False if there is none for one of them."""
+        if manifest and self._kept.has("manifest"):
+            self.manifest, manifest = manifests.load_files(self._kept.files("manifest"))[0], False
+        if rules and self._kept.has("rules"):
+            self.ruleset, rules = self._rules(tuple(map(str, self._kept.files("rules")))), False
+        return not (manifest or rules)
 
     def _keep(self) -> None:
         if not self.problems:
@@ -136,3 +142,12 @@ class Policy:
                 self.newest, newest = file, status.st_mtime_ns
             parts.append(f"{file}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
         return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _rules_changed(before: RuleSet, now: RuleSet) -> str:
+    """Return which rules came and went, and the digest of all; '' where nothing changed."""
+    if before.sha256 == now.sha256:
+        return ""
+    old, new = ({rule.name for rule in rules.known()} for rules in (before, now))
+    parts = [f"{name} added" for name in sorted(new - old)] + [f"{name} removed" for name in sorted(old - new)]
+    return "; ".join([*parts, f"sha256 {now.sha256[:12]}"])

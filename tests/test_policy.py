@@ -1,5 +1,6 @@
 """What the operator said is read whole, and a broken file never ends the watch."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def test_reload_is_all_or_nothing(tmp_path: Path) -> None:
     assert policy.problems
     assert len(policy.manifest.deployments) == 1
     (tmp_path / "rules" / "probe.yml").write_text(RULE)
-    assert "manifest" in policy.reload()
+    assert policy.reload() == "manifest: deployment chat removed"
     assert policy.manifest.deployments == ()
     assert not policy.changed()
 
@@ -121,3 +122,53 @@ def test_a_change_of_authority_is_a_fact_that_names_nobody_it_did_not_see(tmp_pa
     assert fact.replguard is not None
     assert fact.replguard.attribution == "unknown"
     assert fact.replguard.difference == "policy: manifest: 1 deployments"
+
+
+def test_a_reload_tells_the_difference(tmp_path: Path) -> None:
+    """By name: what came, what went, what says something else now; rules with the digest of all."""
+    path = write(tmp_path)
+    policy = Policy(path, lambda _: PORTABLE, strict=False)
+    assert policy.reload() == ""
+    (tmp_path / "manifest.yaml").write_text(
+        "deployments: [{name: chat, unit: vllm.service, weights: [/models], max_instances: 2}]\n"
+        "jobs: [{name: backup, unit: b.service, may: [copy]}]\n"
+    )
+    assert policy.reload() == "manifest: job backup added; deployment chat changed"
+    write(tmp_path, rules__other_yml="")
+    (tmp_path / "rules" / "probe.yml").write_text(RULE.replace("name: a-probe", "name: b-probe"))
+    (tmp_path / "rules" / "other_yml").unlink()
+    assert re.fullmatch(
+        "manifest: deployment chat changed; job backup removed; rules: b-probe added; a-probe removed; sha256 .{12}",
+        policy.reload(),
+    )
+
+
+@pytest.mark.parametrize("broken", ["manifest.yaml", "rules/probe.yml"])
+def test_it_says_of_a_last_good_one_only_where_there_is_one(tmp_path: Path, broken: str) -> None:
+    """At a first start what is broken has none; the rest is in force, also after a reload that mends nothing."""
+    path = write(tmp_path, **{broken.replace("/", "__"): "{"})
+    policy = Policy(path, lambda _: PORTABLE, strict=False)
+    assert policy.first
+    assert policy.in_force.startswith("there is no last good one")
+    assert policy.reload() == ""
+    assert policy.in_force.startswith("there is no last good one")
+    write(tmp_path)
+    policy.reload()
+    (tmp_path / broken).write_text("{")
+    policy.reload()
+    assert policy.problems
+    assert policy.in_force == "the last good one stays in force"
+    again = Policy(path, lambda _: PORTABLE, strict=False)
+    assert not again.first
+    assert again.in_force == "the last good one stays in force"
+
+
+def test_no_manifest_is_a_last_good_one_too(tmp_path: Path) -> None:
+    """Where nothing was allowed, a broken file allows nothing either, also not what is whole in it."""
+    path = write(tmp_path)
+    (tmp_path / "manifest.yaml").unlink()
+    Policy(path, lambda _: PORTABLE, strict=False)
+    (tmp_path / "manifest.yaml").write_text("jobs:\n  - {name: a, unit: a, may: [copy]}\n  - {name: b, may: [copy]}\n")
+    policy = Policy(path, lambda _: PORTABLE, strict=False)
+    assert policy.manifest.jobs == ()
+    assert policy.in_force == "the last good one stays in force"

@@ -39,7 +39,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     opening = registry.Opening()
     policy = Policy(config, opening.makes, strict=sys.stderr.isatty())
     for problem in policy.problems:
-        click.echo(f"replguard: the last good one stays in force: {printable(str(problem))}", err=True)
+        click.echo(f"replguard: {policy.in_force}: {printable(str(problem))}", err=True)
     daemon = Daemon(policy, opening, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())

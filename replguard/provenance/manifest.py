@@ -131,8 +131,8 @@ def _senseless(document: yamlfile.Document, manifest: Manifest) -> Iterator[Prob
         if entry.max_instances < 1:
             text = f"'max_instances': {entry.max_instances} allows none: take the entry out, or say 1 or more"
             yield document.problem(("deployments", i, "max_instances"), text)
-    for i, entry in enumerate(manifest.jobs):
-        yield from _nobody(document, ("jobs", i), entry)
+    for i, job in enumerate(manifest.jobs):
+        yield from _nobody(document, ("jobs", i), job)
 
 
 def _nobody(document: yamlfile.Document, place: yamlfile.Place, entry: Who) -> Iterator[Problem]:
@@ -167,6 +167,25 @@ def _doubtful(entry: Deployment | Job, today: date) -> Iterator[str]:
     for path in entry.weights:
         if not path.startswith("/"):
             yield f"never covers '{path}' of its `weights`: write the whole path, from / on"
+
+
+def difference(before: Manifest, now: Manifest) -> str:
+    """Return by name which entries came, went and changed, '' for none."""
+    if before == now:
+        return ""
+    old, new = _by_name(before), _by_name(now)
+    parts = [f"{name} added" for name in new if name not in old]
+    parts += [f"{name} changed" for name in new if name in old and old[name] != new[name]]
+    parts += [f"{name} removed" for name in old if name not in new]
+    return "; ".join(parts) or "entries in another order"
+
+
+def _by_name(manifest: Manifest) -> dict[str, list[Who]]:
+    found: dict[str, list[Who]] = {}
+    entries: tuple[Who, ...] = (*manifest.deployments, *manifest.jobs)
+    for entry in entries:
+        found.setdefault(f"{'deployment' if isinstance(entry, Deployment) else 'job'} {entry.name}", []).append(entry)
+    return found
 
 
 def allows(entry: Who, subject: Subject, now: datetime) -> bool:

@@ -121,12 +121,11 @@ class Provenance:
         return self.labels.keep(self.copies.examined(result))
 
     def tick(self, now: datetime) -> list[Event]:
-        """Once a second: ask again what the index could not answer yet, and tell what is no longer allowed, or now is."""
+        """Once a second: ask the examiner again, and return what is allowed no longer, or is now."""
         self.copies.outline.stale()
         self.copies.tick(index_ready=self._index_ready())
-        self.authority.baseline.save()
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
-        return self.labels.keep(self.serving.review(passed))
+        return [*self.authority.baseline.tick(now), *self.labels.keep(self.serving.review(passed))]
 
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":

@@ -20,11 +20,11 @@ from replguard.provenance.processes import Proc
 
 
 class _Judged(NamedTuple):
-    """What allows an instance now; ``leave`` would if there were not more of them, ``count`` counts these."""
+    """What allows an instance now; ``leave`` would if there were not more of them, ``total`` counts these."""
 
     authorised: Authorised | None
     leave: Leave | None
-    count: int
+    total: int
     over: bool
 
 
@@ -201,7 +201,7 @@ class Serving:
             listen=tuple(sorted(live.listen)),
             weights=tuple(sorted(live.paths)),
             gpu_bytes=live.gpu_bytes,
-            count=judged.count or self._peers(live, found),
+            count=judged.total or self._peers(live, found),
             max_instances=leave.limit if leave else None,
             deployment=leave.by.entry if leave and leave.by.by == "manifest" else None,
         )

@@ -77,20 +77,25 @@ class Child:
         words = os.pread(self._last_words, 512, max(0, size - 512)).decode(errors="backslashreplace").strip()
         return f"ended with code {code}: {words.splitlines()[-1] if words else 'it said nothing'}"
 
-    def close(self, *, kill: bool = False) -> None:
-        """End it: politely, so that it writes its cache, or at once."""
+    def close(self, *, kill: bool = False) -> bool:
+        """End it: politely, so that it writes its cache, or at once. Returns whether it is gone.
+
+        One that hangs in the kernel is gone as soon as that lets go, and waits to be asked until then.
+        """
         self.channel.close()
         os.close(self._last_words)
-        if kill:
-            self.process.kill()
+        if not kill and self.gone(_GRACE):
+            return True
+        self.process.kill()
+        return self.gone(_MOMENT if kill else _GRACE)
+
+    def gone(self, seconds: float = 0) -> bool:
+        """Return whether it has ended, which also lets the kernel forget it."""
         try:
-            self.process.wait(_GRACE)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            try:
-                self.process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                pass  # it hangs in the kernel; it is gone as soon as that lets go
+            return False
+        return True
 
 
 __all__ = ["Broken", "Child"]

@@ -40,7 +40,10 @@ A request that was under way is put last in the queue and asked once more.
 """
 STRIKES = 2
 """Times that a file may take the process down before it is left alone."""
+MOST_STUCK = 4
+"""Killed processes that may hang in the kernel for a dead mount; with so many, no such mount is read any more."""
 _SLOWEST = 30.0
+_LAST = 0.3
 _HOPELESS = 5
 _BATCH = 256
 
@@ -100,6 +103,7 @@ class Examiner:
         self._heard = 0.0
         self._fails = 0
         self._not_before = 0.0
+        self._stuck: list[Child] = []
         self.cache_error: str | None = None
 
     # -- the caller's side ----------------------------------------------------------------------------------------
@@ -224,6 +228,7 @@ class Examiner:
         if self._child is not None:
             self._child.close()
             self._child = None
+        self._stuck = [child for child in self._stuck if not child.gone(_LAST)]
 
     def _begin(self) -> None:
         """Start a child, unless the last one failed a moment ago."""
@@ -239,7 +244,11 @@ class Examiner:
         with self._lock:
             self._orders.clear()
             self._orders += _batches([target for target in self._targets.values() if target not in self._banned])
-        self._child.send(self._settings)
+        settings = self._settings
+        self._stuck = [child for child in self._stuck if not child.gone()]
+        if len(self._stuck) >= MOST_STUCK:
+            settings = msgspec.structs.replace(settings, scan_network=False)
+        self._child.send(settings)
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -310,8 +319,8 @@ class Examiner:
         """Account for a child that died or is killed now, and plan its successor."""
         child, self._child = self._child, None
         reason = why or f"the examiner {child.ended() if child else 'is not running'}"
-        if child is not None:
-            child.close(kill=True)
+        if child is not None and not child.close(kill=True):
+            self._stuck.append(child)
         log.warning("examiner_lost", reason=reason, at_work=self._at_work)
         self._fails += 1
         self._not_before = clock.monotonic() + min(_SLOWEST, 0.1 * 2**self._fails)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import PurePath
 from typing import Literal
 
@@ -15,11 +16,14 @@ from replguard.config import Weights
 from replguard.weights import caches, formats, naming, walk
 from replguard.weights.fingerprint import Target
 from replguard.weights.messages import Indexed
+from replguard.weights.patience import Patience
 from replguard.weights.reading import Unreadable, open_regular, plain
 
 State = Literal["listed", "fingerprinted", "failed", "missing"]
 Key = tuple[int, int]
 Stamp = tuple[int, int, int]
+_LATE = "does not answer: a server or disk that is gone, or slow; what was known there stays protected"
+_CACHES, _DISCOVERED = "the caches of other programs", "discovered files"
 
 
 class Protected(msgspec.Struct, frozen=True):
@@ -59,6 +63,10 @@ class Protected(msgspec.Struct, frozen=True):
         return Target(place, self.model, device, inode, size, *times, self.format, self.scaffold, self.discovered)
 
 
+Listing = tuple[dict[Key, Protected], list[Protected]]
+"""Protected files by their inodes, and what is missing."""
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What a refresh found: files that came, that were written to, and that went (as they were)."""
 
@@ -78,6 +86,8 @@ class Inventory:
     def __init__(self, config: Weights, *, homes: list[str] | None = None) -> None:
         self._config = config
         self._homes = homes
+        self._patience = Patience()
+        self._last: dict[str, Listing] = {}
         self._files: dict[Key, Protected] = {}
         self._missing: dict[str, Protected] = {}
         self._added: dict[str, str | None] = {}
@@ -135,41 +145,67 @@ class Inventory:
         return None
 
     def refresh(self) -> Changes:
-        """List everything anew: headers of what is new or changed are read, nothing else. Never raises."""
+        """List everything anew: headers of what is new or changed are read, nothing else. Never raises, nor hangs.
+
+        What does not answer stays as it was, and is listed as missing besides.
+        """
         listed = self._listing()
         self._missing = {}
-        for path in self._config.paths:
-            self._configured(listed, path, scaffold=False)
-        for path in self._config.scaffolds:
-            self._configured(listed, path, scaffold=True)
-        if self._config.discover:
-            smallest = int(self._config.min_size)
-            for found, model in caches.blobs(smallest, self._homes):
-                self._consider(listed, [found], model=model, smallest=smallest)
+        looks: list[tuple[str, Callable[[], Listing]]]
+        looks = [(path, partial(self._configured, path, scaffold=False)) for path in self._config.paths]
+        looks += [(path, partial(self._configured, path, scaffold=True)) for path in self._config.scaffolds]
+        looks += [(_CACHES, self._cached)] if self._config.discover else []
+        looks += [(_DISCOVERED, self._discovered)] if self._added else []
+        for path, look in looks:
+            found = self._patience.look(path, look)
+            if found is None:
+                found = self._last.get(path, ({}, []))
+                self._missing[path] = Protected(
+                    path, naming.model_of(path, None, alone=True), state="missing", reason=_LATE
+                )
+            self._last[path] = found
+            for file in found[0].values():
+                _put(listed, file)
+            self._missing |= {file.path: file for file in found[1]}
+        return self._replace(listed)
+
+    def _cached(self) -> Listing:
+        """List what well-known caches hold."""
+        listed = self._listing()
+        smallest = int(self._config.min_size)
+        for found, model in caches.blobs(smallest, self._homes):
+            self._consider(listed, [found], model=model, smallest=smallest)
+        return listed, []
+
+    def _discovered(self) -> Listing:
+        """List what was added one by one."""
+        listed = self._listing()
         for path, model in list(self._added.items()):
             before = len(listed)
             self._consider(listed, walk.files(path, follow=False), model=model, smallest=0)
             if len(listed) == before and not os.path.lexists(path):
                 del self._added[path]
-        return self._replace(listed)
+        return listed, []
 
     @staticmethod
     def _listing() -> dict[Key, Protected]:
         return {}
 
-    def _configured(self, listed: dict[Key, Protected], path: str, *, scaffold: bool) -> None:
+    def _configured(self, path: str, *, scaffold: bool) -> Listing:
+        """List what a configured path leads to, and the path itself where that is nothing."""
+        listed = self._listing()
         path = os.path.normpath(os.path.expanduser(path))
         found = list(walk.files(path, skip=walk.THIRD_PARTY if scaffold else frozenset()))
-        before = len(listed)
         self._consider(listed, found, alone=os.path.isfile(path), scaffold=scaffold, root=path)
         reason = None
         if len(found) >= walk.MOST_FILES:
             reason = f"holds more than {walk.MOST_FILES} files; those behind them are not protected: name its folders"
-        elif len(listed) == before and not any(one.key in listed for one in found):
+        elif not listed:
             reason = _why_nothing(path)
-        if reason is not None:
-            name = naming.model_of(path, None, alone=True)
-            self._missing[path] = Protected(path, name, state="missing", reason=reason, scaffold=scaffold)
+        if reason is None:
+            return listed, []
+        name = naming.model_of(path, None, alone=True)
+        return listed, [Protected(path, name, state="missing", reason=reason, scaffold=scaffold)]
 
     def _consider(
         self,

@@ -1,20 +1,19 @@
 """The examiner as the daemon uses it: answers come, whatever happens to its process."""
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from support import modelfiles
+from support.examining import examined, indexed
 from support.fingerprints import MIB, model, target
 
 from replguard.config import Bytes, Config, Weights
 from replguard.events import clock
-from replguard.weights.examiner import Examination, Examiner, Indexed, Request, settings_of
+from replguard.weights.examiner import Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
 from replguard.weights.messages import Settings
 
@@ -33,25 +32,6 @@ def made(tmp_path: Path) -> Iterator[Made]:
     yield make
     for examiner in all_of_them:
         examiner.stop()
-
-
-def wait(examiner: Examiner, ask: Callable[[], list[msgspec.Struct]], number: int = 1) -> list[msgspec.Struct]:
-    """Return the first so many answers, within ten seconds."""
-    found: list[msgspec.Struct] = []
-    deadline = clock.monotonic() + 10
-    while len(found) < number:
-        assert clock.monotonic() < deadline
-        found += ask()
-        select.select([examiner.fileno()], [], [], 0.05)
-    return found
-
-
-def examined(examiner: Examiner, number: int = 1) -> list[Examination]:
-    return [one for one in wait(examiner, examiner.results, number) if isinstance(one, Examination)]  # type: ignore[arg-type]
-
-
-def indexed(examiner: Examiner, number: int = 1) -> list[Indexed]:
-    return [one for one in wait(examiner, examiner.indexed, number) if isinstance(one, Indexed)]  # type: ignore[arg-type]
 
 
 def stopped(examiner: Examiner) -> int:

@@ -68,6 +68,13 @@ _ALL = (
     ),
     Kind("socket_listen", "network", ("process", "server"), "A socket listens."),
     Kind("socket_close", "network", ("server",), "A listening socket is gone."),
+    Kind("socket_used", "network", ("target", "server"), "A Unix socket of a holder of weights is used, or idle."),
+    Kind(
+        "process_joined",
+        "network",
+        ("process", "target"),
+        "One who listens shares a pipe, socket pair or memory with one who holds weights.",
+    ),
     Kind(
         "network_volume",
         "network",

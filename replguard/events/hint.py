@@ -13,10 +13,11 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     ``endpoint``: an inference endpoint, by ``ip`` (None: any local address) and ``port``.
     ``opener``: a process that opened a watched file and may map it any moment, by ``pid``.
     ``reader``: a process that opened a watched file and may have read it into its memory; both are named.
+    ``holder``, ``listener``: a process that holds protected content, or that accepts connections: what joins them?
     ``process``: a member of a serving instance or an agent, by ``pid`` and ``entity_id``.
     """
 
-    kind: Literal["inode", "endpoint", "process", "opener", "reader"]
+    kind: Literal["inode", "endpoint", "process", "opener", "reader", "holder", "listener"]
     drop: bool = False
     path: str | None = None
     host_path: str | None = None

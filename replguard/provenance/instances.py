@@ -57,6 +57,10 @@ class Instances:
         self._holds: dict[str, dict[Inode, Held]] = {}
         self._listens: dict[str, set[str]] = {}
         self._gpu: dict[str, dict[str | None, int]] = {}
+        self._fronts: dict[str, set[str]] = {}
+        self._users: dict[tuple[str, str], bool | None] = {}
+        self._talks: dict[str, set[str]] = {}
+        self._ports: dict[int, set[str]] = {}
         self._begun = 0
         self.live: dict[str, Live] = {}
 
@@ -71,11 +75,23 @@ class Instances:
     def listen(self, proc: Proc, address: str) -> None:
         """Note that a process accepts connections at ``ip:port`` or a socket path."""
         self._listens.setdefault(proc.entity, set()).add(address)
+        if not _is_path(address):
+            self._ports.setdefault(_port(address), set()).add(proc.entity)
 
     def unlisten(self, address: str, proc: Proc | None) -> None:
         """Note that a listener is gone."""
         for entity in [proc.entity] if proc else list(self._listens):
             self._listens.get(entity, set()).discard(address)
+            if not _is_path(address):
+                self._ports.get(_port(address), set()).discard(entity)
+
+    def connected(self, proc: Proc, port: int | None) -> None:
+        """Note that a process connected to a listener of who was started beside it: ranks of one server talk so."""
+        for entity in self._ports.get(port or 0, ()):
+            other = self._table.get(entity)
+            if other is not None and other is not proc and other.parent is proc.parent is not None:
+                self._talks.setdefault(entity, set()).add(proc.entity)
+                self._talks.setdefault(proc.entity, set()).add(entity)
 
     def gpu(self, proc: Proc, device: str | None, memory: int) -> None:
         """Note what memory of a device a process has, in bytes."""
@@ -84,10 +100,54 @@ class Instances:
         if not any(held.values()):
             del self._gpu[proc.entity]
 
+    def join(self, front: Proc, holder: Proc) -> None:
+        """Note that one who listens is joined to one who holds, by pipe, socket pair or shared memory."""
+        if _can_launch(front):
+            self._fronts.setdefault(holder.entity, set()).add(front.entity)
+
+    def used(self, holder: Proc, path: str, user: Proc | None, *, idle: bool) -> None:
+        """Note who uses a Unix socket: its own tree alone, or another one, and nobody yet is as good as another."""
+        key = (holder.entity, path)
+        if idle:
+            self._users.setdefault(key, None)
+        else:
+            own = user is not None and _one_tree(user, holder)
+            self._users[key] = self._users.get(key) is True or not own
+
+    def asked(self) -> set[str]:
+        """Return the entity ids of all who hold protected content, and of the fronts that they may have."""
+        above = {up.entity for entity in self._holds if (p := self._table.get(entity)) for up in _launchers(p)}
+        fronts = above.union(*self._fronts.values()) & self._listens.keys()
+        return set(self._holds) | fronts
+
+    def listeners(self) -> set[str]:
+        """Return the entity ids of all who accept connections."""
+        return {entity for entity, addresses in self._listens.items() if addresses}
+
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""
-        for kept in (self._holds, self._listens, self._gpu):
-            kept.pop(proc.entity, None)
+        entity = proc.entity
+        for address in self._listens.get(entity, ()):
+            self._ports.get(_port(address), set()).discard(entity)
+        for other in self._talks.pop(entity, ()):
+            self._talks.get(other, set()).discard(entity)
+        for kept in (self._holds, self._listens, self._gpu, self._fronts):
+            kept.pop(entity, None)
+        for fronts in self._fronts.values():
+            fronts.discard(entity)
+        for key in [key for key in self._users if key[0] == entity]:
+            del self._users[key]
+
+    def _doors(self, entity: str) -> set[str]:
+        """Return where a process accepts connections: at no Unix socket that only its own tree uses.
+
+        Who uses one is told a moment after the socket is.
+        """
+        return {
+            address
+            for address in self._listens.get(entity, ())
+            if not _is_path(address) or self._users.get((entity, address), False) is not False
+        }
 
     def process(self, entity: str) -> Proc | None:
         """Return a process by its entity id."""
@@ -111,7 +171,7 @@ class Instances:
 
     def serves(self, live: Live) -> bool:
         """Whether the root is itself a server, not only the launcher of some."""
-        return live.root.entity in live.holders or bool(self._listens.get(live.root.entity))
+        return live.root.entity in live.holders or bool(self._doors(live.root.entity))
 
     def at(self, ip: str | None, port: int | None, source: str | None = None) -> Live | None:
         """Return the instance that listens at an address.
@@ -166,7 +226,7 @@ class Instances:
 
     def _live(self, root: Proc, model: str, holders: set[str]) -> Live:
         members = self._members(root, holders)
-        listen = frozenset(address for entity in members for address in self._listens.get(entity, ()))
+        listen = frozenset(address for entity in members for address in self._doors(entity))
         memory = [sum(self._gpu[entity].values()) for entity in members if entity in self._gpu]
         held = [h for entity in holders for h in self._holds[entity].values() if h.model == model]
         pids = sorted(p.pid for entity in members if (p := self._table.get(entity)) is not None)
@@ -190,38 +250,64 @@ class Instances:
             if not _can_launch(up) or not self._joined(up, root, model):
                 break
             root = up
+        return self._first_rank(self._launcher(root, holder))
+
+    def _first_rank(self, root: Proc) -> Proc:
+        """Return the oldest of the ranks that a shell's script started, and that talk to each other."""
+        found, queue = {root.entity: root}, [root]
+        while queue:
+            for entity in self._talks.get(queue.pop().entity, ()):
+                mate = self._table.get(entity)
+                if mate is not None and mate.alive and entity not in found and mate.first_args == root.first_args:
+                    found[entity] = mate
+                    queue.append(mate)
+        return min(found.values(), key=lambda proc: (proc.since, proc.pid))
+
+    def _launcher(self, root: Proc, holder: Proc) -> Proc:
+        """Return who launched both a holder without a door of its own and the front that it is joined to."""
+        if self._doors(root.entity):
+            return root
+        above = list(_launchers(root))
+        for front in map(self._table.get, sorted(self._fronts.get(holder.entity, ()))):
+            common = next((p for p in _launchers(front) if p in above), None) if front is not None else None
+            if common is not None:
+                return common
         return root
 
     def _joined(self, up: Proc, root: Proc, model: str) -> bool:
         """Whether ``up`` and ``root`` are one server: a launcher of workers and ranks is, one of two servers is not."""
-        own, above = self._listens.get(root.entity, set()), self._listens.get(up.entity, set())
+        own, above = self._doors(root.entity), self._doors(up.entity)
         if kin(up, root):
             return True
         mates = [m for c in up.children if c != root.entity and (m := self._table.get(c)) is not None and m.alive]
         ranks = [m for m in mates if self._holding(m, model)]
         twins = [m for m in ranks if m.first_args and m.first_args == root.first_args]
         if twins:  # ranks of one launcher: at most one of them is the door, the others talk among themselves
-            return sum(self._door(m, above) for m in (root, *twins)) <= 1
+            doors = sum(self._door(m, above) for m in (root, *twins))
+            listen = [m for m in (root, *twins) if self._doors(m.entity) - above]
+            alike = not doors and len(listen) > 1  # at ports that the kernel chose, clients may come to each as well
+            return doors <= 1 and (not alike or any(self._talks.get(m.entity) for m in listen))
         if own - above:
             return False
         if above or self._holding(up, model):
             return True
         # A launcher that neither holds nor listens: ranks that accept nothing themselves, beside one that does.
-        front = any(self._listens.get(m.entity) and m not in ranks and m.image == root.image for m in mates)
-        return not own and (front or any(not self._listens.get(m.entity) for m in ranks))
+        front = any(self._doors(m.entity) and m not in ranks and m.image == root.image for m in mates)
+        return not own and (front or any(not self._doors(m.entity) for m in ranks))
 
     def _door(self, proc: Proc, above: set[str]) -> bool:
         """Whether a process listens where clients come to, and not only where the kernel chose a port for its peers."""
-        return any(_port(address) < EPHEMERAL for address in self._listens.get(proc.entity, set()) - above)
+        return any(_port(address) < EPHEMERAL for address in self._doors(proc.entity) - above)
 
     def _holding(self, proc: Proc, model: str) -> bool:
         return any(held.model == model for held in self._holds.get(proc.entity, {}).values())
 
     def _members(self, root: Proc, holders: set[str]) -> set[str]:
         """Return what serves together: the root, its holders and their programs, but no server started by them."""
-        inherited = self._listens.get(root.entity, set())
+        inherited = self._doors(root.entity)
         images = {p.image for entity in holders if (p := self._table.get(entity)) is not None}
-        members, queue = {root.entity}, [root.entity]
+        fronts = {front for entity in holders for front in self._fronts.get(entity, ()) if front not in self._holds}
+        members, queue = {root.entity, *fronts}, [root.entity]
         for entity in sorted(holders):
             for between in self._chain_to(entity, root):
                 if between not in members:
@@ -233,7 +319,7 @@ class Instances:
                 child = self._table.get(entity)
                 if here is None or child is None or entity in members or not child.alive or not _belongs(child):
                     continue
-                if entity in self._holds and self._listens.get(entity, set()) - inherited:
+                if entity in self._holds and self._doors(entity) - inherited:
                     continue
                 if here.entity in holders or kin(here, child) or child.image in images:
                     members.add(entity)
@@ -242,10 +328,8 @@ class Instances:
 
     def _chain_to(self, entity: str, root: Proc) -> Iterator[str]:
         holder = self._table.get(entity)
-        for here in holder.chain() if holder else ():
-            if here is root:
-                return
-            yield here.entity
+        above = list(holder.chain()) if holder else []
+        yield from [here.entity for here in (above[: above.index(root)] if root in above else above[:1])]
 
 
 def _same(live: Live, known: dict[str, Live]) -> Live | None:
@@ -253,6 +337,26 @@ def _same(live: Live, known: dict[str, Live]) -> Live | None:
     mine = [old for old in known.values() if old.model == live.model]
     same = [old for old in mine if old.root is live.root] or [old for old in mine if old.holders & live.holders]
     return same[0] if same else None
+
+
+def _launchers(proc: Proc) -> Iterator[Proc]:
+    """Yield a process and above it those who may have launched it as a part of themselves."""
+    for here in proc.chain():
+        if not _can_launch(here):
+            return
+        yield here
+
+
+def _one_tree(user: Proc, holder: Proc) -> bool:
+    """Whether who uses a socket belongs to who listens at it: below it, its launcher, or the same program beside it."""
+    if holder in user.chain() or user in _launchers(holder):
+        return True
+    mates = user.parent is not None and user.parent is holder.parent and _can_launch(user.parent)
+    return mates and user.image == holder.image and user.first_args[1:2] == holder.first_args[1:2]
+
+
+def _is_path(address: str) -> bool:
+    return not address.rpartition(":")[2].isdigit() or address.startswith(("/", "@"))
 
 
 def _can_launch(proc: Proc) -> bool:

@@ -74,9 +74,11 @@ class Provenance:
             "file_open": self.uses.opened,
             "file_read": self.uses.used,
             "file_map": self.uses.used,
-            "network_connection": self.labels.connected,
+            "network_connection": self._connected,
             "socket_listen": self.serving.listening,
             "socket_close": self._closed,
+            "socket_used": self._used,
+            "process_joined": self._joined,
             "gpu_usage": self._gpu,
             "host_mount": self.copies.mounted,
             "host_shutdown": self.signals.scheduled,
@@ -90,6 +92,8 @@ class Provenance:
             "file_map",
             "socket_listen",
             "socket_close",
+            "socket_used",
+            "process_joined",
             "gpu_usage",
         }
 
@@ -228,6 +232,24 @@ class Provenance:
 
     def _closed(self, event: Event, proc: Proc | None) -> list[Event]:
         self.serving.closed(event, proc)
+        return []
+
+    def _connected(self, event: Event, proc: Proc | None) -> list[Event]:
+        if proc is not None and event.destination is not None:
+            self.instances.connected(proc, event.destination.port)
+        return self.labels.connected(event, proc)
+
+    def _used(self, event: Event, proc: Proc | None) -> list[Event]:
+        holder, path = self.table.of(event.target), event.server.path if event.server else None
+        if holder is not None and path is not None:
+            idle = event.replguard is not None and event.replguard.status == "idle"
+            self.instances.used(holder, path, proc, idle=idle)
+        return []
+
+    def _joined(self, event: Event, proc: Proc | None) -> list[Event]:
+        holder = self.table.of(event.target)
+        if holder is not None and proc is not None:
+            self.instances.join(proc, holder)
         return []
 
     def _gpu(self, event: Event, proc: Proc | None) -> list[Event]:

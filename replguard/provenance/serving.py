@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -41,6 +41,7 @@ class Serving:
         self._watch = watch
         self._memory: dict[tuple[str, str | None], int] = {}
         self._watched: set[str] = set()
+        self._named: dict[str, set[str]] = {"holder": set(), "listener": set()}
 
     def listening(self, event: Event, proc: Proc | None) -> list[Event]:
         """Return the facts of a new listener."""
@@ -118,13 +119,24 @@ class Serving:
         ]
 
     def _members(self) -> None:
-        """Have the members of instances watched, for who signals them and who reads their memory."""
+        """Have the members of instances watched, for who signals them and who reads their memory.
+
+        Who holds weights and who listens is looked at too: what joins them is not seen in either of them alone.
+        """
+        self._name("holder", self._instances.asked())
+        self._name("listener", self._instances.listeners())
         serving = {entity for live in self._instances.live.values() for entity in live.members}
         for entity in serving ^ self._watched:
             proc = self._instances.process(entity)
             if proc is not None and (entity in serving or not proc.confirmed_agent):
                 self._watch(Hint(kind="process", pid=proc.pid, entity_id=entity, drop=entity not in serving))
         self._watched = serving
+
+    def _name(self, kind: Literal["holder", "listener"], known: set[str]) -> None:
+        for entity in known - self._named[kind]:
+            if (proc := self._instances.process(entity)) is not None and proc.alive:
+                self._watch(Hint(kind=kind, pid=proc.pid, entity_id=entity))
+        self._named[kind] = known
 
     def _began(self, live: Live, cause: Event) -> list[Event]:
         self._hint(live, drop=False)

@@ -115,7 +115,82 @@ def test_datagrams_and_private_sockets_accept_nobody() -> None:
     host.listen(main, "/tmp/pymp-x1/listener-2", "unix")
     assert live(host) == []
     host.listen(main, "/run/vllm.sock", "unix")
+    assert live(host) == []
+    host.use(main, "/run/vllm.sock", None, "idle")
     assert only(host).listen == {"/run/vllm.sock"}
+
+
+def test_a_unix_socket_counts_where_another_tree_uses_it() -> None:
+    """Its own launcher, workers and their like are no clients; one who is makes it a door for good."""
+    host = Host()
+    launcher = host.service("serve", args="launch.py")
+    main = host.exec("python3", "serve.py", parent=launcher)
+    mate = host.exec("python3", "serve.py", parent=launcher)
+    worker = host.exec("python3", SPAWN, parent=main)
+    tool = host.exec("sh", ("-c", "x"), parent=main)
+    host.map(host.protect(), main)
+    host.listen(main, "/run/x.sock", "unix")
+    for own in (launcher, mate, worker, tool):
+        host.use(main, "/run/x.sock", own)
+        assert live(host) == []
+    host.use(main, "/run/x.sock", host.exec("curl", parent=host.login()))
+    assert only(host).listen == {"/run/x.sock"}
+    host.use(main, "/run/x.sock", worker)
+    assert len(live(host)) == 1
+
+
+def test_a_client_of_the_same_launcher_is_another_tree() -> None:
+    """What one script starts beside a server is a program of its own."""
+    host = Host()
+    script = host.service("serve", args="run.py")
+    main = host.exec("python3", "serve.py", parent=script)
+    host.map(host.protect(), main)
+    host.listen(main, "/run/x.sock", "unix")
+    host.use(main, "/run/x.sock", host.exec("python3", "client.py", parent=script))
+    assert len(live(host)) == 1
+
+
+def test_a_front_that_is_joined_to_its_holder_is_one_server_with_it() -> None:
+    """A router beside the worker, of another program; without the joint they are two programs of a supervisor."""
+    host = Host()
+    supervisor = host.service("serve", image="supervisord")
+    front = host.exec("nginx", parent=supervisor)
+    worker = host.exec("python3", "worker.py", parent=supervisor)
+    host.listen(front, "0.0.0.0:8000")
+    host.map(host.protect(), worker)
+    assert live(host) == []
+    assert {(h.kind, h.pid) for h in host.hints} >= {("holder", worker.pid), ("listener", front.pid)}
+    host.join(front, worker)
+    one = only(host)
+    assert (one.root, set(one.pids)) == (supervisor, {supervisor.pid, front.pid, worker.pid})
+    assert one.listen == {"0.0.0.0:8000"}
+    host.exit(front)
+    assert said(host)[-1][0] == "ended"
+
+
+def test_a_front_of_another_tree_does_not_take_the_blame() -> None:
+    """The root stays with who started the holder."""
+    host = Host()
+    front = host.service("proxy", image="socat")
+    worker = host.exec("python3", "worker.py", parent=host.login())
+    host.listen(front, "0.0.0.0:8000")
+    host.map(host.protect(), worker)
+    host.join(front, worker)
+    assert only(host).root is worker
+    assert front.pid in only(host).pids
+
+
+def test_init_and_agents_are_nobodys_front() -> None:
+    """They share pipes with whatever they start."""
+    host = Host()
+    host.server(host.protect("/models/b/w", "b"), 8000)
+    agent = host.agent(host.login())
+    worker = host.exec("python3", "worker.py", parent=agent)
+    host.map(host.protect(), worker)
+    for front in (agent, host.init):
+        host.listen(front, "0.0.0.0:9000")
+        host.join(front, worker)
+    assert [one.model for one in live(host)] == ["b"]
 
 
 def test_a_front_and_its_worker_are_one() -> None:
@@ -179,6 +254,39 @@ def test_ranks_of_a_launcher_are_one() -> None:
     one = only(host)
     assert one.root is launcher
     assert {p.pid for p in ranks} < set(one.pids)
+
+
+def test_ranks_and_replicas_at_ports_that_the_kernel_chose() -> None:
+    """Started alike, only the environment tells them apart: those that talk to each other are one server."""
+    for talk in (True, False):
+        host = Host()
+        weights = host.protect()
+        launcher = host.service("serve", args="launch.py")
+        mates = [host.exec("python3", "serve.py", parent=launcher) for _ in range(3)]
+        for number, mate in enumerate(mates):
+            host.map(weights, mate)
+            host.listen(mate, f"127.0.0.1:{45000 + number}")
+            if talk and number:
+                host.connect(mate, 45000)
+        assert len(live(host)) == (1 if talk else 3)
+
+
+def test_ranks_that_a_script_of_the_shell_starts_are_one() -> None:
+    """No launcher of their own: the first of those that talk to each other stands for all; a stranger for itself."""
+    host = Host()
+    weights = host.protect()
+    script = host.service("serve", image="bash", args="start.sh")
+    ranks = [host.exec("python3", "serve.py", parent=script) for _ in range(3)]
+    host.listen(ranks[1], "127.0.0.1:29500")
+    host.connect(ranks[0], 29500)
+    for number, rank in enumerate(ranks):
+        host.map(weights, rank)
+        host.gpu(rank, 512 * MIB, device=f"GPU-{number}")
+    host.listen(ranks[0], "0.0.0.0:8000")
+    assert {one.root: set(one.pids) for one in live(host)} == {
+        ranks[0]: {ranks[0].pid, ranks[1].pid},
+        ranks[2]: {ranks[2].pid},
+    }
 
 
 def test_pre_forked_workers_are_one() -> None:

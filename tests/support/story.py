@@ -249,6 +249,20 @@ class Host:
         process = proc.process if proc else None
         return self.feed(action, process=process, server=server, network=Network(transport=transport), **given)
 
+    def use(self, holder: Proc, path: str, user: Proc | None, status: str = "used") -> list[Event]:
+        """Tell who uses a Unix socket of a process; with status idle, that nobody does."""
+        return self.feed(
+            "socket_used",
+            process=user.process if user else None,
+            target=holder.process,
+            server=Endpoint(path=path),
+            replguard=Context(tier="portable", attribution="lineage", status=status),
+        )
+
+    def join(self, front: Proc, holder: Proc) -> list[Event]:
+        """Tell that a pipe, a socket pair or shared memory joins one who listens to one who holds."""
+        return self.feed("process_joined", process=front.process, target=holder.process)
+
     def connect(
         self, proc: Proc | None, port: int, ip: str = "127.0.0.1", source: str | None = None, inode: int | None = None
     ) -> list[Event]:

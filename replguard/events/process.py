@@ -36,7 +36,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     its control group, ``invocation_id`` systemd's id of this run of its unit, ``tty`` the device number of its
     terminal; ``interactive`` says that it is in the foreground of one. ``session_id`` and ``group_id`` are those of
     setsid and setpgid, ``audit_session`` the kernel's login session. ``namespaces`` and ``namespace_pid``, the pid in
-    its own pid namespace, are told by the kernel tier only.
+    its own pid namespace, are told by the kernel tier only. ``pipes_in`` and ``pipes_out`` are the inode numbers of the
+    pipes and socket pairs (of a pair, the lower of its two) that it had open for reading, and for writing, when it was
+    executed; None where nobody looked.
     """
 
     pid: int | None = None
@@ -59,6 +61,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     exit_code: int | None = None
     namespaces: Namespaces | None = None
     namespace_pid: int | None = None
+    pipes_in: tuple[int, ...] | None = None
+    pipes_out: tuple[int, ...] | None = None
     parent: Parent | None = None
 
 

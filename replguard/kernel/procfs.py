@@ -10,11 +10,14 @@ Every function returns None for a process that is gone or that we may not look a
 # ruff: noqa: PTH115 - pathlib costs more than the calls it wraps, and knows no bytes
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 PROC = "/proc"
 ARGV_LIMIT = 256 * 1024
 """Bytes of argv that are read; the kernel allows 128 KiB an argument and about 2 MiB in all."""
+DESCRIPTORS = 64
+"""Of a process, how many are looked through for pipes."""
 _UNSET = 2**32 - 1
 """What the kernel writes for "no login uid" and "no audit session"."""
 _KTHREAD = 0x00200000
@@ -206,6 +209,25 @@ def _audit(pid: int, name: str, root: str) -> int | None:
     except ValueError:
         return None
     return None if value == _UNSET else value
+
+
+def pipes(pid: int, root: str = PROC) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the inode numbers of the pipes that a process reads from, and of those that it writes to.
+
+    Of its first descriptors; None where they are hidden from us. What a socket is connected to is not told here.
+    """
+    folder, ends = f"{root}/{pid}/fd", list[tuple[int, int]]()
+    try:
+        names = sorted(os.listdir(folder), key=len)[:DESCRIPTORS]  # noqa: PTH208
+    except OSError:
+        return None
+    for name in names:
+        with suppress(OSError):
+            target = os.readlink(f"{folder}/{name}")
+            if target.startswith("pipe:[") and target[6:-1].isdigit():
+                ends.append((int(target[6:-1]), os.lstat(f"{folder}/{name}").st_mode))
+    reads, writes = ({pipe: None for pipe, mode in ends if mode & bit} for bit in (0o400, 0o200))
+    return tuple(reads), tuple(writes)
 
 
 def invocation_id(pid: int, root: str = PROC) -> str | None:

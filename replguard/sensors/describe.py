@@ -75,6 +75,7 @@ class Describer:
         image = procfs.exe(pid, root)
         folder = procfs.cwd(pid, root)
         path = image[0] if image else None
+        pipes_in, pipes_out = procfs.pipes(pid, root) or (None, None)
         return Process(
             pid=pid,
             entity_id=self.entity(pid, stat.start_ticks),
@@ -93,6 +94,8 @@ class Describer:
             audit_session=procfs.sessionid(pid, root),
             cgroup=procfs.cgroup(pid, root),
             invocation_id=procfs.invocation_id(pid, root),
+            pipes_in=pipes_in,
+            pipes_out=pipes_out,
             parent=parent or self.parent(stat),
         )
 

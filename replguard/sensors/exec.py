@@ -171,6 +171,8 @@ class ExecSensor(Probed):
             invocation_id=self._invocation(head, above, group),
             namespaces=_namespaces(body.mount_space, body.pid_space, body.net_space),
             namespace_pid=body.pid_inside,
+            pipes_in=body.pipes_in,
+            pipes_out=body.pipes_out,
             parent=parent,
         )
         user = self._user(head.uid, body.loginuid)

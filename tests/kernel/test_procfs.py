@@ -139,3 +139,17 @@ def test_byte_counters(tmp_path: Path) -> None:
     assert procfs.io(5, host.root) == procfs.Io(1, 2, 3, 4)
     host.write("5/io", b"rchar: 1\n")
     assert procfs.io(5, host.root) is None
+
+
+def test_the_pipes_of_a_process_by_their_direction() -> None:
+    """What it reads from and what it writes to; nobody's are None."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        found = procfs.pipes(process.pid)
+        reads, writes = (os.fstat(end.fileno()).st_ino for end in (process.stdin, process.stdout))
+    assert found is not None
+    assert reads in found[0]
+    assert writes in found[1]
+    assert reads not in found[1]
+    assert procfs.pipes(process.pid) is None

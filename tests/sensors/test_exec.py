@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -79,6 +80,30 @@ def run(sensor: ExecSensor, *argv: str, **options: object) -> dict[str, Event]:
     started = subprocess.Popen(argv, **options)  # type: ignore[call-overload]
     started.wait()
     return of(until(sensor, ended(started.pid)), started.pid)
+
+
+def test_who_is_joined_by_pipes_and_socket_pairs(sensor: ExecSensor) -> None:
+    """Both ends name the same pipe, however short the programs lived; what an exec closes is not told."""
+    list(sensor.tick())
+    here, there = socket.socketpair()
+    reading, writing = os.pipe()
+    os.set_inheritable(reading, True)
+    with here, there:
+        first = subprocess.Popen([TRUE], stdout=here, close_fds=False)
+        second = subprocess.Popen([TRUE], stdin=there, stdout=writing)
+    pipe = os.fstat(reading).st_ino
+    os.close(reading)
+    os.close(writing)
+    told = until(sensor, lambda told: ended(first.pid)(told) and ended(second.pid)(told))
+    one, two = (of(told, child.pid)["process_exec"].process for child in (first, second))
+    assert first.wait() == second.wait() == 0
+    assert one is not None
+    assert two is not None
+    (pair,) = set(one.pipes_out or ()) & set(two.pipes_in or ())
+    assert pair in (one.pipes_in or ())
+    assert pipe in (one.pipes_in or ())
+    assert pipe not in (one.pipes_out or ())
+    assert pipe in (two.pipes_out or ())
 
 
 def test_five_hundred_short_lives_are_all_told(sensor: ExecSensor) -> None:

@@ -16,6 +16,12 @@
 #define DEPTH 512		/* steps of one walk: components and mounts */
 #define BOUNDED 48		/* the same where the kernel has no bpf_loop: the verifier walks each step then */
 #define WATCHED 16384		/* processes that are watched at once, and their threads and numbers inside */
+#define PIPES 8			/* pipes and socket pairs of one process that are told, of its first 64 descriptors */
+#define PIPEFS 0x50495045	/* PIPEFS_MAGIC, include/uapi/linux/magic.h */
+#define S_IFMT 0170000		/* include/uapi/linux/stat.h */
+#define S_IFIFO 0010000
+#define S_IFSOCK 0140000
+#define AF_UNIX 1		/* include/linux/socket.h */
 #define PAIRS 4096		/* pairs of who reads whose memory */
 #define TOUCH (16ull << 20)	/* bytes of a model that have to be read to touch it, if it is large */
 #define AGAIN 1000000000ull	/* nanoseconds after which more reads of one pair are told */
@@ -50,6 +56,13 @@ struct head {
 	u32 pad;
 };
 
+/* An end of a pipe: its inode number, a named one's device above it; of a socket pair the lower number of both ends. */
+struct end {
+	u64 pipe;
+	u32 mode;		/* 1: it reads from it; 2: it writes; 3: both */
+	u32 pad;
+};
+
 /* data holds interp, the components of exe, cwd and cgroup (innermost first, each ended by NUL), then argv. */
 struct exec {
 	struct head head;
@@ -74,6 +87,9 @@ struct exec {
 	u32 net_space;
 	u32 pid_inside;		/* the pid in its own pid namespace */
 	char comm[16];
+	struct end ends[PIPES];
+	u32 ends_open;
+	u32 pad;
 	char data[PATHS + INTERP + ARGS];
 };
 
@@ -107,7 +123,8 @@ struct {
 const volatile u32 layout[] SEC(".rodata.layout") = {
 	sizeof(struct head), __builtin_offsetof(struct head, code), __builtin_offsetof(struct exec, loginuid),
 	__builtin_offsetof(struct exec, args_total), __builtin_offsetof(struct exec, tty),
-	__builtin_offsetof(struct exec, comm), __builtin_offsetof(struct exec, data), ARGS, PATHS, RING,
+	__builtin_offsetof(struct exec, comm), __builtin_offsetof(struct exec, ends),
+	__builtin_offsetof(struct exec, data), ARGS, PATHS, RING,
 	sizeof(struct act), __builtin_offsetof(struct act, target), WATCHED,
 };
 
@@ -308,6 +325,67 @@ static __always_inline void namespaces(struct exec *exec, struct task_struct *ta
 	exec->pid_inside = BPF_CORE_READ(inside, nr);
 }
 
+/* Return what names the pipe or pair that a descriptor is an end of; 0: it is neither. */
+static __always_inline u64 pipe_of(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode), *there;
+	u32 kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	u64 number = BPF_CORE_READ(inode, i_ino), other;
+	struct socket *socket;
+	struct unix_sock *sk;
+	struct sock *peer;
+
+	if (kind == S_IFIFO) {
+		if (BPF_CORE_READ(inode, i_sb, s_magic) != PIPEFS)
+			number |= (u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32;
+		return number;
+	}
+	if (kind != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = (void *)BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ(sk, sk.__sk_common.skc_family) != AF_UNIX)
+		return 0;
+	peer = BPF_CORE_READ(sk, peer);
+	there = BPF_CORE_READ(peer, sk_socket, file, f_inode);
+	other = BPF_CORE_READ(there, i_ino);
+	return other && other < number ? other : number;
+}
+
+/*
+ * Which pipes the new image has open; what closes at exec is closed by now. A function of its own, not inlined, and the
+ * count kept in memory: the verifier walks it once, and does not tell apart how many were found.
+ */
+__noinline int pipes(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file;
+	struct scratch *s = scratch();
+	unsigned long open = 0;
+	u32 count;
+	u64 pipe;
+
+	if (!s)
+		return 0;
+	s->exec.ends_open = 0;
+	bpf_probe_read_kernel(&open, sizeof(open), BPF_CORE_READ(table, open_fds));
+	for (int i = 0; i < 64; i++) {
+		if (!(open >> i & 1) || bpf_probe_read_kernel(&file, sizeof(file), &files[i]) || !file)
+			continue;
+		pipe = pipe_of(file);
+		count = *(volatile u32 *)&s->exec.ends_open;
+		if (!pipe)
+			continue;
+		if (count >= PIPES)
+			break;
+		s->exec.ends[count].pipe = pipe;
+		s->exec.ends[count].mode = BPF_CORE_READ(file, f_mode) & 3;
+		s->exec.ends_open = count + 1;
+	}
+	return 0;
+}
+
 /*
  * void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)   (include/trace/events/sched.h)
  * Called before the new image runs: it cannot have rewritten its arguments yet.
@@ -331,6 +409,7 @@ static __always_inline int executed(u64 *context, bool bounded)
 	exec->session = BPF_CORE_READ(task, signal, pids[PIDTYPE_SID], numbers[0].nr);
 	terminal(exec, task->signal);
 	namespaces(exec, task);
+	pipes();
 	bpf_probe_read_kernel(exec->comm, sizeof(exec->comm), task->comm);
 	exec->cut = 0;
 	s->used = 0;

@@ -35,6 +35,10 @@ READV, TRACE = 1, 2
 TICK_NS = round(TICK * 1e9)
 HEAD = Struct("=IIQQQQIIII")
 BODY = Struct("=20I16s")
+END = Struct("=QII")
+PIPES = 8
+"""Ends of pipes and socket pairs that a record of an exec holds at most, and after them how many there are."""
+ENDS = Struct(f"={PIPES * END.size}xI4x")
 ACT = Struct("=QIII4x")
 WATCH = Struct("=II")
 _CACHE = 2048
@@ -77,7 +81,8 @@ class Exec(NamedTuple):
     """An exec. Paths are None where they did not fit; ``args`` is None if the kernel could not read argv.
 
     ``tty`` is encoded as in ``/proc/PID/stat``, None without a terminal; ``truncated`` says that argv was longer.
-    Namespaces are inode numbers, ``pid_inside`` is the pid in the innermost pid namespace.
+    Namespaces are inode numbers, ``pid_inside`` is the pid in the innermost pid namespace. ``pipes_in`` and
+    ``pipes_out`` name the pipes and socket pairs that it has open for reading and for writing.
     """
 
     comm: str
@@ -98,6 +103,8 @@ class Exec(NamedTuple):
     pid_space: int
     net_space: int
     pid_inside: int
+    pipes_in: tuple[int, ...]
+    pipes_out: tuple[int, ...]
 
 
 class Act(NamedTuple):
@@ -124,6 +131,8 @@ def body(record: bytes) -> Exec:
      mount_space, pid_space, net_space, pid_inside, comm) = BODY.unpack_from(record, HEAD.size)  # fmt: skip
     parts = []
     at = HEAD.size + BODY.size
+    pipes_in, pipes_out = _ends(record, at)
+    at += ENDS.size
     for length in (interp, exe, cwd, cgroup, args):
         parts.append(record[at : at + length])
         at += length
@@ -146,7 +155,18 @@ def body(record: bytes) -> Exec:
         pid_space=pid_space,
         net_space=net_space,
         pid_inside=pid_inside,
+        pipes_in=pipes_in,
+        pipes_out=pipes_out,
     )
+
+
+def _ends(record: bytes, at: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the pipes that a process reads from, and those that it writes to."""
+    (count,) = ENDS.unpack_from(record, at)
+    if not count:
+        return (), ()
+    ends = [END.unpack_from(record, at + place * END.size) for place in range(min(count, PIPES))]
+    return tuple({pipe: 0 for pipe, mode, _ in ends if mode & 1}), tuple({pipe: 0 for pipe, mode, _ in ends if mode & 2})
 
 
 def act(record: bytes) -> Act:

@@ -126,6 +126,7 @@ struct hlist_head {
 
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {
@@ -191,6 +192,17 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_mode;
+	void *private_data;
+};
+
+struct fdtable {
+	struct file **fd;
+	unsigned long *open_fds;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct kiocb {
@@ -272,6 +284,7 @@ struct task_struct {
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct files_struct *files;
 	struct signal_struct *signal;
 	kuid_t loginuid;
 	unsigned int sessionid;
@@ -303,6 +316,8 @@ struct sock_common {
 
 struct socket {
 	short type;
+	struct file *file;
+	struct sock *sk;
 };
 
 struct socket_alloc {
@@ -315,6 +330,11 @@ struct sock {
 	int sk_err;
 	struct socket *sk_socket;
 	u16 sk_protocol;
+};
+
+struct unix_sock {
+	struct sock sk;
+	struct sock *peer;
 };
 
 struct udp_sock {

@@ -14,13 +14,15 @@ ROOT = Path(__file__).resolve().parents[3]
 FORKED = bytes.fromhex(
     "010000005c4a0000f5ad2860210700004193286021070000f78168592107000001000000000000005b4a0000000000000000000000000000"
 )
-EXECUTED = bytes.fromhex(
+_RECORDED = bytes.fromhex(
     "000000005c4a0000e4a92b60210700004193286021070000f78168592107000001000000000000005b4a0000000000000000000000000000"
     "fffffffffffffffffc490000931f00000000000000000000000000000100000018000000180000000a0000000d0000000400000000000000"
     "0000000000000000f8ffffeffcffffeff9ffffef5c4a0000747275650000000000000000000000002f62696e2f7472756500747275650062"
     "696e0075737200746d70002f62696e2f74727565006f6e650074776f20776f72647300"
 )
-"""``/bin/true one "two words"`` in /tmp, as Linux 6.18 told it."""
+ENDS = process.HEAD.size + process.BODY.size
+EXECUTED = _RECORDED[:ENDS] + bytes(process.ENDS.size) + _RECORDED[ENDS:]
+"""``/bin/true one "two words"`` in /tmp, as Linux 6.18 told it; with no pipes."""
 
 
 def test_a_recorded_fork_and_exec() -> None:
@@ -59,6 +61,19 @@ def test_an_act_names_who_and_whom() -> None:
     with pytest.raises(struct.error):
         process.act(record[:-5])
     assert process.watch_key(process.FIRST_PIDS, 77) == struct.pack("<Q", process.FIRST_PIDS << 32 | 77)
+
+
+def test_pipes_are_told_by_their_direction() -> None:
+    """An end that reads, one that writes, a socket pair that does both and has two descriptors; eight at most."""
+    ends = [(7, 1), (8, 2), (9, 3), (9, 3)]
+    packed = b"".join(process.END.pack(pipe, mode, 0) for pipe, mode in ends)
+    record = bytearray(EXECUTED)
+    record[ENDS : ENDS + len(packed)] = packed
+    struct.pack_into("=I", record, ENDS + process.PIPES * process.END.size, len(ends))
+    body = process.body(bytes(record))
+    assert (body.pipes_in, body.pipes_out) == ((7, 9), (8, 9))
+    assert body.args == ("/bin/true", "one", "two words")
+    assert (process.body(EXECUTED).pipes_in, process.body(EXECUTED).pipes_out) == ((), ())
 
 
 def test_what_did_not_fit_is_said() -> None:
@@ -118,12 +133,12 @@ def test_exit_codes_are_those_of_shells(code: int, told: int) -> None:
 
 def test_the_layout_of_the_c_structures_is_the_decoders() -> None:
     """Sizes and offsets that the compiler wrote into the object equal those of the struct formats."""
-    told = struct.unpack("<13I", section(bpf.image(process.OBJECT), ".rodata.layout"))
+    told = struct.unpack("<14I", section(bpf.image(process.OBJECT), ".rodata.layout"))
     body = process.HEAD.size
-    data = body + process.BODY.size
+    ends = body + process.BODY.size
     sizes = (process.ARGS, process.PATHS, process.RING)
-    assert told[:10] == (body, 48, body, body + 32, body + 60, body + 80, data, *sizes)
-    assert told[10:] == (body + process.ACT.size, body + 8, process.WATCHED)
+    assert told[:11] == (body, 48, body, body + 32, body + 60, body + 80, ends, ends + process.ENDS.size, *sizes)
+    assert told[11:] == (body + process.ACT.size, body + 8, process.WATCHED)
 
 
 def test_the_object_is_what_its_source_gives(tmp_path: Path) -> None:

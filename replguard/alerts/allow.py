@@ -1,11 +1,14 @@
-"""The manifest entry that would allow exactly this principal to do exactly this: to paste if it was meant."""
+"""The manifest entries that would allow exactly these principals to do exactly this: to paste if it was meant."""
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from replguard.alerts.story import Story, actor_of, nobody
+from replguard.alerts.story import Story, actor_of, is_fact, nobody
+from replguard.events.event import Event
+from replguard.events.fact import Context, Instance
 from replguard.events.text import printable
 
 _MAY = {
@@ -18,69 +21,138 @@ _MAY = {
 _ORDER = ("access", "copy", "egress", "serve", "signal")
 WARNING = "# Only if this was meant: the entry silences replguard for this principal from now on."
 AGENT_WARNING = "# This lets an AI agent do it, unattended. Only if that was meant."
+MOST = 8
+"""Principals of one alert that are named; whoever needs more has no case but a habit."""
+_NUMBERED = re.compile(r"(?<=-)\d{5}(?=-of-\d{5}(?:\.|$))|(?<=^consolidated\.)\d{2}(?=\.pth$)")
+"""What tells a shard from the others of its model, in its file's name."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one principal did, of all that can be allowed."""
+
+    who: dict[str, Any]
+    may: set[str] = field(default_factory=set)
+    weights: dict[str, None] = field(default_factory=dict)
+    served: dict[str, None] = field(default_factory=dict)
+    ports: set[int] = field(default_factory=set)
+    count: int = 0
 
 
 def hint(story: Story) -> str | None:
-    """Return the entry as YAML under a warning, None where nothing identifies the principal or no entry could help."""
-    if nobody(actor_of(story.main)):
+    """Return the entries as YAML under a warning, None where nothing identifies the principal or no entry could help.
+
+    Of a model of many shards the shard's name stands for all of them, and for nothing else in its folder: an alert is
+    about a model, and its other shards are the same case.
+    """
+    asked: dict[str, _Asked] = {}
+    for event in story.events:
+        about = event.replguard or Context()
+        if not is_fact(event) or (event.action not in _MAY and event.action != "server_live"):
+            continue
+        who = {} if nobody(actor_of(event)) else _who(event, about)
+        if not who:
+            return None
+        _add(asked.setdefault(repr(who), _Asked(who)), event, about)
+    if not asked or len(asked) > MOST:
         return None
-    who = _who(story)
-    acts = {event.action for event in story.events}
-    may = sorted({item for action in acts for item in _MAY.get(action, ())}, key=_ORDER.index)
-    if not who or not (may or "server_live" in acts):
-        return None
-    agent = story.actor is not None and story.actor.agent
-    if agent:
-        who["agent"] = True
-    found: dict[str, Any] = {}
-    if "server_live" in acts:
-        found["deployments"] = [{"name": _name(who), **_weights(story), **who, **_limits(story)}]
-    if may and (may != ["access"] or not found):
-        found["jobs"] = [{"name": _name(who), **_weights(story), **who, "may": may}]
-    text = yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=1 << 20)
+    found = {"deployments": [made for one in asked.values() for made in _deployments(one)]}
+    found |= {"jobs": [made for one in asked.values() for made in _jobs(one)]}
+    agent = any("agent" in one.who for one in asked.values())
+    text = yaml.safe_dump(
+        {key: made for key, made in found.items() if made}, sort_keys=False, default_flow_style=None, width=1 << 20
+    )
     return f"{AGENT_WARNING if agent else WARNING}\n{text}"
 
 
-def _who(story: Story) -> dict[str, Any]:
-    """Return the keys that name the principal, the most stable ones that are known."""
-    event, actor = story.main, story.actor
-    pods = event.orchestrator
+def _add(asked: _Asked, event: Event, about: Context) -> None:
+    instance = about.instance
+    if event.action == "server_live":
+        asked.served |= dict.fromkeys(_paths(event, about))
+        asked.ports |= _ports(instance)
+        asked.count = max(asked.count, 1, instance.count or 1 if instance else 1)
+        return
+    asked.may.update(_MAY[event.action])
+    asked.weights |= dict.fromkeys(_paths(event, about))
+
+
+def _deployments(asked: _Asked) -> list[dict[str, Any]]:
+    if not asked.count:
+        return []
+    ports = {"ports": sorted(asked.ports)} if asked.ports else {}
+    made = {"name": _name(asked.who), **_listed(asked.served), **asked.who, **ports}
+    return [made | {"max_instances": asked.count}]
+
+
+def _jobs(asked: _Asked) -> list[dict[str, Any]]:
+    """Return the job that lets a principal do what it did; to access what it serves its deployment lets it."""
+    may = sorted(asked.may, key=_ORDER.index)
+    if not may or (may == ["access"] and asked.weights.keys() <= asked.served.keys()):
+        return []
+    return [{"name": _name(asked.who), **_listed(asked.weights), **asked.who, "may": may}]
+
+
+def _listed(paths: dict[str, None]) -> dict[str, list[str]]:
+    return {"weights": list(paths)} if paths else {}
+
+
+def _who(event: Event, about: Context) -> dict[str, Any]:
+    """Return the keys that name who acted, the most stable ones that are known; of an agent the program besides.
+
+    An entry for an agent is for that program of it, not for whatever else it runs in the same unit or container.
+    """
+    place, program = _place(event, about), _program(event)
+    replica = (about.generation or 1) > 1 and event.action == "server_live"
+    actor = about.actor
+    if actor is not None and (actor.agent or actor.standing == "agent" or replica):
+        return place | program | {"agent": True} if program else {}
+    return place or program
+
+
+def _place(event: Event, about: Context) -> dict[str, Any]:
+    pods, actor = event.orchestrator, about.actor
     if pods is not None and pods.namespace and pods.workload:
-        return {"namespace": _exact(pods.namespace), "workload": _exact(pods.workload)}
+        return {"namespace": exact(pods.namespace), "workload": exact(pods.workload)}
     if event.container is not None and event.container.id:
-        return {"container": _exact(event.container.id)}
-    unit = (event.replguard.unit if event.replguard else None) or ""
-    unit = unit.partition("/")[0] if unit.partition("/")[0].endswith(".service") else ""
-    if not unit and actor is not None and actor.kind == "service":
-        unit = actor.principal.partition(":")[2]
-    if unit:
-        return {"unit": _exact(unit)}
+        return {"container": exact(event.container.id)}
+    unit = (about.unit or "").partition("/")[0]
+    if not unit.endswith(".service"):
+        unit = actor.principal.partition(":")[2] if actor is not None and actor.kind == "service" else ""
+    return {"unit": exact(unit)} if unit else {}
+
+
+def _program(event: Event) -> dict[str, Any]:
     uid = event.user.id if event.user else None
     executable = event.process.executable if event.process else None
     if uid is None or executable is None:
         return {}
-    return {"user": uid, "executable": _exact(executable)}
+    return {"user": uid, "executable": exact(executable)}
 
 
-def _limits(story: Story) -> dict[str, Any]:
-    instance = story.context(lambda context: context.instance)
-    if instance is None:
-        return {}
-    ports = sorted({int(port) for each in instance.listen if (port := each.rpartition(":")[2]).isdigit()})
-    return {**({"ports": ports} if ports else {}), "max_instances": max(1, instance.count or 1)}
+def _ports(instance: Instance | None) -> set[int]:
+    listen = instance.listen if instance is not None else ()
+    return {int(port) for each in listen if (port := each.rpartition(":")[2]).isdigit()}
 
 
-def _weights(story: Story) -> dict[str, list[str]]:
-    """Return the files that the acts were about: originals where they are known, else what an instance holds."""
-    origin = story.context(lambda context: context.origin)
-    instance = story.context(lambda context: context.instance)
-    if origin is not None:
-        paths = [origin.path]
-    elif instance is not None and instance.weights:
-        paths = list(instance.weights)
+def _paths(event: Event, about: Context) -> list[str]:
+    """Return the files that an act was about: originals where they are known, else what an instance holds."""
+    if about.origin is not None:
+        paths: tuple[str, ...] = (about.origin.path,)
+    elif about.instance is not None and about.instance.weights:
+        paths = about.instance.weights
     else:
-        paths = [path for path in [story.find(lambda event: event.file.path if event.file else None)] if path]
-    return {"weights": [printable(path) for path in paths]} if paths else {}
+        paths = (event.file.path,) if event.file is not None and event.file.path else ()
+    return [shards(path) for path in paths]
+
+
+def shards(path: str) -> str:
+    """Return a glob for a file and, where its name has a number of many, for the model's other shards."""
+    folder, slash, name = path.rpartition("/")
+    number = _NUMBERED.search(name)
+    if number is None:
+        return exact(path)
+    before, after = name[: number.start()], name[number.end() :]
+    return exact(folder + slash + before) + "[0-9]" * len(number[0]) + exact(after)
 
 
 def _name(who: dict[str, Any]) -> str:
@@ -89,6 +161,6 @@ def _name(who: dict[str, Any]) -> str:
     return f"allow-{word[:40] or 'this'}"
 
 
-def _exact(text: str) -> str:
+def exact(text: str) -> str:
     """Return a glob that means only ``text``: a program may be called ``/tmp/*``."""
     return re.sub(r"([*?[])", r"[\1]", printable(text))

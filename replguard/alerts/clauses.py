@@ -192,6 +192,8 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "agent_seen": _agent,
     "process_exec": _exec,
     "process_fork": lambda *_: "started a child process",
+    "socket_used": lambda event, _: f"uses {address(event.server)} of {program(event.target)}",
+    "process_joined": lambda event, _: f"works together with {program(event.target)}",
     "socket_close": lambda event, _: f"stopped listening on {address(event.server)}",
     "process_children": lambda *_: "ended child processes that were too short to be seen",
     "process_exit": lambda *_: "ended",

@@ -13,6 +13,7 @@ from replguard.alerts.story import Story, nobody, tell
 from replguard.config import Config
 from replguard.events.alert import LEVELS, Alert, Detection, Level
 from replguard.events.event import Event
+from replguard.events.fact import Context
 from replguard.events.host import Host
 
 MAX_FOLDS = 10_000
@@ -82,9 +83,9 @@ class Manager:
         return self._raise(key, fold, detection, story, now)
 
     def observe(self, event: Event) -> list[Alert]:
-        """Return the alerts that an event ends: those about a serving instance alone end with it."""
+        """Return the alerts that an event ends: those about an instance alone end with it, or once it is allowed."""
         context = event.replguard
-        if event.action != "server_live" or context is None or context.status != "ended" or context.instance is None:
+        if event.action != "server_live" or context is None or context.instance is None or not _is_over(context):
             return []
         now, ended = self._now or event.timestamp, context.instance.id
         for key in [key for key, fold in self._folds.items() if _is_about(fold.alert, ended)]:
@@ -235,6 +236,10 @@ def _is_about(alert: Alert, instance: str) -> bool:
         and about.instance is not None
         and about.instance.id == instance
     )
+
+
+def _is_over(context: Context) -> bool:
+    return context.status == "ended" or (context.status == "changed" and context.authorised is not None)
 
 
 def _merged(old: Alert, new: Alert, count: int, evidence: tuple[str, ...]) -> Alert:

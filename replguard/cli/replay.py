@@ -17,6 +17,8 @@ from replguard.events.host import Host
 from replguard.events.text import printable
 from replguard.log import reader
 from replguard.log.reader import Fault
+from replguard.provenance import manifest as manifests
+from replguard.provenance.again import judged
 from replguard.rules import load as rules
 from replguard.rules.model import RuleSet
 from replguard.sinks.console import Console
@@ -32,9 +34,16 @@ DAMAGED = 1
     type=click.Path(path_type=Path),
     help="The configuration file, if not /etc/replguard/replguard.yaml.",
 )
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Judge anew what is allowed, by this manifest and nothing else.",
+)
 @click.option("--rule", "extra", multiple=True, type=click.Path(path_type=Path), help="One more rule file or folder.")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines on a terminal too.")
-def command(paths: tuple[Path, ...], config: Path | None, extra: tuple[Path, ...], *, as_json: bool) -> None:
+def command(
+    paths: tuple[Path, ...], config: Path | None, manifest: Path | None, extra: tuple[Path, ...], *, as_json: bool
+) -> None:
     """Feed recorded events to the rules, and print the alerts that they raise as JSON Lines.
 
     A folder is a log; files are read one after the other, compressed or not. The same log, configuration and rules
@@ -47,7 +56,8 @@ def command(paths: tuple[Path, ...], config: Path | None, extra: tuple[Path, ...
     header = reader.header(paths)
     out = Console(sys.stdout, as_json=as_json or not sys.stdout.isatty())
     damaged = False
-    for item in replay(reader.events(paths), found, settings, header.host if header else None):
+    events = reader.events(paths) if manifest is None else _anew(reader.events(paths), manifest)
+    for item in replay(events, found, settings, header.host if header else None):
         if isinstance(item, Fault):
             damaged = True
             click.echo(f"replguard: {printable(str(item))}", err=True)
@@ -69,6 +79,15 @@ def replay(
         if _is_start(item):
             detector = Detector(ruleset, Manager(config, host))
         yield from detector.feed(item)
+
+
+def _anew(events: Iterable[Event | Fault], path: Path) -> Iterator[Event | Fault]:
+    """Yield recorded events, what is allowed judged by another manifest."""
+    found, problems = manifests.load_files([path])
+    if problems:
+        raise ConfigError(problems)
+    for item in events:
+        yield item if isinstance(item, Fault) else judged(item, found)
 
 
 def _is_start(event: Event) -> bool:

@@ -11,7 +11,7 @@ from replguard.events.process import Process
 from replguard.provenance import entry
 from replguard.provenance.processes import Proc, parent_section
 
-_STANDING: dict[str, Standing] = {"agent": "agent", "session": "session", "unknown": "unknown"}
+STANDING: dict[str, Standing] = {"agent": "agent", "session": "session", "unknown": "unknown"}
 """Kinds that are a column of their own in the level table; every other kind is work that somebody set up: a service."""
 
 NOBODY = Actor(kind="unknown", id="unknown", principal="unknown")
@@ -34,7 +34,7 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
     place = entry.place(proc)
     found = place.entry
     agent = found.kind == "agent"
-    standing = _STANDING.get(found.kind, "service")
+    standing = STANDING.get(found.kind, "service")
     if not agent and max(generation or 1, place.serves) >= 2:
         standing = "agent"
     if found.kind in ("container", "scheduler") and entry.of_user(found.proc) and standing == "service":

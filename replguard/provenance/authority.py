@@ -1,6 +1,6 @@
 """Was this supposed to happen? The manifest and the baseline say; an agent inherits nothing from where it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -59,8 +59,7 @@ class Authority:
         who = subject(proc, entry, agent=replica)
         item = serves(self.manifest, who, paths, listen, now)
         if item is not None:
-            limit = item.max_instances if isinstance(item, Deployment) else 1
-            return Leave(Authorised(by="manifest", entry=item.name), limit, item)
+            return Leave(Authorised(by="manifest", entry=item.name), limit(item), item)
         known = None if who.agent else self.baseline.find(entry.principal, model)
         if known is not None and known.instances:
             return Leave(Authorised(by="baseline", entry=entry.principal), known.instances, known)
@@ -68,11 +67,7 @@ class Authority:
 
     def means(self, proc: Proc, entry: Entry, now: datetime, port: int | None = None) -> Authorised | None:
         """Return the deployment whose principal a process is: to serve is to listen, and to have device memory."""
-        listen = frozenset() if port is None else frozenset({f":{port}"})
-        for item in self.manifest.deployments:
-            if takes(item, listen) and any(allows(item, subject(here, entry), now) for here in _program(proc)):
-                return Authorised(by="manifest", entry=item.name)
-        return None
+        return listens(self.manifest, (subject(here, entry) for here in _program(proc)), now, port)
 
 
 def allowed(manifest: Manifest, who: Subject, may: May, path: str, now: datetime) -> Authorised | None:
@@ -88,11 +83,32 @@ def allowed(manifest: Manifest, who: Subject, may: May, path: str, now: datetime
 def serves(
     manifest: Manifest, who: Subject, paths: frozenset[str], listen: frozenset[str], now: datetime
 ) -> Deployment | Job | None:
-    """Return the entry that lets somebody serve: all files that an instance holds, and only where it may listen."""
+    """Return the entry that lets somebody serve: all files that an instance holds, and only where it may listen.
+
+    Of several it is the most generous one: an entry that is added takes nothing away.
+    """
     items: list[Deployment | Job] = [*manifest.deployments, *(job for job in manifest.jobs if "serve" in job.may)]
-    for item in items:
-        if paths and allows(item, who, now) and takes(item, listen) and all(covers(item, path) for path in paths):
-            return item
+    found = [
+        item
+        for item in items
+        if paths and allows(item, who, now) and takes(item, listen) and all(covers(item, path) for path in paths)
+    ]
+    return max(found, key=limit, default=None)
+
+
+def limit(item: Deployment | Job) -> int:
+    """Return how many instances an entry allows at once."""
+    return item.max_instances if isinstance(item, Deployment) else 1
+
+
+def listens(
+    manifest: Manifest, program: Iterable[Subject], now: datetime, port: int | None = None
+) -> Authorised | None:
+    """Return the deployment whose principal one of these is, if it may listen at a port."""
+    listen, every = frozenset() if port is None else frozenset({f":{port}"}), list(program)
+    for item in manifest.deployments:
+        if takes(item, listen) and any(allows(item, who, now) for who in every):
+            return Authorised(by="manifest", entry=item.name)
     return None
 
 

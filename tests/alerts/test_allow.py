@@ -34,7 +34,7 @@ def test_a_unit_that_copies_becomes_a_job():
 def test_a_server_becomes_a_deployment():
     """An instance is allowed with its ports and its number."""
     origin = FileRef(path="/models/x.safetensors")
-    _, made = parsed(server_fact(1, actor=SERVICE, unit="backup.service/0123", origin=origin))
+    _, made = parsed(server_fact(1, actor=SERVICE, unit="backup.service/0123", origin=origin, generation=1))
     assert made["deployments"] == [
         {
             "name": "allow-backup-service",
@@ -58,6 +58,27 @@ def test_an_agent_is_warned_of():
         "agent": True,
         "may": ["access", "copy"],
     }
+
+
+def test_a_shard_stands_for_the_shards_of_its_model():
+    """And for nothing else in the folder: an alert is about a model."""
+    for path, glob in {
+        "/m/[x]/model-00007-of-00030.safetensors": "/m/[[]x]/model-[0-9][0-9][0-9][0-9][0-9]-of-00030.safetensors",
+        "/m/model.ckpt.data-00000-of-00002": "/m/model.ckpt.data-[0-9][0-9][0-9][0-9][0-9]-of-00002",
+        "/m/consolidated.03.pth": "/m/consolidated.[0-9][0-9].pth",
+        "/m/model-00007.safetensors": "/m/model-00007.safetensors",
+    }.items():
+        _, made = parsed(copy_fact(1, actor=SERVICE, unit="b.service/1", origin=FileRef(path=path)))
+        assert made["jobs"][0]["weights"] == [glob]
+
+
+def test_each_principal_of_a_sequence_has_its_entry():
+    """Who copied may copy, who serves may serve; to read what it serves needs no job."""
+    copied = copy_fact(1, actor=SERVICE, unit="copy.service/1")
+    served = server_fact(2, actor=SERVICE, unit="serve.service/1", generation=1, origin=FileRef(path="/models/y"))
+    _, made = parsed(copied, served)
+    assert [(d["unit"], d["weights"]) for d in made["deployments"]] == [("serve.service", ["/models/y"])]
+    assert [(j["unit"], j["may"]) for j in made["jobs"]] == [("copy.service", ["access", "copy"])]
 
 
 def test_the_most_stable_key_is_taken():

@@ -5,6 +5,7 @@ from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, ser
 from replguard.alerts import manager as module
 from replguard.alerts.manager import Manager
 from replguard.config import Config, dec_hook
+from replguard.events.fact import Authorised
 
 HOUR = 3600
 
@@ -139,6 +140,16 @@ def test_an_instance_that_ends_resolves_its_alert():
     assert (over.replguard.state, over.rule.id, over.timestamp) == ("resolved", "r1", at(50))
     assert alerts.observe(server_fact(6, 61, status="ended")) == []
     assert alerts.firing() == {"high": 1}
+
+
+def test_an_instance_that_is_allowed_now_resolves_its_alert():
+    """The hint was pasted: what is only about that instance is over; a change that allows nothing ends nothing."""
+    alerts = manager()
+    alerts.feed(detection(server_fact(1)))
+    assert alerts.observe(server_fact(2, 60, status="changed")) == []
+    allowed = Authorised(by="manifest", entry="x")
+    (over,) = alerts.observe(server_fact(3, 61, status="changed", authorised=allowed))
+    assert over.replguard.state == "resolved"
 
 
 def test_min_level_and_observe():

@@ -1,6 +1,7 @@
 import pytest
 from click.testing import CliRunner
 from msgspec import convert
+from msgspec.json import decode
 from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, event, server_fact, tick
 
 from replguard import cli
@@ -118,3 +119,23 @@ def test_wrong_usage(tmp_path):
     result = replay(tmp_path / "events.jsonl", "--rule", tmp_path / "bad.yml")
     assert result.exit_code == 2
     assert f"{tmp_path / 'bad.yml'}:" in result.stderr
+
+
+def test_another_manifest_can_be_asked(live, tmp_path):
+    """What an alert's hint would have done is seen before it is pasted; a broken one is told with its line."""
+    hint = next(one.replguard.allow for one in live if one.rule.name == "weights-copy-service")
+    (tmp_path / "m.yaml").write_text(hint)
+    told = [
+        [
+            decode(line)["rule"]["name"]
+            for line in replay("-c", tmp_path / "c.yaml", *given, tmp_path / "log").output.splitlines()
+        ]
+        for given in ((), ("--manifest", tmp_path / "m.yaml"))
+    ]
+    assert "weights-copy-service" in told[0]
+    assert "weights-copy-service" not in told[1]
+    assert "weights-copy-agent" in told[1]
+    (tmp_path / "m.yaml").write_text("jobs:\n  - {name: x}\n")
+    broken = replay("-c", tmp_path / "c.yaml", "--manifest", tmp_path / "m.yaml", tmp_path / "log")
+    assert broken.exit_code == 2
+    assert "m.yaml:2" in broken.output

@@ -32,6 +32,7 @@ from replguard.provenance import copies
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, recorded
 from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.learned import Serves, learned
 from replguard.provenance.outline import Outline
 from replguard.provenance.provenance import Provenance
 from replguard.rules.paths import Paths
@@ -69,7 +70,7 @@ class Daemon:
         self._stop = threading.Event()
         self._last = threading.Event()
         self._reload = threading.Event()
-        self._missing: set[str] = set()
+        self._unknown: set[str] = set()
         self._file = StatusFile(self._state)
         self._restarted = 0
         self._threads: list[threading.Thread] = []
@@ -276,14 +277,12 @@ class Daemon:
         self.examiner.retire(key for file in changes.gone if (key := file.key) is not None)
         for indexed in self.examiner.indexed():
             self.inventory.mark(indexed)
-        missing = {file.path for file in self.inventory.files() if file.state == "missing"}
-        for path in sorted(missing - self._missing):
-            self.pipeline.put(
-                health("weights", "degraded", f"{path} is not there yet; looking again every few seconds")
-            )
-        for path in sorted(self._missing - missing):
-            self.pipeline.put(health("weights", "recovered", f"{path} is there now"))
-        self._missing = missing
+        unknown = {file.path: file.reason for file in self.inventory.files() if file.state in ("missing", "failed")}
+        for path in sorted(unknown.keys() - self._unknown):
+            self.pipeline.put(health("weights", "degraded", f"{path} {unknown[path]}; looking again every few seconds"))
+        for path in sorted(self._unknown - unknown.keys()):
+            self.pipeline.put(health("weights", "recovered", f"{path} is there and can be read now"))
+        self._unknown = set(unknown)
 
     def _read_again(self) -> None:
         notify.notify("RELOADING=1")
@@ -354,7 +353,12 @@ class Daemon:
             judging=standing.judging(self.policy.ruleset),
             problems=[str(problem) for problem in self.policy.problems],
             metrics=self.policy.config.metrics.listen,
+            serving=self.serving(),
         )
+
+    def serving(self) -> list[Serves]:
+        """Return what serves now, for `replguard learn`."""
+        return learned(self.pipeline.provenance.instances)
 
 
 def _before_us(baseline: Path, log: Path) -> bool:

@@ -11,6 +11,7 @@ import structlog
 
 from replguard import yamlfile
 from replguard.config import DEFAULT_PATH
+from replguard.provenance.learned import Serves
 from replguard.rules.model import RuleSet
 from replguard.sensors.registry import Absent
 from replguard.sensors.runner import Runner
@@ -42,6 +43,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     judging: str
     problems: list[str]
     metrics: str
+    serving: list[Serves] = []
 
 
 class StatusFile:

@@ -20,7 +20,7 @@ from replguard.events.alert import LEVELS
 from replguard.events.text import printable
 from replguard.metrics.page import PATH, address
 from replguard.metrics.table import METRICS, PREFIX
-from replguard.standing import Status
+from replguard.standing import FILE, Status
 
 NOT_RUNNING = 1
 STALE = 30.0
@@ -70,6 +70,15 @@ def command(config: Path | None, *, as_json: bool) -> None:
         _show(Console(highlight=False), answer)
     if answer.stale is not None:
         raise SystemExit(NOT_RUNNING)
+
+
+def asked(state_dir: Path, now: datetime) -> Status | None:
+    """Return what a daemon that runs and is well says of itself, None where there is none."""
+    try:
+        status = msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return status if _lives(status.pid) and (now - status.written).total_seconds() <= STALE else None
 
 
 def _ask(path: Path, now: datetime) -> Answer | str:

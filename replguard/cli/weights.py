@@ -1,6 +1,7 @@
 """``replguard weights``: what is protected, its fingerprints, and whether a file holds some of it."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +20,17 @@ from replguard.config import Config
 from replguard.events import clock
 from replguard.events.text import printable
 from replguard.weights import store
-from replguard.weights.examiner import settings_of
+from replguard.weights.examiner import DEADLINE, settings_of
 from replguard.weights.fingerprint import Target
 from replguard.weights.inventory import Inventory, Protected
 from replguard.weights.library import Library
-from replguard.weights.messages import Examination, Request
+from replguard.weights.messages import Examination, Indexed, Request
+from replguard.weights.patience import Patience
 from replguard.weights.reading import plain
 from replguard.weights.worker import Pace
 
 FAILED, WRONG = 1, 2
+_SILENT = f"does not answer within {DEADLINE:.0f} s: a server or disk that is gone, or slow"
 _SLICE = 0.1
 _MUCH = 0.05  # from here on a copy is called one, `weights_copy`
 _STYLES = {"fingerprinted": "green", "listed": "yellow", "failed": "red", "missing": "red"}
@@ -96,10 +99,11 @@ def scan(paths: tuple[Path, ...], export: Path | None, config: Path | None, *, a
 
 
 @command.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=Path)  # click.Path looks at the file, which may hang
+@click.option("--whole", is_flag=True, help="Read all of each file, not samples of 8 MiB: finds the smallest part.")
 @_config
 @_json
-def match(files: tuple[Path, ...], config: Path | None, *, as_json: bool) -> None:
+def match(files: tuple[Path, ...], config: Path | None, *, whole: bool, as_json: bool) -> None:
     """Tell of each FILE whether it holds protected content: of which model, and how much of it.
 
     Exit code 0 if every file does, 1 if one does not, 2 if one cannot be read. Fingerprints that are not made yet are
@@ -112,7 +116,8 @@ def match(files: tuple[Path, ...], config: Path | None, *, as_json: bool) -> Non
         _fingerprint(library, inventory)
         if not len(library.index) and not library.imported:
             click.echo("replguard: no weights are protected: set weights.paths, so that there is an origin", err=True)
-        answers = [library.examine(Request(plain(os.path.realpath(path)))) for path in files]
+        library.thorough = whole
+        answers = [_examined(library, path) for path in files]
     for answer in answers:
         if answer.error:
             click.echo(f"replguard: {printable(answer.path)}: {printable(answer.error)}", err=True)
@@ -138,6 +143,13 @@ def _library(settings: Config, *, keep: bool = True) -> Iterator[Library]:
             click.echo(f"replguard: {printable(library.cache_error)}", err=True)
 
 
+def _examined(library: Library, path: Path) -> Examination:
+    """Examine a file; one on a disk that does not answer is not waited for."""
+    patience = Patience(threading.TIMEOUT_MAX if library.thorough else DEADLINE)
+    answer = patience.look("examine", lambda: library.examine(Request(plain(os.path.realpath(path)))))
+    return answer or Examination(Request(str(path)), clock.now(), plain(str(path)), error=_SILENT)
+
+
 def _targets(inventory: Inventory) -> list[Target]:
     return [target for file in inventory.files() if (target := file.as_target())]
 
@@ -147,6 +159,7 @@ def _fingerprint(library: Library, inventory: Inventory) -> None:
     for done in library.protect(_targets(inventory)):
         inventory.mark(done)
     console = Console(stderr=True)
+    patience = Patience(DEADLINE)
     pace = Pace(library.settings.rate)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -154,7 +167,11 @@ def _fingerprint(library: Library, inventory: Inventory) -> None:
         finished = 0
         while library.todo:
             started = clock.monotonic()
-            read, ended = library.work(_SLICE, pace.most)
+            worked = patience.look("work", lambda: library.work(_SLICE, pace.most))
+            if worked is None:
+                _give_up(library, inventory)
+                return
+            read, ended = worked
             for done in ended:
                 inventory.mark(done)
                 finished += done.size
@@ -163,6 +180,13 @@ def _fingerprint(library: Library, inventory: Inventory) -> None:
                 progress.advance(task, read)
             pace.spent(read, clock.monotonic() - started)
             time.sleep(pace.wait())
+
+
+def _give_up(library: Library, inventory: Inventory) -> None:
+    """Leave the rest unread: a disk holds the thread that reads, and lets nobody end it."""
+    target = library.abandon()
+    if target is not None:
+        inventory.mark(Indexed(target.path, target.device, target.inode, target.size, "failed", _SILENT))
 
 
 def _print(inventory: Inventory, *, as_json: bool) -> None:
@@ -214,7 +238,7 @@ def _row(answer: Examination) -> dict[str, object]:
 
 def _show_matches(answers: list[Examination]) -> None:
     table = Table(title="Protected content", title_justify="left", box=None, pad_edge=False)
-    for heading in ("file", "format", "model", "share", "origin", "blocks"):
+    for heading in ("file", "format", "model", "share", "origin", "anchors"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "share" else "left")
     for answer in answers:
         if answer.error:

@@ -215,6 +215,13 @@ class Library:
             self._reader.close()
             self._reader = None
 
+    def abandon(self) -> Target | None:
+        """Leave the file at work to the thread that hangs in it: to close it would hang too. Returns what it was."""
+        target = self.at_work
+        self.todo.clear()
+        self._job = self.at_work = self._reader = None
+        return target
+
     def _open(self, path: str, *, follow: bool = False) -> Reader:
         if not self.settings.scan_network and (reason := remote_reason(self._mounts.of_path(path))):
             raise Unreadable(reason)

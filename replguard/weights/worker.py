@@ -6,7 +6,7 @@ import select
 import signal
 import socket
 import sys
-from math import inf
+from math import exp, inf
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,8 @@ MEMORY = 2 * 2**30
 _NICE = 10  # the kernel derives a low best-effort I/O priority from it, ioprio_set(2)
 _BEAT = 1.0
 _PRESSURE = 25.0
+_AVERAGE = 10.0
+_PAUSE = 1.0  # between slices, not for ever: who keeps a disk busy must not keep us from knowing the weights
 _BURST = 0.25
 
 
@@ -35,23 +37,31 @@ def pressure(path: str = "/proc/pressure/io") -> float:
 
 
 class Pace:
-    """Keeps reading below a rate in bytes per second, and to a fifth of the time while others wait for the disk."""
+    """Keeps reading below a rate in bytes per second, and all but stops it while others wait for the disk.
+
+    Waiting for our own reads is pressure too, as the kernel counts it: the part of the time that we read is left out.
+    """
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._next = clock.monotonic()
+        self._next = self._last = clock.monotonic()
+        self._own = 0.0
         self._asked = 0.0
-        self._pressed = False
+        self.pressed = False
 
     def spent(self, read: int, seconds: float) -> None:
         """Count what a slice read and how long it took."""
         now = clock.monotonic()
         if self.rate:
             self._next = max(self._next, now - _BURST) + read / self.rate
+        # As the kernel does: an average in which the last ten seconds weigh most.
+        passed, self._last = max(now - self._last, seconds), now
+        fades = exp(-passed / _AVERAGE)
+        self._own = self._own * fades + seconds / max(passed, 1e-9) * (1 - fades)
         if now - self._asked > 1.0:
-            self._asked, self._pressed = now, pressure() > _PRESSURE
-        if self._pressed:
-            self._next = max(self._next, now + 4 * seconds)
+            self._asked, self.pressed = now, pressure() - 100 * self._own > _PRESSURE
+        if self.pressed:
+            self._next = max(self._next, now + _PAUSE)
 
     @property
     def most(self) -> float:

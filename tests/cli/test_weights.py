@@ -1,11 +1,12 @@
 """``replguard weights`` as a person runs it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support import modelfiles
+from support import deadmount, modelfiles
 from support.fingerprints import model
 
 from replguard.cli import group
@@ -146,3 +147,49 @@ def test_match_follows_the_links_that_a_person_names(settings: Path, tmp_path: P
     done = run("match", "-c", settings, tmp_path / "loop")
     assert done.exit_code == 2
     assert f"{tmp_path}/loop" in done.stderr
+
+
+def test_an_exported_index_works_where_the_weights_are_not(settings: Path, tmp_path: Path) -> None:
+    """On a host that has neither the paths nor the key."""
+    exported = tmp_path / "exported"
+    assert run("scan", "-c", settings, "--export", exported).exit_code == 0
+    data = (tmp_path / "models/llama/model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "models")
+    shutil.rmtree(tmp_path / "state")
+    settings.write_text(
+        f"state_dir: {tmp_path}/elsewhere\nweights: {{paths: [], index: [{exported}], discover: false}}\n"
+    )
+    copy = modelfiles.write(tmp_path / "copy", b"moved" + data)
+    done = run("match", "--json", "-c", settings, copy)
+    assert done.exit_code == 0, done.output
+    ((match,),) = [row["matches"] for row in json.loads(done.stdout)]
+    assert (match["model"], match["device"], match["inode"]) == ("llama", None, None)
+    assert match["share"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_file_that_is_read_whole_hides_no_part(settings: Path, tmp_path: Path) -> None:
+    """A quarter of a megabyte in thirty that samples pass by."""
+    data = (tmp_path / "models/llama/model.safetensors").read_bytes()
+    packed = modelfiles.write(tmp_path / "packed", modelfiles.noise(30 * 2**20, 5) + data[-(2**18) :])
+    done = run("match", "--whole", "--json", "-c", settings, packed)
+    ((match,),) = [row["matches"] for row in json.loads(done.stdout)]
+    assert match["share"] == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.root
+def test_a_disk_that_does_not_answer_is_told(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the scan of a dead mount nor the match of a file on it hangs."""
+    monkeypatch.setattr("replguard.cli.weights.DEADLINE", 1.0)
+    modelfiles.write(tmp_path / "copy", (tmp_path / "models/llama/model.safetensors").read_bytes())
+    text = settings.read_text().replace("discover:", "scan_network: true, discover:")
+    settings.write_text(text.replace("models/llama]", f"share/{deadmount.NAME}]"))
+    with deadmount.mounted(tmp_path / "share", model(2, 6 * 2**20), after=2 * 2**20):
+        done = run("scan", "-c", settings, "--json")
+        assert done.exit_code == 1
+        (row,) = json.loads(done.stdout)
+        assert (row["state"], "does not answer" in row["reason"]) == ("failed", True)
+    with deadmount.mounted(tmp_path / "share"):
+        settings.write_text(settings.read_text().replace(f"share/{deadmount.NAME}", "models/llama"))
+        done = run("match", "-c", settings, tmp_path / "share" / "file")
+        assert done.exit_code == 2
+        assert "does not answer" in done.stderr

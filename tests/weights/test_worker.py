@@ -98,7 +98,7 @@ def test_requests_come_before_fingerprints(daemon: Channel[Answer], origin: Path
 
 
 def test_the_pace_keeps_to_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bytes per second; 0 is no limit; a disk that others wait for gets a fifth of the time."""
+    """In bytes per second; 0 is no limit."""
     now = [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     monkeypatch.setattr(worker, "pressure", lambda: 0.0)
@@ -109,10 +109,29 @@ def test_the_pace_keeps_to_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     free = Pace(0)
     free.spent(10**12, 0.1)
     assert free.wait() == 0
-    now[0] += 2
-    monkeypatch.setattr(worker, "pressure", lambda: 60.0)
-    free.spent(1, 0.1)
-    assert free.wait() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("others", "pauses"), [(0.0, False), (20.0, False), (40.0, True)])
+def test_reading_pauses_while_others_wait_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch, others: float, pauses: bool
+) -> None:
+    """And not for the pressure that it makes itself, however much; nor for ever."""
+    now, own = [100.0], [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker, "pressure", lambda: others + 100 * own[0])
+    pace, paused, slices = Pace(0), 0, 0
+    while now[0] < 200:
+        now[0] += 0.02
+        own[0] += (1 - own[0]) * 0.002
+        pace.spent(2**20, 0.02)
+        slices += 1
+        rest = pace.wait()
+        paused += rest > 0.5
+        now[0] += rest
+        own[0] *= 0.9**rest
+    assert pace.pressed is pauses
+    assert (paused > 0.9 * slices) is pauses
+    assert slices > 90
 
 
 def test_pressure_is_read_where_the_kernel_tells_it(tmp_path: Path) -> None:

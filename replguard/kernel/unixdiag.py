@@ -12,8 +12,8 @@ _NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _MESSAGE = struct.Struct("=BBBBIII")
-_SHOW_NAME, _SHOW_PEER = 1, 4
-_NAME, _PEER = 0, 2
+_SHOW_NAME, _SHOW_PEER, _SHOW_WAITING = 1, 4, 8
+_NAME, _PEER, _WAITING = 0, 2, 3
 _DONE, _ERROR = 3, 2
 _TIMEOUT = 2.0
 LISTEN = 10
@@ -23,13 +23,15 @@ LISTEN = 10
 class UnixSocket(NamedTuple):
     """One socket. ``peer`` is the inode of the other end, 0 for none; ``name`` is empty where it was never bound.
 
-    The accepted end of a connection bears the name of its listener. An abstract name begins with "@".
+    The accepted end of a connection bears the name of its listener. An abstract name begins with "@". ``waiting`` are
+    the clients' ends of connections that a listener has not accepted yet.
     """
 
     inode: int
     state: int
     peer: int
     name: bytes
+    waiting: tuple[int, ...] = ()
 
 
 def sockets() -> dict[int, UnixSocket]:
@@ -37,7 +39,7 @@ def sockets() -> dict[int, UnixSocket]:
     found: dict[int, UnixSocket] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(_TIMEOUT)
-        body = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_NAME | _SHOW_PEER, 0, 0)
+        body = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_NAME | _SHOW_PEER | _SHOW_WAITING, 0, 0)
         netlink.send(_HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
         while True:
             more, last = parts(netlink.recv(1 << 18))
@@ -66,7 +68,7 @@ def parts(data: bytes) -> tuple[list[UnixSocket], bool]:
 
 def _parsed(body: bytes) -> UnixSocket:
     _, _, state, _, inode, *_ = _MESSAGE.unpack_from(body)
-    name, peer, offset = b"", 0, _MESSAGE.size
+    name, peer, offset, waiting = b"", 0, _MESSAGE.size, ()
     while offset + 4 <= len(body):
         length, kind = struct.unpack_from("=HH", body, offset)
         value = body[offset + 4 : offset + length]
@@ -74,5 +76,7 @@ def _parsed(body: bytes) -> UnixSocket:
             name = b"@" + value[1:] if value.startswith(b"\0") else value.rstrip(b"\0")
         elif kind == _PEER and len(value) >= 4:
             peer = int(struct.unpack_from("=I", value)[0])
+        elif kind == _WAITING:
+            waiting = struct.unpack_from(f"={len(value) // 4}I", value)
         offset += max((length + 3) & ~3, 4)
-    return UnixSocket(inode, state, peer, name)
+    return UnixSocket(inode, state, peer, name, waiting)

@@ -100,9 +100,12 @@ class Instances:
         if not any(held.values()):
             del self._gpu[proc.entity]
 
-    def join(self, front: Proc, holder: Proc) -> None:
-        """Note that one who listens is joined to one who holds, by pipe, socket pair or shared memory."""
-        if _can_launch(front):
+    def join(self, front: Proc, holder: Proc, *, near: bool = False) -> None:
+        """Note that one who listens is joined to one who holds, by pipe, socket pair or shared memory.
+
+        ``near``: by a Unix socket with a name, which joins only those who have a launcher in common.
+        """
+        if _can_launch(front) and (not near or not set(_launchers(front)).isdisjoint(_launchers(holder))):
             self._fronts.setdefault(holder.entity, set()).add(front.entity)
 
     def used(self, holder: Proc, path: str, user: Proc | None, *, idle: bool) -> None:
@@ -291,9 +294,8 @@ class Instances:
             return False
         if above or self._holding(up, model):
             return True
-        # A launcher that neither holds nor listens: ranks that accept nothing themselves, beside one that does.
-        front = any(self._doors(m.entity) and m not in ranks and m.image == root.image for m in mates)
-        return not own and (front or any(not self._doors(m.entity) for m in ranks))
+        # A launcher that neither holds nor listens, of programs that hold the same and differ: those without a door.
+        return not own and any(not self._doors(m.entity) for m in ranks)
 
     def _door(self, proc: Proc, above: set[str]) -> bool:
         """Whether a process listens where clients come to, and not only where the kernel chose a port for its peers."""
@@ -305,7 +307,7 @@ class Instances:
     def _members(self, root: Proc, holders: set[str]) -> set[str]:
         """Return what serves together: the root, its holders and their programs, but no server started by them."""
         inherited = self._doors(root.entity)
-        images = {p.image for entity in holders if (p := self._table.get(entity)) is not None}
+        alike = {p.first_args for entity in holders if (p := self._table.get(entity)) is not None and p.first_args}
         fronts = {front for entity in holders for front in self._fronts.get(entity, ()) if front not in self._holds}
         members, queue = {root.entity, *fronts}, [root.entity]
         for entity in sorted(holders):
@@ -321,7 +323,7 @@ class Instances:
                     continue
                 if entity in self._holds and self._doors(entity) - inherited:
                     continue
-                if here.entity in holders or kin(here, child) or child.image in images:
+                if here.entity in holders or kin(here, child) or child.first_args in alike:
                     members.add(entity)
                     queue.append(entity)
         return members
@@ -352,7 +354,7 @@ def _one_tree(user: Proc, holder: Proc) -> bool:
     if holder in user.chain() or user in _launchers(holder):
         return True
     mates = user.parent is not None and user.parent is holder.parent and _can_launch(user.parent)
-    return mates and user.image == holder.image and user.first_args[1:2] == holder.first_args[1:2]
+    return mates and bool(user.first_args) and user.first_args == holder.first_args
 
 
 def _is_path(address: str) -> bool:

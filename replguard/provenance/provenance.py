@@ -249,7 +249,8 @@ class Provenance:
     def _joined(self, event: Event, proc: Proc | None) -> list[Event]:
         holder = self.table.of(event.target)
         if holder is not None and proc is not None:
-            self.instances.join(proc, holder)
+            near = event.replguard is not None and event.replguard.technique == "unix"
+            self.instances.join(proc, holder, near=near)
         return []
 
     def _gpu(self, event: Event, proc: Proc | None) -> list[Event]:

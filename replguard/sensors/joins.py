@@ -113,7 +113,8 @@ class JoinSensor(Timed):
         """Tell of each Unix socket that a holder listens at who uses it, or once that nobody does."""
         paths = {one.name for inode in ends[holder].sockets if (one := table.get(inode)) and one.state == LISTEN}
         for path in sorted(filter(None, paths)):
-            peers = {one.peer for one in table.values() if one.name == path and one.peer}
+            named = [one for one in table.values() if one.name == path]
+            peers = {inode for one in named for inode in (one.peer, *one.waiting) if inode}
             if not peers and self._first("idle", holder, path):
                 yield self._use(holder, path, "idle", None)
             for peer in sorted(peers):
@@ -173,8 +174,8 @@ def _how(mine: _Ends, other: _Ends, table: dict[int, UnixSocket]) -> str | None:
     for inode in mine.sockets:
         near = table.get(inode)
         far = table.get(near.peer) if near is not None else None
-        if near is not None and far is not None and far.inode in other.sockets and not (near.name or far.name):
-            return "socketpair"
+        if near is not None and far is not None and far.inode in other.sockets:
+            return "unix" if near.name or far.name else "socketpair"
     return "memory" if mine.memory & other.memory else None
 
 

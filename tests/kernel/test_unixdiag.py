@@ -31,6 +31,7 @@ def test_an_accepted_connection_bears_the_name_of_its_listener(tmp_path: Path, a
         listener.bind(name)
         listener.listen()
         client.connect(name)
+        assert unixdiag.sockets()[inode(listener)].waiting == (inode(client),)
         accepted, _ = listener.accept()
         with accepted:
             found = unixdiag.sockets()

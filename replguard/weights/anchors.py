@@ -16,6 +16,7 @@ DISTINCT = 12
 """Byte values that an anchor must have at least to be evidence; fewer are masks, padding and zeros."""
 ENOUGH = 256
 """Anchors of a file from which the next wider spacing will do."""
+_OFFSETS = np.arange(REACH)
 _PASSES = 256  # of so many offsets one passes the first stage
 _PERIODS = range(DISTINCT, 33)
 _FLOOD = 64
@@ -118,16 +119,12 @@ class Scheme:
         mixed ^= mixed >> np.uint64(32)
         return mixed << np.uint64(32)
 
-    def entries(self, data: Bytes, places: Places, sums: Words) -> Words:
+    def entries(self, rows: Bytes, sums: Words) -> Words:
         """Return the entries of anchors: below the head, 24 bits of a keyed BLAKE3 of all their bytes.
 
         That half takes the key: without it, nobody can make a stranger's file match.
         """
-        raw = data.data
-        checks = [
-            int.from_bytes(blake3(raw[at : at + REACH], key=self.key).digest(length=CHECK), "little")
-            for at in places.tolist()
-        ]
+        checks = [int.from_bytes(blake3(row.data, key=self.key).digest(length=CHECK), "little") for row in rows]
         return self.heads(sums) | np.array(checks, np.uint64)
 
 
@@ -144,13 +141,21 @@ def _set(flags: Mask) -> Places:
     return np.concatenate((found, np.flatnonzero(flags[whole:]) + whole))
 
 
-def tell(data: Bytes, places: Places, *, text: bool) -> Mask:
-    """Say which anchors are evidence: of enough byte values, no short period, and no text unless asked for."""
-    block = data[places[:, np.newaxis] + np.arange(REACH)]
-    ordered = np.sort(block, axis=1)
+def blocks(data: Bytes, places: Places) -> Bytes:
+    """Return the bytes of anchors, one a row."""
+    rows: Bytes = data[places[:, np.newaxis] + _OFFSETS]
+    return rows
+
+
+def tell(rows: Bytes, *, text: bool) -> Mask:
+    """Say which anchors are evidence: of enough byte values, no short period, and no text unless asked for.
+
+    Many at once cost little more than one.
+    """
+    ordered = np.sort(rows, axis=1)
     good: Mask = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) >= DISTINCT - 1
     if not text:
-        good &= block.max(axis=1, initial=0) >= 128
+        good &= rows.max(axis=1, initial=0) >= 128
     for period in _PERIODS:
-        good &= (block[:, period:] != block[:, :-period]).any(axis=1)
+        good &= (rows[:, period:] != rows[:, :-period]).any(axis=1)
     return good

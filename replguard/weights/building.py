@@ -11,6 +11,7 @@ from replguard.weights.reading import Reader, clip
 
 REPEATS = 4
 """Places at which one anchor may stand in one file; what repeats more often is filling."""
+_TOGETHER = 64
 
 
 class Building:
@@ -30,6 +31,7 @@ class Building:
         self._spacing = anchors.spacing(self._payload)
         self._every = casts.every(self._payload)
         self._found: dict[str, list[Words]] = {}
+        self._fresh: dict[str, tuple[list[Bytes], list[Words]]] = {}
         self._read = 0
         self._buffer = np.empty(PIECE + REACH - 1, np.uint8)
         if begun is not None and begun.read is not None:
@@ -53,14 +55,13 @@ class Building:
         whole = identity.of(self._reader, self._scheme.key)
         if self._reader.changed():
             raise Changed
-        return Fingerprint(self._target, self._payload, whole, [self._stream(kind) for kind in self._found])
+        return Fingerprint(self._target, self._payload, whole, self._streams())
 
     def so_far(self) -> Fingerprint | None:
         """Return what there is to go on with after an interruption, None if the file has changed meanwhile."""
         if self._reader.changed():
             return None
-        streams = [self._stream(kind, often=True) for kind in self._found]
-        return Fingerprint(self._target, self._payload, None, streams, read=self._read)
+        return Fingerprint(self._target, self._payload, None, self._streams(often=True), read=self._read)
 
     def _take(self, data: Bytes, at: int) -> None:
         self._keep(RAW, data, self._spacing)
@@ -78,12 +79,29 @@ class Building:
 
     def _keep(self, kind: str, data: Bytes, spacing: int) -> None:
         places, sums = self._scheme.find(data, anchors.ceiling(spacing))
-        told = anchors.tell(data, places, text=self._text)
-        if told.any():
-            entries = self._scheme.entries(data, places[told], sums[told])
-            self._found.setdefault(kind, []).append(entries)
+        if len(places):
+            rows, many = self._fresh.setdefault(kind, ([], []))
+            rows.append(anchors.blocks(data, places))
+            many.append(sums)
+            if len(rows) >= _TOGETHER:
+                self._settle(kind)
 
-    def _stream(self, kind: str, *, often: bool = False) -> Stream:
+    def _settle(self, kind: str) -> None:
+        """Take in what is evidence of the anchors found lately: to try many together is as cheap as one."""
+        if kind in self._fresh:
+            lately = self._fresh.pop(kind)
+            rows, sums = np.concatenate(lately[0]), np.concatenate(lately[1])
+            told = anchors.tell(rows, text=self._text)
+            if told.any():
+                self._found.setdefault(kind, []).append(self._scheme.entries(rows[told], sums[told]))
+
+    def _streams(self, *, often: bool = False) -> list[Stream]:
+        """Return what was found, without what repeats too often unless that is still to be counted."""
+        for kind in list(self._fresh):
+            self._settle(kind)
+        return [self._stream(kind, often=often) for kind in self._found]
+
+    def _stream(self, kind: str, *, often: bool) -> Stream:
         found = np.concatenate(self._found[kind])
         keys, counts = np.unique(found, return_counts=True)
         keys = np.sort(found) if often else keys[counts <= REPEATS]

@@ -31,16 +31,29 @@ def whole(reader: Reader, extents: Extents) -> Iterator[Bytes]:
 
 
 def windows(reader: Reader, extents: Extents) -> Iterator[Bytes]:
-    """Read 64 windows, one at a place that cannot be foretold in each 64th of the data. Raises OSError."""
+    """Read 64 windows, one at a place that cannot be foretold in each 64th of the data. Raises OSError.
+
+    They come several in a piece: where one ends and the next begins nobody knows an anchor.
+    """
     chance = Random(os.urandom(8))  # noqa: S311 - only the seed must be unknown
-    buffer = np.empty(WINDOW, np.uint8)
+    buffer, filled = np.empty(PIECE, np.uint8), 0
+    for at, length in _places(extents, chance):
+        if filled + length > len(buffer):
+            yield buffer[:filled]
+            filled = 0
+        filled += len(_read(reader, buffer[filled : filled + length], at))
+    if filled:
+        yield buffer[:filled]
+
+
+def _places(extents: Extents, chance: Random) -> Iterator[tuple[int, int]]:
     stratum = max(WINDOW, size(extents) // WINDOWS)
     done = 0
     for start, end in extents:
         # Strata go on from one extent to the next: many small ones get no more windows than one large one.
         for base in range(start + -done % stratum, end, stratum):
             at = max(start, min(base + chance.randrange(max(1, stratum - WINDOW)), end - WINDOW))
-            yield _read(reader, buffer[: min(WINDOW, end - at)], at)
+            yield at, min(WINDOW, end - at)
         done += end - start
 
 

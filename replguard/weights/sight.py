@@ -3,13 +3,14 @@
 import numpy as np
 
 from replguard.weights import anchors
-from replguard.weights.anchors import SPACINGS, Bytes, Places, Scheme, Words
+from replguard.weights.anchors import SPACINGS, Bytes, Scheme, Words
 from replguard.weights.table import Table
 
 TESTED = 2048
 """Anchors of a file of which is looked whether they are evidence; of more the rest is reckoned from these."""
 THIN = 0.6
 """Part of the anchors to be expected below which content counts by them, and not by its bytes: the rest is filling."""
+_NONE = np.empty(0, np.uint64)
 
 
 class Sight:
@@ -22,7 +23,9 @@ class Sight:
         tested = next((wide for wide in reversed(SPACINGS) if wide * TESTED >= expected), SPACINGS[0])
         self._tested = anchors.ceiling(max(tested, finest))
         self._spacing = max(tested, finest)
-        self._evidence: list[Words] = []
+        self._rows: list[Bytes] = []
+        self._sums: list[Words] = []
+        self._told: list[Words] = []
         self._all: list[Words] = []
         self.found: dict[int, list[int]] = {}
         self.looked = 0
@@ -32,22 +35,28 @@ class Sight:
         self.looked += max(0, len(data) - anchors.REACH + 1)
         places, sums = self._scheme.find(data, self._most)
         tested = np.flatnonzero(sums <= self._tested)
-        told = anchors.tell(data, places[tested], text=self._text)
-        self._evidence.append(sums[tested[told]])
+        self._rows.append(anchors.blocks(data, places[tested]))
+        self._sums.append(sums[tested])
         self._all.append(sums)
-        self._recognise(data, places, sums)
-
-    def _recognise(self, data: Bytes, places: Places, sums: Words) -> None:
         known = np.flatnonzero(self._table.may_hold(self._scheme.heads(sums)))
         if len(known):
-            self.found |= self._table.owners(self._scheme.entries(data, places[known], sums[known]))
+            entries = self._scheme.entries(anchors.blocks(data, places[known]), sums[known])
+            self.found |= self._table.owners(entries)
+
+    def _evidence(self) -> Words:
+        """Return the sums of the anchors that are evidence, each once; to try them together is cheap."""
+        if self._rows:
+            told = anchors.tell(np.concatenate(self._rows), text=self._text)
+            self._told.append(np.concatenate(self._sums)[told])
+            self._rows, self._sums = [], []
+        return np.unique(np.concatenate([_NONE, *self._told]))
 
     def anchors(self, spacing: int) -> int:
         """Return how many anchors of a spacing were seen that are evidence, each once."""
-        evidence, most = np.unique(np.concatenate([np.empty(0, np.uint64), *self._evidence])), anchors.ceiling(spacing)
+        evidence, most = self._evidence(), anchors.ceiling(spacing)
         if most <= self._tested:
             return int((evidence <= most).sum())
-        every = np.unique(np.concatenate([np.empty(0, np.uint64), *self._all]))
+        every = np.unique(np.concatenate([_NONE, *self._all]))
         tested = int((every <= self._tested).sum())
         return round(int((every <= most).sum()) * len(evidence) / tested) if tested else 0
 

@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from bench import cost, hotpath, latency, loss, memory, overhead
+from bench import cost, fingerprint, hotpath, latency, loss, memory, overhead
 from bench.host import RESULTS, ROOT, Lacking, machine
 
 PARTS: dict[str, tuple[str, ModuleType]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[str, ModuleType]] = {
     "latency": ("Latency", latency),
     "overhead": ("Overhead", overhead),
     "memory": ("Memory", memory),
+    "fingerprint": ("Fingerprint", fingerprint),
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -22,7 +22,9 @@ def chosen(scheme: Scheme, data: np.ndarray, wide: int = 1536) -> dict[int, int]
     for at in range(0, len(data), MIB):
         piece = data[at : at + MIB + REACH - 1]
         places, sums = scheme.find(piece, ceiling(wide))
-        found |= dict(zip((places + at).tolist(), scheme.entries(piece, places, sums).tolist(), strict=True))
+        found |= dict(
+            zip((places + at).tolist(), scheme.entries(anchors.blocks(piece, places), sums).tolist(), strict=True)
+        )
     return found
 
 
@@ -108,7 +110,7 @@ def test_what_is_shorter_than_an_anchor_has_none(size: int) -> None:
 def test_little_entropy_is_no_evidence(block: bytes, text: bool, good: bool) -> None:
     """Few values, short periods and text are shared by strangers; a scaffold is text through and through."""
     data = np.frombuffer(block[:64].ljust(64, b"\0"), np.uint8)
-    assert tell(data, np.array([0]), text=text).tolist() == [good]
+    assert tell(data[np.newaxis], text=text).tolist() == [good]
 
 
 def test_flags_are_found_whatever_their_number() -> None:

@@ -24,15 +24,22 @@ def test_windows_lie_in_every_part_and_nowhere_foretold(numbered: Path) -> None:
     with open_regular(str(numbered)) as reader:
         looks = []
         for _ in range(2):
-            starts = []
-            for window in sampling.windows(reader, reader.extents()):
-                assert len(window) == sampling.WINDOW
-                at = np.flatnonzero(np.diff(window[:24].astype(int)) != 0)
-                assert len(at)
-                starts.append(int(np.frombuffer(window[: len(window) // 8 * 8].tobytes(), "<u8").max() & 0xFFFFFF))
-            looks.append(starts)
-    assert len(looks[0]) == sampling.WINDOWS
+            data = np.concatenate(list(sampling.windows(reader, reader.extents())))
+            assert len(data) == sampling.MOST
+            looks.append([place(data[at : at + 24]) for at in range(0, len(data), sampling.WINDOW)])
+    stratum = 24 * MIB / sampling.WINDOWS
+    for look in looks:
+        assert all(number * stratum <= at < (number + 1) * stratum for number, at in enumerate(look))
     assert looks[0] != looks[1]
+
+
+def place(piece: np.ndarray) -> int:
+    """Return where 24 bytes lie: in them is a number whole, and the one that follows it or that came before."""
+    for at in range(8):
+        one, other = np.frombuffer(piece[at : at + 16].tobytes(), "<u8").tolist()
+        if other == one + 1 < 3 * MIB:
+            return int(one) * 8 - at
+    raise AssertionError("no number")
 
 
 def test_all_is_read_with_an_overlap(numbered: Path) -> None:

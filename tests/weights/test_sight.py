@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.fingerprints import MIB, SCHEME
 
-from replguard.weights.anchors import REACH, SPACINGS, ceiling
+from replguard.weights.anchors import REACH, SPACINGS, blocks, ceiling
 from replguard.weights.sight import Sight
 from replguard.weights.table import Table
 
@@ -47,7 +47,7 @@ def test_known_anchors_lead_to_their_streams() -> None:
     """And strangers to none."""
     table = Table()
     places, sums = SCHEME.find(NOISE[:MIB], ceiling(1536))
-    entries = SCHEME.entries(NOISE, places, sums)
+    entries = SCHEME.entries(blocks(NOISE, places), sums)
     table.add(4, np.sort(entries))
     assert looked(NOISE[: 2 * MIB], table=table).found == {int(key): [4] for key in entries}
     assert looked(NOISE[2 * MIB : 4 * MIB], table=table).found == {}

@@ -240,8 +240,8 @@ def page(found: dict[str, Any]) -> list[str]:
     kinds = Counter(strangers["bytes"]).most_common(8)
     return [
         (
-            f"{found['protected'] / GB:.1f} GB of bf16 values in shards of 1.25 GiB are protected. GB a second of one"
-            " core's time, median (least to most); targets are match ≥ 1.5 and index ≥ 1.3 in memory, and read and match"
+            f"{found['protected'] / GB:.1f} GB of bf16 values in shards of 1.25 GiB are protected. GB a second of"
+            " one core's time, median (least to most); targets are match ≥ 1.5, index ≥ 1.3 in memory, read and match"
             " ≥ 1.3."
         ),
         "",

@@ -24,7 +24,7 @@ def test_windows_lie_in_every_part_and_nowhere_foretold(numbered: Path) -> None:
     with open_regular(str(numbered)) as reader:
         looks = []
         for _ in range(2):
-            data = np.concatenate(list(sampling.windows(reader, reader.extents())))
+            data = np.concatenate([piece.copy() for piece in sampling.windows(reader, reader.extents())])
             assert len(data) == sampling.MOST
             looks.append([place(data[at : at + 24]) for at in range(0, len(data), sampling.WINDOW)])
     stratum = 24 * MIB / sampling.WINDOWS

@@ -132,7 +132,7 @@ class Index:
             stream = self._streams[which][1]
             seen = max(count, sight.anchors(stream.spacing))
             hits, samples = hits + count, samples + seen
-            if whole and (filled < 1 or count < PURE * seen):
+            if whole and (filled < 1 or count < max(NEEDED, PURE * seen)):
                 share += count / stream.count
             else:
                 share += min(1.0, count * stream.every / seen) * data * filled / _filled(file, stream)

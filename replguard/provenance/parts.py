@@ -1,4 +1,4 @@
-"""What an actor does in parts: to read a file bit by bit is to read it, to write it in scraps is to copy it."""
+"""How much the processes of one actor have read of a file together: to read it in parts is to read it."""
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
@@ -37,29 +37,3 @@ class Parts:
             while len(kept) > MOST:
                 kept.popitem(last=False)
         return max(done, total)
-
-
-class Scraps:
-    """How much of a model the files of one actor hold together, each too little to tell of alone.
-
-    What one file holds counts once, as it was found last. The oldest are forgotten first.
-    """
-
-    def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str, Inode], float] = OrderedDict()
-        self._sums: OrderedDict[tuple[str, str], tuple[datetime, float]] = OrderedDict()
-
-    def found(self, actor: str, model: str, inode: Inode, held: float, now: datetime) -> float:
-        """Take the bytes of a model that were found in a file; return those in all files of the actor, in a day."""
-        file, who = (actor, model, inode), (actor, model)
-        before = self._held.pop(file, 0.0)
-        since, total = self._sums.pop(who, (now, 0.0))
-        if now - since > WINDOW:
-            since, total, before = now, 0.0, 0.0
-        total = max(held, total + held - before)
-        self._held[file] = held
-        self._sums[who] = (since, total)
-        for kept in (self._held, self._sums):
-            while len(kept) > MOST:
-                kept.popitem(last=False)
-        return total

@@ -6,7 +6,7 @@ import pytest
 from support.story import Host
 
 from replguard.provenance import parts as module
-from replguard.provenance.parts import MOST, WINDOW, Parts, Scraps
+from replguard.provenance.parts import Parts
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILE = (1, 2)
@@ -35,29 +35,3 @@ def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for inode in range(5):
         parts.read(proc, (1, inode), "read", 5, NOW)
     assert len(parts._told) == len(parts._sums) == 2
-
-
-MIB = 2**20
-LATER = NOW + timedelta(days=90)
-
-
-def test_scraps_of_one_actor_add_up() -> None:
-    """Files of others, and of another model, do not; what one file holds counts once."""
-    scraps = Scraps()
-    for number in range(10):
-        total = scraps.found("a", "llama", (1, number), 0.5 * MIB, LATER)
-    assert total == 5 * MIB
-    assert scraps.found("b", "llama", (1, 99), MIB, LATER) == MIB
-    assert scraps.found("a", "qwen", (1, 99), MIB, LATER) == MIB
-    assert scraps.found("a", "llama", (1, 0), 2 * MIB, LATER) == 6.5 * MIB
-    assert scraps.found("a", "llama", (1, 0), 0.0, LATER) == 4.5 * MIB
-
-
-def test_scraps_that_lie_a_day_apart_are_not_added() -> None:
-    """And there is an end to what is remembered."""
-    scraps = Scraps()
-    scraps.found("a", "llama", (1, 1), MIB, LATER)
-    assert scraps.found("a", "llama", (1, 2), MIB, LATER + WINDOW + timedelta(seconds=1)) == MIB
-    for number in range(MOST + 500):
-        scraps.found(f"actor {number}", "llama", (2, number), MIB, LATER)
-    assert len(scraps._held) == len(scraps._sums) == MOST

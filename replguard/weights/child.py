@@ -16,6 +16,8 @@ _BOOT = """import json, sys
 sys.path[:] = json.loads(sys.argv[2])
 from replguard.weights.worker import main
 main(int(sys.argv[1]))"""
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy brings a library that starts a thread for each core, with memory for each: on a large host more than we allow."""
 _GRACE = 2.0
 _MOMENT = 0.3
 
@@ -42,6 +44,7 @@ class Child:
                 stderr=self._last_words,
                 process_group=0,
                 cwd="/",
+                env={**os.environ, **_ONE_THREAD},
             )
         except BaseException:
             ours.close()

@@ -31,6 +31,19 @@ def test_it_starts_answers_and_ends_with_us(tmp_path: Path) -> None:
     assert child.process.returncode == 0
 
 
+def test_it_is_one_thread_however_many_cores_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a library would start beside it take more address space than it is allowed."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    child = Child()
+    try:
+        child.send(Settings(None))
+        child.send(Examine(Request("/nowhere")))
+        assert len(answers(child)) == 1
+        assert len(list(Path(f"/proc/{child.pid}/task").iterdir())) == 1
+    finally:
+        child.close()
+
+
 def test_it_needs_neither_our_folder_nor_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the working folder or in PYTHONPATH must not slip into it."""
     (tmp_path / "msgspec.py").write_text("raise SystemExit(3)")

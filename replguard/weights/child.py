@@ -17,7 +17,7 @@ sys.path[:] = json.loads(sys.argv[2])
 from replguard.weights.worker import main
 main(int(sys.argv[1]))"""
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy brings a library that starts a thread for each core, with memory for each: on a large host more than we allow."""
+"""numpy brings a library that starts a thread for each core, with memory for each: on a large host too much."""
 _GRACE = 2.0
 _MOMENT = 0.3
 

@@ -12,6 +12,7 @@ from replguard.weights.reading import Reader, clip
 REPEATS = 4
 """Places at which one anchor may stand in one file; what repeats more often is filling."""
 _TOGETHER = 64
+_AT_ONCE = PIECE // 2
 
 
 class Building:
@@ -31,6 +32,7 @@ class Building:
         self._spacing = anchors.spacing(self._payload)
         self._every = casts.every(self._payload)
         self._found: dict[str, list[Words]] = {}
+        self._units: dict[str, list[Bytes]] = {}
         self._fresh: dict[str, tuple[list[Bytes], list[Words]]] = {}
         self._read = 0
         self._buffer = np.empty(PIECE + REACH - 1, np.uint8)
@@ -72,10 +74,17 @@ class Building:
         for unit in range(-(at // width) % step, PIECE // width, step):
             part = data[unit * width : (unit + 1) * width]
             told = casts.guess(part)
-            for kind, values in casts.retyped(part, *told).items() if told else ():
-                for begin in range(0, len(values), PIECE):
-                    piece = values[begin : begin + PIECE + REACH - 1]
-                    self._keep(kind, piece, casts.spacing(self._payload))
+            if told is not None:
+                kind, start = told
+                self._units.setdefault(kind, []).append(casts.aligned(part, kind, start).copy())
+                if sum(map(len, self._units[kind])) >= _AT_ONCE:
+                    self._cast(kind)
+
+    def _cast(self, kind: str) -> None:
+        """Take in the values of the units seen lately in the other types: those of many units at once cost less."""
+        for other, values in casts.retyped(np.concatenate(self._units.pop(kind)), kind).items():
+            for begin in range(0, len(values), PIECE):
+                self._keep(other, values[begin : begin + PIECE + REACH - 1], casts.spacing(self._payload))
 
     def _keep(self, kind: str, data: Bytes, spacing: int) -> None:
         places, sums = self._scheme.find(data, anchors.ceiling(spacing))
@@ -97,6 +106,8 @@ class Building:
 
     def _streams(self, *, often: bool = False) -> list[Stream]:
         """Return what was found, without what repeats too often unless that is still to be counted."""
+        for kind in list(self._units):
+            self._cast(kind)
         for kind in list(self._fresh):
             self._settle(kind)
         return [self._stream(kind, often=often) for kind in self._found]

@@ -1,5 +1,8 @@
 """Values of one width written in another: bf16, f16 and f32, told by how their bytes are spread, and re-typed."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -67,21 +70,32 @@ def _entropy(counts: npt.NDArray[np.intp]) -> list[float]:
     return spread
 
 
-def retyped(data: Bytes, kind: str, start: int) -> dict[str, Bytes]:
-    """Return a piece's bytes as they are in each of the other kinds, the values rounded to the nearest."""
+def aligned(data: Bytes, kind: str, start: int) -> Bytes:
+    """Return the whole values of a piece, of which the first begins at ``start``."""
     width = WIDTH[kind]
-    usable = data[start : start + (len(data) - start) // width * width]
+    return data[start : start + (len(data) - start) // width * width]
+
+
+def retyped(data: Bytes, kind: str) -> dict[str, Bytes]:
+    """Return whole values as their bytes are in each of the other kinds, rounded to the nearest."""
+    if WIDTH[kind] == 2:
+        numbers = np.frombuffer(data, "<u2")
+        return {other: table.take(numbers).view(np.uint8) for other, table in _tables(kind).items()}
+    return _rounded(np.frombuffer(data, "<f4"), kind)
+
+
+@cache
+def _tables(kind: str) -> dict[str, npt.NDArray[Any]]:
+    """Return what each value of two bytes is in the other kinds: to look it up is quicker than to round it."""
+    every = np.arange(2**16, dtype="<u2")
+    values = every.view("<f2").astype("<f4") if kind == "f16" else (every.astype("<u4") << np.uint32(16)).view("<f4")
+    made = _rounded(values, kind)
+    return {other: data.view("<u2" if WIDTH[other] == 2 else "<u4") for other, data in made.items()}
+
+
+def _rounded(values: Floats, kind: str) -> dict[str, Bytes]:
     with np.errstate(all="ignore"):  # hostile bytes may be values that overflow, or are none
-        values = _values(usable, kind)
         return {other: _written(values, other) for other in KINDS if other != kind}
-
-
-def _values(data: Bytes, kind: str) -> Floats:
-    if kind == "f32":
-        return np.frombuffer(data, "<f4")
-    if kind == "f16":
-        return np.frombuffer(data, "<f2").astype("<f4")
-    return (np.frombuffer(data, "<u2").astype("<u4") << np.uint32(16)).view("<f4")
 
 
 def _written(values: Floats, kind: str) -> Bytes:

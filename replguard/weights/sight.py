@@ -10,6 +10,7 @@ TESTED = 2048
 """Anchors of a file of which is looked whether they are evidence; of more the rest is reckoned from these."""
 THIN = 0.6
 """Part of the anchors to be expected below which content counts by them, and not by its bytes: the rest is filling."""
+_TOGETHER = 64
 _NONE = np.empty(0, np.uint64)
 
 
@@ -27,7 +28,8 @@ class Sight:
         self._sums: list[Words] = []
         self._told: list[Words] = []
         self._all: list[Words] = []
-        self.found: dict[int, list[int]] = {}
+        self._seen: list[tuple[Bytes, Words]] = []
+        self._found: dict[int, list[int]] = {}
         self.looked = 0
 
     def look(self, data: Bytes) -> None:
@@ -40,8 +42,21 @@ class Sight:
         self._all.append(sums)
         known = np.flatnonzero(self._table.may_hold(self._scheme.heads(sums)))
         if len(known):
-            entries = self._scheme.entries(anchors.blocks(data, places[known]), sums[known])
-            self.found |= self._table.owners(entries)
+            self._seen.append((anchors.blocks(data, places[known]), sums[known]))
+            if len(self._seen) >= _TOGETHER:
+                self._recognise()
+
+    @property
+    def found(self) -> dict[int, list[int]]:
+        """The entries that were recognised, each with the numbers of the streams that have it."""
+        self._recognise()
+        return self._found
+
+    def _recognise(self) -> None:
+        if self._seen:
+            rows, sums = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
+            self._found |= self._table.owners(self._scheme.entries(rows, sums))
+            self._seen = []
 
     def _evidence(self) -> Words:
         """Return the sums of the anchors that are evidence, each once; to try them together is cheap."""

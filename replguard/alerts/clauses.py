@@ -10,7 +10,16 @@ from replguard.events.network import Endpoint
 from replguard.events.process import Process
 from replguard.events.text import show
 
-_TECHNIQUES = {"hardlink": "hard link", "symlink": "symbolic link", "bind": "bind mount", "copy": None, "write": None}
+_TECHNIQUES = {
+    "hardlink": "hard link",
+    "symlink": "symbolic link",
+    "bind": "bind mount",
+    "copy": None,
+    "write": None,
+    "transform": None,
+}
+_VERBS = {"rename": ("moved", "moved"), "transform": ("made", "is making")}
+"""What was done, and what is still being done."""
 _STEPS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _NO_CONTEXT = Context()
 
@@ -68,15 +77,17 @@ def _word(text: str | None) -> str | None:
 
 def _copy(event: Event, context: Context) -> str:
     technique = context.technique or ""
-    started = context.status == "started"
-    verb = "moved" if technique == "rename" else "is copying" if started else "copied"
-    shown = None if technique == "rename" else _TECHNIQUES.get(technique, _word(technique))
+    started, moved, derived = context.status == "started", technique == "rename", context.confidence == "derived"
+    verb = _VERBS.get(technique, ("copied", "is copying"))[started]
+    shown = None if moved else _TECHNIQUES.get(technique, _word(technique))
     size_now = size(event.file.size if event.file and event.file.size is not None else context.bytes)
-    share = f"{context.share:.0%} of it" if context.share is not None and context.share < 0.995 else None
+    part = "of its size" if derived else "of it"
+    share = f"{context.share:.0%} {part}" if context.share is not None and context.share < 0.995 else None
     source = show(context.origin.path) if context.origin else "an unknown file"
+    if moved and event.file and event.file.previous:
+        source = show(event.file.previous)  # what was moved may be a copy, and its origin is where it was
     more = _in_brackets(f"{size_now} so far" if started and size_now else size_now, shown, None if started else share)
-    derived = "something derived from " if context.confidence == "derived" else ""
-    return f"{verb} {derived}{_model(context)}: {source} → {_path(event)}{more}"
+    return f"{verb} {'something derived from ' if derived else ''}{_model(context)}: {source} → {_path(event)}{more}"
 
 
 def _arrival(event: Event, context: Context) -> str:

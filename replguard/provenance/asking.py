@@ -7,7 +7,7 @@ import msgspec
 from replguard.events.file import File
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.messages import Rank
-from replguard.weights.shares import Shares
+from replguard.weights.shares import Shares, place
 
 MOST = 4096
 """Files that wait to be asked about again, of each kind, in fair shares by their owners."""
@@ -21,6 +21,7 @@ class Asking:
         self._examine = examine
         self._refused = Shares(MOST)
         self._undecided = Shares(MOST)
+        self._about: dict[object, frozenset[str]] = {}
         self.evicted = 0
 
     def ask(self, file: File, reason: str, host_path: str | None = None, rank: Rank = "other") -> None:
@@ -31,17 +32,31 @@ class Asking:
         path = host_path or file.path
         self._ask(Request(path, file.device, file.inode, reason, file.uid, rank=rank))
 
-    def undecided(self, result: Examination) -> None:
-        """Keep a file whose content could not be told while the index was being made."""
+    def undecided(self, result: Examination, models: frozenset[str] = frozenset()) -> None:
+        """Keep a file whose content could not be told while the index was being made.
+
+        ``models`` are those that it is most likely of: it is asked about again with each that is indexed, and at last
+        with the whole index.
+        """
         asked = result.request
         again = Request(result.path, result.device, result.inode, "index ready", asked.uid, rank=asked.rank)
         self._keep(self._undecided, again)
+        self._about.setdefault(place(again), models)  # asked about once more, a model is not waited for again
+        while len(self._about) > 2 * MOST:
+            del self._about[next(iter(self._about))]
 
-    def tick(self, *, index_ready: bool) -> None:
-        """Ask again, once a second, what was refused; and what was undecided once the index is ready."""
+    def tick(self, *, index_ready: bool, indexed: Callable[[], frozenset[str]] = frozenset) -> None:
+        """Ask again, once a second, what was refused; and what was undecided once a model of it is ``indexed``."""
         waiting = self._refused.drain()
-        if index_ready:
-            waiting += self._undecided.drain()
+        ready = indexed() if len(self._undecided) and not index_ready else frozenset()
+        for request in self._undecided.drain() if index_ready or ready else ():
+            models = self._about.pop(place(request), frozenset())
+            if index_ready or models & ready:
+                waiting.append(request)
+            else:
+                self._undecided.put_back(request)
+            if not index_ready:
+                self._about[place(request)] = models - ready
         for request in waiting:
             self._ask(request)
 

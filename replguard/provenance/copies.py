@@ -1,9 +1,6 @@
 """Copies: which new names and files are protected content, who made them, and whether they were copied or arrived."""
 
-import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,46 +13,27 @@ from replguard.provenance import entry
 from replguard.provenance.agents import Agents
 from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
+from replguard.provenance.derived import Derived, Finding
 from replguard.provenance.facts import fact
-from replguard.provenance.halves import Halves
-from replguard.provenance.ledger import Artefact, Ledger, paths
+from replguard.provenance.fragments import Fragments
+from replguard.provenance.ledger import Artefact, Inode, Ledger
+from replguard.provenance.links import Links
 from replguard.provenance.makers import Makers
+from replguard.provenance.making import Making, Makings, Told
 from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.fingerprint import Match
 from replguard.weights.inventory import Protected
+from replguard.weights.messages import Rank
 
 LARGE = 64 * 2**20
 SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
 PART = 2**20
 """Bytes from which a file is examined: 5 % of *it* make a part, and an index keeps four blocks of a MiB or more."""
-TOLD_FOR = timedelta(seconds=60)
-"""A file that is closed again this soon by the same writer is the same copy still being made."""
-MAX_PENDING = 20_000
-
-
-@dataclass(slots=True)
-class _Making:
-    """A file being made: when it began, by whom (once seen), the event that said so last, and what was told of it."""
-
-    began: datetime
-    last: Event
-    maker: Proc | None = None
-    seen: Attribution | None = None
-    started_said: bool = False
-    is_new: bool = False
-    writing: bool = False
-    told: dict[str, tuple[float, Proc | None, datetime]] = field(default_factory=dict)
-
-    def news(self, match: Match, maker: Proc | None) -> bool:
-        """Whether a finding is more than was told: another writer, twice the share, or written anew later."""
-        if match.model not in self.told:
-            return True
-        share, who, when = self.told[match.model]
-        again = self.last.action == "file_close_write" and self.last.timestamp - when > TOLD_FOR
-        return again or maker is not who or match.share >= 2 * share
+ANSWER = timedelta(seconds=10)
+"""How long the examiner is waited for before a file is called derived: content says more."""
 
 
 def part(size: int) -> float:
@@ -83,114 +61,21 @@ class Copies:
         self.outline = Outline(files, part)
         self._asking = Asking(examine)
         self._watch = watch
-        self._halves = Halves()
-        self._making: OrderedDict[tuple[int, int], _Making] = OrderedDict()
-        self._evicted = 0
-
-    # -- names: no content needs to be read ----------------------------------------------------------------------
-
-    def named(self, event: Event, proc: Proc | None) -> list[Event]:
-        """Return the facts of an event that gives protected content another name, or begins a file."""
-        file = event.file
-        if file is None:
-            return []
-        if event.action == "file_rename":
-            return self._renamed(event, file, proc)
-        if file.type == "symlink":
-            return self._symlinked(event, file, proc)
-        if file.type in ("file", None):
-            return self._file(event, file, proc)
-        return []
-
-    def _file(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        known = self._ledger.protected(file) or self._ledger.artefact(file)
-        if isinstance(known, Artefact) and event.action == "file_create" and _anew(known, file):
-            self._ledger.replaced(known.inode)
-            known = None
-        if known is not None and file.path not in paths(known) and (file.links or 1) > 1:
-            return [] if self._told(file) else [self._linked(event, file, proc, known, "hardlink")]
-        moved = self._ledger.retired(file) if known is None else known
-        elsewhere = event.action == "file_create" and moved is not None and file.path not in paths(moved)
-        if elsewhere and isinstance(moved, Protected) and self._halves.found(event, file, moved):
-            return [self._linked(event, file, proc, moved, "rename")]
-        if known is None or event.action != "file_create":
-            self._make(event, file, proc)
-        return []
-
-    def deleted(self, event: Event) -> list[Event]:
-        """Forget a name; return the fact of a rename if the file stands under another one, which was found before."""
-        file = event.file
-        if file is None:
-            return []
-        self._ledger.gone(file)
-        known = self._ledger.protected(file) or self._ledger.retired(file)
-        found = self._halves.went(file, known) if known is not None else None
-        if known is None or found is None or found.file is None:
-            return []
-        return [self._linked(found, found.file, None, known, "rename")]
-
-    def _told(self, file: File) -> bool:
-        """Whether a link is known by this name: it is made once, however many events tell of it."""
-        name = self._ledger.name(file.path)
-        return name is not None and name.inode == (file.device, file.inode)
-
-    def _symlinked(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        found = None if self._told(file) else self._ledger.behind_symlink(file, self.outline)
-        return [self._linked(event, file, proc, found[0], "symlink")] if found else []
-
-    def mounted(self, event: Event, proc: Proc | None) -> list[Event]:
-        """Return the fact of a bind mount: a folder or file has another name, though nothing was written."""
-        if event.file is None or event.file.target_path is None:
-            return []
-        # The inode shown at the mount point is that of the original, which it stays.
-        file = msgspec.structs.replace(event.file, device=None, inode=None)
-        found = self._ledger.behind_symlink(file, self.outline)
-        return [self._linked(event, file, proc, found[0], "bind")] if found else []
-
-    def _renamed(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        if file.type == "dir" and file.previous:
-            prefix = file.previous.rstrip("/") + "/"
-            self._moved_making(prefix, file.path)
-            known_files: list[Protected | Artefact] = [*self._files(), *self._ledger.artefacts()]
-            inside = [k for k in known_files if k.path.startswith(prefix)]
-            return [
-                self._linked(event, self._moved(file, known, prefix), proc, known, "rename")
-                for known in inside
-            ]  # fmt: skip
-        known = self._ledger.protected(file) or self._ledger.artefact(file) or self._ledger.retired(file)
-        if known is None:
-            self._make(event, file, proc)
-            return []
-        if file.path in paths(known):
-            return []
-        if isinstance(known, Artefact) and _settling(known.path, file.path):
-            self._ledger.moved(known, file.path)
-            return []
-        return [self._linked(event, file, proc, known, "rename")]
-
-    def _moved_making(self, prefix: str, folder: str) -> None:
-        """Let files in the making, which the examiner may still be reading, follow their folder to its new name."""
-        for making in self._making.values():
-            file = making.last.file
-            if file is not None and file.path.startswith(prefix):
-                moved = msgspec.structs.replace(file, path=os.path.join(folder, file.path[len(prefix) :]))
-                making.last = msgspec.structs.replace(making.last, file=moved)
-
-    def _moved(self, file: File, known: Protected | Artefact, prefix: str) -> File:
-        inode = known.inode if isinstance(known, Artefact) else (known.device, known.inode)
-        path = os.path.join(file.path, known.path[len(prefix) :])
-        return File(
-            path=path, previous=known.path, name=os.path.basename(path), device=inode[0], inode=inode[1], type="file"
-        )
+        self._fragments = Fragments()
+        self._makings = Makings()
+        self.derived = Derived(self._model_size)
+        links = Links(ledger, self.outline, files, self._makings, self._make, self._linked)
+        self.named, self.deleted, self.mounted = links.named, links.deleted, links.mounted
 
     def _linked(self, event: Event, file: File, proc: Proc | None, known: Protected | Artefact, how: str) -> Event:
         origin = known.origin if isinstance(known, Artefact) else _ref(known)
+        confidence = "derived" if isinstance(known, Artefact) and known.derived else "link"
         if how == "rename" and not isinstance(known, Artefact):
             origin = msgspec.structs.replace(origin, path=file.previous or origin.path)
-        maker, seen = self._maker(_Making(event.timestamp, event, proc, _seen(event)), file)
-        made = self._ledger.made(file, origin, known.model, how, maker, arrived=False)
+        maker, seen = self._maker(Making(event.timestamp, event, proc, _seen(event)), file)
+        made = self._ledger.made(file, origin, known.model, how, maker, arrived=False, derived=confidence == "derived")
         self._mark(made, file, event)
-        return self._copied(event, file, maker, seen, known.model, origin, made, how, "link", None)
+        return self._copied(event, file, maker, seen, known.model, origin, made, how, confidence, 1.0)
 
     def _mark(self, made: Artefact, file: File, event: Event) -> None:
         """Have what was made watched as the original is: a server that uses it is a replica."""
@@ -206,79 +91,147 @@ class Copies:
         if file.device is None or file.inode is None:
             return
         key = (file.device, file.inode)
-        making = self._making.pop(key, None)
+        making = self._makings.get(key)
         if making is None or (making.told and event.action == "file_create"):
-            making = _Making(event.timestamp, event, is_new=event.action == "file_create")
-        self._making[key] = making
+            making = Making(event.timestamp, event)
+        making.is_new |= event.action == "file_create"  # which may be told after the first of its growth
         making.last = event
+        about = event.replguard
+        if event.action == "file_grow" and about is not None and about.bytes is not None:
+            making.grown = about.bytes
         if proc is not None and not (making.writing and event.action == "file_close_write"):
             making.maker, making.seen = proc, _seen(event)
             making.writing = event.action == "file_grow"  # who closes it may be the shell that only lent its name
-        while len(self._making) > MAX_PENDING:
-            self._making.popitem(last=False)
-            self._evicted += 1
-        if event.action in ("file_close_write", "file_grow", "file_rename") and self.outline.worth(file.size or 0):
-            self._asking.ask(file, event.action, event.replguard.host_path if event.replguard else None)
+        rank = self._rank(making.maker)
+        self._makings.put(key, making, toucher=rank == "toucher")
+        if event.action in ("file_close_write", "file_grow", "file_rename"):
+            if self.outline.worth(file.size or 0):
+                self._asking.ask(file, event.action, about.host_path if about else None, rank)
+                making.asked = making.asked or event.timestamp
+            self._wrote(making, file, key)
+
+    def _rank(self, maker: Proc | None) -> Rank:
+        if maker is None:
+            return "other"
+        found = entry.find(maker)
+        return "toucher" if self._ledger.toucher(found.proc) else "agent" if found.kind == "agent" else "other"
+
+    def _wrote(self, making: Making, file: File, key: Inode) -> None:
+        """Have it judged whether a file is derived, if anybody read anything lately."""
+        when = making.last.timestamp
+        if self.derived.warm(when):
+            worth = making.maker is None and self.outline.worth(file.size or 0)
+            maker = self._makers.likely(file, making.began, when) if worth else making.maker
+            if maker is not None:
+                self.derived.wrote(maker, key, making)
 
     def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from an examination."""
         if result.device is None or result.inode is None:
             return []
-        making = self._making.get((result.device, result.inode))
-        if making is None:
+        key = (result.device, result.inode)
+        making = self._makings.get(key)
+        if making is None or making.last.file is None:
             return []
-        strangers = [m for m in result.matches if (m.device, m.inode) != (result.device, result.inode)]
-        if not strangers:
-            if result.error is None and not result.index_ready:
-                self._asking.undecided(result)
-            elif result.error is None and not result.changed:
-                self._ledger.replaced((result.device, result.inode))
-            return []
-        file = making.last.file
-        if file is None:
-            return []
-        file = msgspec.structs.replace(file, size=result.size)
+        making.asked = None
+        strangers = [m for m in result.matches if (m.device, m.inode) != key]
+        file = msgspec.structs.replace(making.last.file, size=result.size)
         best: dict[str, Match] = {}
         for match in sorted(strangers, key=lambda m: (-m.share, -m.hits, m.path)):
             best.setdefault(match.model, match)
+        for match in self._fragments.found(key, _actor(making.maker), result.traces, self._model_size):
+            best.setdefault(match.model, match)
+        if not best:
+            self._nothing(result, making, key)
+            return []
+        if making.maker is not None:
+            self.derived.same(making.maker, key)
         growing = result.request.reason == "file_grow"  # what was read then, though the file may be closed by now
         made = [self._made(making, file, m, growing=growing) for m in best.values() if _enough(m, result.size)]
         return [fact for fact in made if fact is not None]
 
-    def tick(self, *, index_ready: bool) -> None:
-        """Once a second: have examined what was refused, and what could not be decided while the index was built."""
-        self._asking.tick(index_ready=index_ready)
+    def _nothing(self, result: Examination, making: Making, key: Inode) -> None:
+        """A file holds nothing protected, or not that we can tell yet: it may be derived all the same."""
+        if making.maker is not None:
+            self.derived.again(making.maker, making.last.timestamp)
+        known = self._ledger.artefact(making.last.file)
+        if result.error is None and not result.index_ready:
+            actor = _actor(making.maker)
+            self._asking.undecided(result, self._ledger.models_of(actor) if actor is not None else frozenset())
+        elif result.error is None and not result.changed and not (known is not None and known.derived):
+            self._ledger.replaced(key)
+
+    def tick(self, now: datetime, *, index_ready: bool) -> list[Event]:
+        """Once a second: ask again what was refused or could not be decided; return the facts of what is derived."""
+        self._asking.tick(index_ready=index_ready, indexed=self._indexed)
+        return [fact for found in self.derived.due(now) if (fact := self._derive(found, now)) is not None]
+
+    def _indexed(self) -> frozenset[str]:
+        """Return the models of which every file has its fingerprint, or never will."""
+        states: dict[str, bool] = {}
+        for known in self._files():
+            states[known.model] = states.get(known.model, True) and known.state != "listed"
+        return frozenset(model for model, done in states.items() if done)
 
     @property
     def evicted(self) -> int:
         """How many files were forgotten before it was known what they hold."""
-        return self._evicted + self._asking.evicted
+        return self._makings.evicted + self._asking.evicted + self.derived.evicted
 
-    def _made(self, making: _Making, file: File, best: Match, *, growing: bool) -> Event | None:
+    def _derive(self, found: Finding, now: datetime) -> Event | None:
+        """Return the fact of a derived file, None for what was told, or what the examiner is still asked about."""
+        making, model = self._makings.get(found.key), found.taint.origin.model
+        if making is None or making.last.file is None:
+            return None
+        if making.asked is not None and now - making.asked < ANSWER:
+            self.derived.again(found.maker, now)
+            return None
+        status = "done" if making.closed else "started"
+        enough = found.bytes >= min(LARGE, SHARE * self._model_size(model))
+        if status == "started" and (not enough or model in making.started or model in making.told):
+            return None
+        if status == "done" and not making.news(model, found.share, found.maker, "derived"):
+            return None
+        self._note(making, model, Told(found.share, found.maker, "derived", making.last.timestamp), status)
+        event, file, origin = making.last, making.last.file, found.taint.origin
+        seen = (making.seen if making.maker is not None else "inferred") or "lineage"
+        seen = "lineage" if seen == "kernel" and not found.taint.sure else seen
+        made = self._ledger.made(file, origin.file, model, "copy", found.maker, arrived=False, derived=True)
+        self._mark(made, file, event)
+        return self._copied(
+            event, file, found.maker, seen, model, origin.file, made, "transform", "derived", found.share, status
+        )
+
+    @staticmethod
+    def _note(making: Making, model: str, told: Told, status: str) -> None:
+        if status == "started":
+            making.started.add(model)
+        else:
+            making.told[model] = told
+
+    def _made(self, making: Making, file: File, best: Match, *, growing: bool) -> Event | None:
         """Return the fact of a file that holds a model's content, None for what was told or is not yet worth it."""
         event = making.last
         maker, seen = self._maker(making, file)
         authored = maker is not None and self._authored(maker, best, making.began, event.timestamp)
         arrived = not authored and not self._unseen(best, making.began, event.timestamp, maker)
-        if growing and best.model in making.told:
+        model, status = best.model, "started" if growing else "done"
+        if growing and (arrived or model in making.told or model in making.started):
             return None
-        if growing and (arrived or making.started_said or _written(event) < min(LARGE, SHARE * self._whole(best))):
+        if growing and _written(event) < min(LARGE, SHARE * (self._model_size(model) or best.size)):
             return None
-        if not growing and not making.news(best, maker):
+        if not growing and not making.news(model, best.share, maker, "content"):
             return None
-        making.started_said = making.started_said or growing
-        if not growing:
-            making.told[best.model] = (best.share, maker, event.timestamp)
+        self._note(making, model, Told(best.share, maker, "content", event.timestamp), status)
         origin = FileRef(path=best.path, device=best.device, inode=best.inode, size=best.size)
-        made = self._ledger.made(file, origin, best.model, "copy", maker, arrived=arrived)
+        made = self._ledger.made(file, origin, model, "copy", maker, arrived=arrived)
         self._mark(made, file, event)
-        technique = "overwrite" if self._overwrites(making, file, best.model) else "copy"
+        technique = "overwrite" if self._overwrites(making, file, model) else "copy"
         if arrived:
             return self._arrival(event, file, maker, seen, best, origin, made)
-        status = "started" if growing else "done"
-        return self._copied(event, file, maker, seen, best.model, origin, made, technique, "content", best, status)
+        return self._copied(event, file, maker, seen, model, origin, made, technique, "content", best.share, status)
 
-    def _overwrites(self, making: _Making, file: File, model: str) -> bool:
+    def _overwrites(self, making: Making, file: File, model: str) -> bool:
         """Whether the file took the place of another protected one: written over it, or renamed onto its name."""
         return any(
             known.path == file.path
@@ -287,21 +240,21 @@ class Copies:
             for known in self._files()
         )
 
-    def _whole(self, match: Match) -> int:
-        """Return the size of the model that a file is of, in bytes."""
-        return sum(known.size or 0 for known in self._files() if known.model == match.model) or match.size
+    def _model_size(self, model: str) -> int:
+        """Return the bytes of all files of a model, 0 if none is known."""
+        return sum(known.size or 0 for known in self._files() if known.model == model)
 
     # -- the facts -----------------------------------------------------------------------------------------------
 
     def _copied(
         self, event: Event, file: File, maker: Proc | None, seen: Attribution, model: str, origin: FileRef,
-        made: Artefact, technique: str, confidence: str, best: Match | None, status: str = "done",
+        made: Artefact, technique: str, confidence: str, share: float, status: str = "done",
     ) -> Event:  # fmt: skip
         if maker is not None:
             self._ledger.touch(maker, model, event.timestamp)
         return fact(
             "weights_copy", event, maker, file=file, attribution=seen, model=model, status=status, technique=technique,
-            confidence=confidence, origin=origin, artefacts=(made.id,), share=best.share if best else 1.0,
+            confidence=confidence, origin=origin, artefacts=(made.id,), share=share,
             bytes=file.size, authorised=self._allowed(maker, origin.path, model, event),
         )  # fmt: skip
 
@@ -344,7 +297,7 @@ class Copies:
 
     # -- who -----------------------------------------------------------------------------------------------------
 
-    def _maker(self, making: _Making, file: File) -> tuple[Proc | None, Attribution]:
+    def _maker(self, making: Making, file: File) -> tuple[Proc | None, Attribution]:
         """Return who made a file and how sure that is: seen with it open, named on a command line, or only likely."""
         if making.maker is not None:
             return making.maker, making.seen or "lineage"
@@ -364,6 +317,10 @@ def _entry(proc: Proc) -> Proc:
     return entry.find(proc).proc
 
 
+def _actor(proc: Proc | None) -> Proc | None:
+    return _entry(proc) if proc is not None else None
+
+
 def _written(event: Event) -> int:
     """Return the bytes that were written of a growing file: what a source added up, else how large it is."""
     told = event.replguard.bytes if event.replguard else None
@@ -374,18 +331,6 @@ def _enough(match: Match, size: int | None) -> bool:
     """Whether 5 % or 64 MiB of a file is protected content, by what share of the origin was found in it."""
     found = match.share * match.size
     return found >= LARGE or found >= SHARE * (size or 0)
-
-
-def _anew(known: Artefact, file: File) -> bool:
-    """Whether a file that begins has the inode of an artefact that is gone: unseen, or seen to lose its name."""
-    return known.nameless or (file.path != known.path and (file.links or 1) == 1)
-
-
-def _settling(before: str, after: str) -> bool:
-    """A download or a safe save writes beside its final name and renames: no new act."""
-    return os.path.dirname(before) == os.path.dirname(after) and before.startswith(
-        (after, os.path.dirname(after) + "/.")
-    )
 
 
 def _ref(known: Protected) -> FileRef:

@@ -9,12 +9,16 @@ from datetime import datetime, timedelta
 from replguard.events.fact import FileRef
 from replguard.events.file import File
 from replguard.events.identity import short_hash
+from replguard.provenance import entry
+from replguard.provenance.fair import Fair
 from replguard.provenance.outline import Outline, folders
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
 TOUCH_HOLDS = timedelta(hours=24)
 """How long a touch counts for correlation (meanings: Touched)."""
+TOUCHERS = 4096
+"""Processes that are remembered as touchers of one model: each actor pushes out its own."""
 OPEN_BEFORE = timedelta(seconds=3)
 """An unattributed open of the origin this long before a copy's first byte, or later, belongs to the copy."""
 
@@ -28,6 +32,7 @@ class Artefact:
     """A file made from protected content, or another name for it.
 
     ``nameless``: its last name is gone. Whoever has it open has it still, and shows the name that it had.
+    ``derived``: it shares no bytes with its origin; who made it says what it is.
     """
 
     id: str
@@ -39,6 +44,7 @@ class Artefact:
     maker: Proc | None
     arrived: bool = False
     nameless: bool = False
+    derived: bool = False
 
 
 class Ledger:
@@ -50,7 +56,8 @@ class Ledger:
         self._artefacts: OrderedDict[Inode, Artefact] = OrderedDict()
         self._names: OrderedDict[str, Artefact] = OrderedDict()
         self._paths: dict[str, Inode] = {}
-        self._touches: dict[str, OrderedDict[str, tuple[Proc, datetime]]] = {}
+        self._touches: dict[str, Fair[str, tuple[Proc, datetime]]] = {}
+        self._touchers: OrderedDict[str, datetime] = OrderedDict()
         self._opens: deque[tuple[datetime, Inode, Proc | None]] = deque(maxlen=4096)
         self._below: dict[str, dict[Inode, None]] = {}
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
@@ -97,14 +104,15 @@ class Ledger:
         return known.model if known else None
 
     def made(
-        self, file: File, origin: FileRef, model: str, technique: str, maker: Proc | None, *, arrived: bool
-    ) -> Artefact:
+        self, file: File, origin: FileRef, model: str, technique: str, maker: Proc | None, *, arrived: bool,
+        derived: bool = False,
+    ) -> Artefact:  # fmt: skip
         """Remember what was made from ``origin``: a file with its own inode, or another name for one that was there."""
         inode = (file.device or 0, file.inode or 0)
         content = technique == "copy" and file.inode is not None
         known = Artefact(
             short_hash("artefact", *inode) if content else short_hash("artefact", file.path),
-            model, file.path, origin, inode, technique, maker, arrived,
+            model, file.path, origin, inode, technique, maker, arrived, derived=derived,
         )  # fmt: skip
         if not content:
             self._names[file.path] = known
@@ -146,12 +154,29 @@ class Ledger:
 
     def touch(self, proc: Proc, model: str, when: datetime) -> None:
         """Note that a process touched a model."""
-        touches = self._touches.setdefault(model, OrderedDict())
-        touches[proc.entity] = (proc, when)
-        touches.move_to_end(proc.entity)
-        while len(touches) > self._limit:
-            touches.popitem(last=False)
-            self.evicted += 1
+        touches = self._touches.setdefault(model, Fair(min(self._limit, TOUCHERS)))
+        actor = entry.find(proc).proc.entity
+        before = touches.evicted
+        touches.put(proc.entity, (proc, when), actor)
+        self.evicted += touches.evicted - before
+        self._touchers[actor] = when
+        self._touchers.move_to_end(actor)
+        while len(self._touchers) > self._limit:
+            self._touchers.popitem(last=False)
+
+    def toucher(self, actor: Proc) -> bool:
+        """Whether an actor was heard to touch anything: a quick answer, which a label that comes later may change."""
+        return actor.entity in self._touchers
+
+    def models_of(self, actor: Proc) -> frozenset[str]:
+        """Return the models that an actor was heard to touch."""
+        if not self.toucher(actor):
+            return frozenset()
+        return frozenset(
+            model
+            for model, touches in self._touches.items()
+            if any(entry.find(toucher).proc is actor for toucher, _ in touches.values())
+        )
 
     def opened(self, inode: Inode, when: datetime, proc: Proc | None = None) -> None:
         """Note an open of a protected inode, and the process where a source names it."""
@@ -179,7 +204,7 @@ class Ledger:
         return any(
             now - when <= TOUCH_HOLDS and any(p is mine for p in toucher.chain()) and entry(toucher) is mine
             for name in names
-            for toucher, when in self._touches.get(name, {}).values()
+            for toucher, when in (self._touches[name].values() if name in self._touches else ())
         )
 
     def opened_around(self, inode: Inode, began: datetime, ended: datetime, *, anybody: bool = False) -> bool:

@@ -57,7 +57,7 @@ class Provenance:
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.signals = Signals(self.instances, authority)
         self.serving = Serving(self.instances, authority, watch)
-        self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files)
+        self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, self.copies.derived)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self._own_pid = own_pid
         self._index_ready = index_ready
@@ -127,9 +127,9 @@ class Provenance:
     def tick(self, now: datetime) -> list[Event]:
         """Once a second: ask the examiner again, and return what is allowed no longer, or is now."""
         self.copies.outline.stale()
-        self.copies.tick(index_ready=self._index_ready())
+        made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
-        return [*self.authority.baseline.tick(now), *self.labels.keep(self.serving.review(passed))]
+        return [*self.authority.baseline.tick(now), *self.labels.keep([*made, *self.serving.review(passed)])]
 
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":
@@ -176,6 +176,8 @@ class Provenance:
         if not proc.executed and event.event.kind != "state":
             self._adopt(proc, event)
         facts: list[Event] = []
+        if event.action == "process_exec":
+            self.copies.derived.pipes.started(proc)
         if event.action == "process_exec" and not proc.executed:
             proc.executed = True
             proc.spawned = event.event.kind != "state"

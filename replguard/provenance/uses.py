@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from replguard.events.event import Event
-from replguard.events.fact import Context
+from replguard.events.fact import Context, FileRef
 from replguard.events.file import File
 from replguard.events.hint import Hint
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority
+from replguard.provenance.derived import Derived, Origin
 from replguard.provenance.facts import fact
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Inode, Ledger
@@ -24,6 +25,8 @@ TOUCH_BYTES, TOUCH_SHARE = 16 * 2**20, 0.1
 """A read of less of a file does not touch it, where a source tells how much (meanings: Touched)."""
 HELD_SHARE = 0.5
 """The part of a file that a process has read when it holds it (meanings: Holds)."""
+WHOLE = 0.9
+"""Below this share of a file, what was read of it again counts once."""
 MAX_RECENT = 20_000
 
 
@@ -38,8 +41,10 @@ class Uses:
         watch: Callable[[Hint], None],
         counted: Callable[[int, int], bool],
         files: Callable[[], Iterable[Protected]],
+        derived: Derived,
     ) -> None:
         """``counted`` tells of a file whether a source adds up what is read of it, ``files`` what is protected."""
+        self._derived = derived
         self._ledger = ledger
         self._instances = instances
         self._authority = authority
@@ -76,6 +81,7 @@ class Uses:
         inode = (file.device, file.inode)
         mode = given.mode if given and given.mode else ("map" if event.action == "file_map" else "read")
         amount = given.bytes if given else None
+        self._read_of(proc, known, file, mode, given, event.timestamp)
         touching = _touching(file.size)
         if amount is not None and self._parts.read(proc, inode, mode, amount, event.timestamp) < touching:
             return []
@@ -91,6 +97,20 @@ class Uses:
         elif mode == "read":
             self._read(proc, inode, held, file)
         return self._access(event, proc, known, file, mode)
+
+    def _read_of(
+        self, proc: Proc, known: Protected | Artefact, file: File, mode: str, given: Context | None, when: datetime
+    ) -> None:
+        """Remember how much a process read: it may write something derived. An open alone counts for all."""
+        inode, size = (file.device or 0, file.inode or 0), file.size or _size(known) or 0
+        told = given.bytes if given is not None else None
+        if (told is None and mode == "read" and self._counted(*inode)) or getattr(known, "scaffold", False):
+            return
+        made = known if isinstance(known, Artefact) and known.derived else None
+        place = FileRef(path=known.path, device=inode[0], inode=inode[1], size=size)
+        share = given.share if given is not None else None
+        read = size if told is None else told if share is None or share >= WHOLE else min(told, int(share * size))
+        self._derived.read(proc, inode, Origin(known.model, place, made.id if made else None), mode, read, when)
 
     def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """The memory of a process that holds protected content was read, or may be read from now on.

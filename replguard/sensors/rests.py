@@ -1,4 +1,4 @@
-"""What processes read of watched files without coming to a mark: told all the same, for many may read one in parts.
+"""What processes read of watched files between the kernel's marks: told all the same, for many may read one in parts.
 
 The kernel adds up by process; provenance adds up the processes of one actor. A look at a file's head stays silent.
 """
@@ -13,6 +13,9 @@ HEAD = 1 << 20
 """Bytes at a file's beginning that anybody may look at (meanings: Touched)."""
 PART = 64 << 10
 """The same, where it is not the beginning alone that was read: an archive has its list of contents at its end."""
+STEPS, AT_REST = 10, 100
+"""Parts of a file of which each is told, once reading came to the first mark: the kernel's own marks lie far apart.
+Smaller ones when nothing more is read: then it is told how far it came."""
 RESTS = 5
 """Sweeps without growth after which it is asked whether the process has ended, and again after each as many."""
 
@@ -21,18 +24,19 @@ Key = tuple[int, int, int]
 
 
 class Mark(NamedTuple):
-    """Of a file the bytes at which the kernel itself tells first, and which 64ths of it hold its head."""
+    """Of a file the bytes at which the kernel itself tells first, which 64ths of it hold its head, and its size."""
 
     touch: int
     head: int
+    size: int
 
 
-_NONE = Mark(0, 0)
+_NONE = Mark(0, 0, 0)
 
 
 def mark(touch: int, size: int) -> Mark:
     """Return the mark of a file of a size in bytes."""
-    return Mark(touch, (1 << min(64, (HEAD * 64 - 1) // max(size, 1) + 1)) - 1)
+    return Mark(touch, (1 << min(64, (HEAD * 64 - 1) // max(size, 1) + 1)) - 1, size)
 
 
 @dataclass(slots=True)
@@ -71,7 +75,9 @@ class Rests:
             entry.seen = amount.bytes
             mark = files.get(amount.slot, _NONE)
             silent = PART if amount.coverage & ~mark.head else HEAD
-            if amount.bytes - entry.told > silent and amount.bytes < mark.touch:
+            if amount.bytes >= mark.touch:
+                silent = max(PART, mark.size // (AT_REST if entry.rested else STEPS))
+            if amount.bytes - entry.told > silent and amount.bytes <= mark.size:
                 entry.told = amount.bytes
                 yield amount
         self.evicted = len(before)

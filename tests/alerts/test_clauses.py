@@ -3,7 +3,7 @@ from support.making import GIB, event, process
 
 from replguard.alerts.clauses import address, clause, program, size
 from replguard.events.catalogue import KINDS
-from replguard.events.fact import Context
+from replguard.events.fact import Context, FileRef
 from replguard.events.file import File
 from replguard.events.gpu import Gpu
 from replguard.events.network import Endpoint
@@ -70,3 +70,32 @@ def test_a_program_is_its_image():
     """A process cannot rename itself in an alert."""
     assert program(process(1, "/tmp/e\nvil", "sshd")) == "e\\nvil"
     assert program(None) == "an unknown program"
+
+
+@pytest.mark.parametrize(
+    ("about", "previous", "text"),
+    [
+        ({"technique": "copy", "confidence": "content"}, None, "copied model m: /m/w → /a (1.0 GiB, 40% of it)"),
+        (
+            {"technique": "rename", "confidence": "link", "share": 1.0},
+            "/srv/copy",
+            "moved model m: /srv/copy → /a (1.0 GiB)",
+        ),
+        ({"technique": "rename", "confidence": "link", "share": 1.0}, None, "moved model m: /m/w → /a (1.0 GiB)"),
+        (
+            {"technique": "transform", "confidence": "derived"},
+            None,
+            "made something derived from model m: /m/w → /a (1.0 GiB, 40% of its size)",
+        ),
+        (
+            {"technique": "transform", "confidence": "derived", "status": "started"},
+            None,
+            "is making something derived from model m: /m/w → /a (1.0 GiB so far)",
+        ),
+    ],
+)
+def test_a_copy_says_from_where_to_where_and_how_much(about, previous, text):
+    """What was moved may be a copy: the name that it had says so, not the origin of its content."""
+    fields = {"model": "m", "share": 0.4, "origin": FileRef(path="/m/w")} | about
+    file = File(path="/a", previous=previous, size=GIB)
+    assert clause(event("weights_copy", 1, file=file, replguard=Context(**fields))) == text

@@ -312,10 +312,8 @@ def test_a_copy_of_a_copy_keeps_the_first_origin() -> None:
     assert (fact.replguard.model, fact.replguard.origin.path) == ("llama", ORIGIN)
     second = host.exec("cp", "/srv/a /srv/c", parent=host.login())
     host.open(made, second)
-    host.write("/srv/c", weights.size or 0, second)
-    third = host.provenance.copies._making
-    assert third
-    fact = only(host.examined(msgspec.structs.replace(list(third.values())[-1].last.file), (weights, 1.0)))
+    third = host.write("/srv/c", weights.size or 0, second)
+    fact = only(host.examined(third, (weights, 1.0)))
     assert (fact.replguard.model, fact.replguard.origin.path) == ("llama", ORIGIN)
 
 
@@ -630,8 +628,8 @@ def test_a_job_may_copy() -> None:
 
 
 def test_files_in_the_making_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest are let go, and counted."""
-    monkeypatch.setattr("replguard.provenance.copies.MAX_PENDING", 2)
+    """The oldest of who has most are let go, and counted."""
+    monkeypatch.setattr("replguard.provenance.making.MOST", 2)
     host, weights, _ = stage()
     first = host.write("/srv/1", weights.size or 0)
     for number in (2, 3):

@@ -28,12 +28,19 @@ def test_more_than_a_head_is_told_and_then_what_is_added() -> None:
 
 
 def test_what_the_kernel_tells_is_not_told_again() -> None:
-    """From the first mark on, it tells by itself."""
+    """From the first mark on it tells by itself, but seldom: each tenth of the file is told, and where reading ends."""
     rests = Rests()
     rests.told(amount(15 * MIB))
     assert swept(rests, amount(15 * MIB)) == []
     assert swept(rests, amount(16 * MIB)) == []
-    assert swept(rests, amount(90 * MIB)) == []
+    assert swept(rests, amount(66 * MIB)) == []
+    assert swept(rests, amount(67 * MIB)) == [67 * MIB]
+    assert swept(rests, amount(80 * MIB)) == []
+    assert swept(rests, amount(80 * MIB)) == [80 * MIB]
+    assert swept(rests, amount(80 * MIB)) == []
+    rests.told(amount(512 * MIB))
+    assert swept(rests, amount(512 * MIB)) == []
+    assert swept(rests, amount(900 * MIB)) == []
 
 
 def test_another_process_with_the_pid_and_a_sum_that_began_anew_are_new() -> None:

@@ -128,6 +128,8 @@ class Host:
             audit_session=given.get("audit_session", parent.process.audit_session if parent else None),
             cgroup=given.get("cgroup", parent.process.cgroup if parent else "/init.scope"),
             invocation_id=given.get("invocation", parent.process.invocation_id if parent else None),
+            pipes_in=given.get("reads", ()),
+            pipes_out=given.get("writes", ()),
             parent=Parent(pid=parent.pid, entity_id=parent.entity) if parent else None,
         )
 
@@ -196,6 +198,31 @@ class Host:
     def open(self, file: File, proc: Proc | None = None, **given: Any) -> list[Event]:
         """Open a watched file for reading."""
         return self.on("file_open", file, proc, **given)
+
+    def read(self, file: File, proc: Proc, share: float = 1.0, **given: Any) -> list[Event]:
+        """Tell how much of a watched file a process has read so far, as the kernel does."""
+        about = Context(
+            tier="kernel", attribution="kernel", mode="read", precision="bytes", share=share,
+            bytes=int(share * (file.size or 0)),
+        )  # fmt: skip
+        return self.on("file_read", file, proc, replguard=msgspec.structs.replace(about, **given))
+
+    def grow(self, path: str, size: int, proc: Proc, *, close: bool = True, **given: Any) -> File:
+        """Create and write a file as the kernel tells it: at each doubling, and when it is closed."""
+        file = self.file(path, **given)
+        kernel = Context(tier="kernel", attribution="kernel")
+        self.on("file_create", file, proc, replguard=kernel)
+        self.wait(0.5)
+        whole = msgspec.structs.replace(file, size=size)
+        self.on("file_grow", whole, proc, replguard=msgspec.structs.replace(kernel, bytes=size))
+        if close:
+            self.on("file_close_write", whole, proc, replguard=kernel)
+        return whole
+
+    def tick(self) -> list[Event]:
+        """Let a second pass, and return the facts that it brings."""
+        self.wait(1)
+        return self._take(self.provenance.tick(self.now))
 
     def map(self, file: File, proc: Proc) -> list[Event]:
         """Map a watched file."""

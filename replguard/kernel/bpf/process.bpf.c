@@ -56,11 +56,11 @@ struct head {
 	u32 pad;
 };
 
-/* An end of a pipe: its inode number, a named one's device above it; of a socket pair the lower number of both ends. */
+/* An end of a pipe: its inode number, a named one's device above it. Of a socket pair that of this end, and the other's. */
 struct end {
 	u64 pipe;
 	u32 mode;		/* 1: it reads from it; 2: it writes; 3: both */
-	u32 pad;
+	u32 far;
 };
 
 /* data holds interp, the components of exe, cwd and cgroup (innermost first, each ended by NUL), then argv. */
@@ -325,31 +325,35 @@ static __always_inline void namespaces(struct exec *exec, struct task_struct *ta
 	exec->pid_inside = BPF_CORE_READ(inside, nr);
 }
 
-/* Return what names the pipe or pair that a descriptor is an end of; 0: it is neither. */
-static __always_inline u64 pipe_of(struct file *file)
+/* Fill in which pipe or socket pair a descriptor is an end of; false: of neither. */
+static __always_inline bool is_end(struct file *file, struct end *end)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode), *there;
 	u32 kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	u64 number = BPF_CORE_READ(inode, i_ino), other;
+	u64 number = BPF_CORE_READ(inode, i_ino);
 	struct socket *socket;
 	struct unix_sock *sk;
 	struct sock *peer;
 
-	if (kind == S_IFIFO) {
-		if (BPF_CORE_READ(inode, i_sb, s_magic) != PIPEFS)
-			number |= (u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32;
-		return number;
+	end->far = 0;
+	if (kind == S_IFSOCK) {
+		socket = BPF_CORE_READ(file, private_data);
+		sk = (void *)BPF_CORE_READ(socket, sk);
+		if (!sk || BPF_CORE_READ(sk, sk.__sk_common.skc_family) != AF_UNIX)
+			return 0;
+		peer = BPF_CORE_READ(sk, peer);
+		there = BPF_CORE_READ(peer, sk_socket, file, f_inode);
+		end->far = BPF_CORE_READ(there, i_ino);
+		if (!end->far)
+			return 0;
+	} else if (kind != S_IFIFO) {
+		return 0;
+	} else if (BPF_CORE_READ(inode, i_sb, s_magic) != PIPEFS) {
+		number |= (u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32;
 	}
-	if (kind != S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = (void *)BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ(sk, sk.__sk_common.skc_family) != AF_UNIX)
-		return 0;
-	peer = BPF_CORE_READ(sk, peer);
-	there = BPF_CORE_READ(peer, sk_socket, file, f_inode);
-	other = BPF_CORE_READ(there, i_ino);
-	return other && other < number ? other : number;
+	end->pipe = number;
+	end->mode = BPF_CORE_READ(file, f_mode) & 3;
+	return 1;
 }
 
 /*
@@ -363,8 +367,8 @@ __noinline int pipes(void)
 	struct file **files = BPF_CORE_READ(table, fd), *file;
 	struct scratch *s = scratch();
 	unsigned long open = 0;
+	struct end end = {};
 	u32 count;
-	u64 pipe;
 
 	if (!s)
 		return 0;
@@ -373,14 +377,12 @@ __noinline int pipes(void)
 	for (int i = 0; i < 64; i++) {
 		if (!(open >> i & 1) || bpf_probe_read_kernel(&file, sizeof(file), &files[i]) || !file)
 			continue;
-		pipe = pipe_of(file);
-		count = *(volatile u32 *)&s->exec.ends_open;
-		if (!pipe)
+		if (!is_end(file, &end))
 			continue;
+		count = *(volatile u32 *)&s->exec.ends_open;
 		if (count >= PIPES)
 			break;
-		s->exec.ends[count].pipe = pipe;
-		s->exec.ends[count].mode = BPF_CORE_READ(file, f_mode) & 3;
+		s->exec.ends[count] = end;
 		s->exec.ends_open = count + 1;
 	}
 	return 0;

@@ -161,12 +161,14 @@ def body(record: bytes) -> Exec:
 
 
 def _ends(record: bytes, at: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the pipes that a process reads from, and those that it writes to."""
+    """Return the pipes that a process reads from, and those that it writes to: of a socket pair the other's end."""
     (count,) = ENDS.unpack_from(record, at)
     if not count:
         return (), ()
     ends = [END.unpack_from(record, at + place * END.size) for place in range(min(count, PIPES))]
-    return tuple({pipe: 0 for pipe, mode, _ in ends if mode & 1}), tuple({pipe: 0 for pipe, mode, _ in ends if mode & 2})
+    reads = {pipe: 0 for pipe, mode, _ in ends if mode & 1}
+    writes = {far or pipe: 0 for pipe, mode, far in ends if mode & 2}
+    return tuple(reads), tuple(writes)
 
 
 def act(record: bytes) -> Act:

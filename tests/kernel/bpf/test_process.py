@@ -64,14 +64,14 @@ def test_an_act_names_who_and_whom() -> None:
 
 
 def test_pipes_are_told_by_their_direction() -> None:
-    """An end that reads, one that writes, a socket pair that does both and has two descriptors; eight at most."""
-    ends = [(7, 1), (8, 2), (9, 3), (9, 3)]
-    packed = b"".join(process.END.pack(pipe, mode, 0) for pipe, mode in ends)
+    """An end that reads, one that writes, and an end of a socket pair: what it writes arrives at the other."""
+    ends = [(7, 1, 0), (8, 2, 0), (9, 3, 10), (9, 3, 10)]
+    packed = b"".join(process.END.pack(*end) for end in ends)
     record = bytearray(EXECUTED)
     record[ENDS : ENDS + len(packed)] = packed
     struct.pack_into("=I", record, ENDS + process.PIPES * process.END.size, len(ends))
     body = process.body(bytes(record))
-    assert (body.pipes_in, body.pipes_out) == ((7, 9), (8, 9))
+    assert (body.pipes_in, body.pipes_out) == ((7, 9), (8, 10))
     assert body.args == ("/bin/true", "one", "two words")
     assert (process.body(EXECUTED).pipes_in, process.body(EXECUTED).pipes_out) == ((), ())
 

@@ -1,0 +1,76 @@
+"""A bounded memory in fair shares: who fills it pushes out what is its own, and nobody else's."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Fair(Generic[Key, Value]):
+    """Values by key, each with an owner. Full, it forgets the oldest of the owner who has most, and counts that.
+
+    Owners are kept by how many values they have, so that finding the largest costs nothing, however many there are.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: dict[Key, tuple[Hashable, Value]] = {}
+        self._shares: dict[Hashable, OrderedDict[Key, None]] = {}
+        self._sized: dict[int, dict[Hashable, None]] = {}
+        self._largest = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def values(self) -> Iterator[Value]:
+        """Yield all values."""
+        for _, value in list(self._values.values()):
+            yield value
+
+    def get(self, key: Key) -> Value | None:
+        """Return the value of a key, None if it has none."""
+        found = self._values.get(key)
+        return None if found is None else found[1]
+
+    def put(self, key: Key, value: Value, owner: Hashable) -> None:
+        """Remember a value as the newest of its owner's, in place of the key's former one."""
+        self.pop(key)
+        self._values[key] = (owner, value)
+        share = self._shares.setdefault(owner, OrderedDict())
+        share[key] = None
+        self._resize(owner, len(share) - 1, len(share))
+        while len(self._values) > self._most:
+            first = next(iter(self._sized[self._largest]))
+            self.pop(next(iter(self._shares[first])))
+            self.evicted += 1
+
+    def pop(self, key: Key) -> Value | None:
+        """Forget a key; return its value, None if it has none."""
+        if key not in self._values:
+            return None
+        owner, value = self._values.pop(key)
+        share = self._shares[owner]
+        del share[key]
+        self._resize(owner, len(share) + 1, len(share))
+        if not share:
+            del self._shares[owner]
+        return value
+
+    def _resize(self, owner: Hashable, before: int, after: int) -> None:
+        """Note how many values an owner has now."""
+        if before:
+            alike = self._sized[before]
+            del alike[owner]
+            if not alike:
+                del self._sized[before]
+        if after:
+            self._sized.setdefault(after, {})[owner] = None
+        self._largest = max(self._largest, after)
+        while self._largest and self._largest not in self._sized:
+            self._largest -= 1

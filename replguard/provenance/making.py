@@ -1,0 +1,113 @@
+"""Files in the making: who began them, what is asked about them, and what was told, so that nothing is told twice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from replguard.events.event import Event
+from replguard.events.fact import Attribution
+from replguard.provenance import entry
+from replguard.provenance.fair import Fair
+from replguard.provenance.ledger import Inode
+from replguard.provenance.processes import Proc
+
+TOLD_FOR = timedelta(seconds=60)
+"""A file that is closed again this soon by the same writer is the same copy still being made."""
+MOST = 20_000
+"""Files that are remembered of those who touched weights, and as many of everybody else."""
+
+
+class Told(NamedTuple):
+    """What was told of a file: how much of the model, as whose act, how it was recognised, and when."""
+
+    share: float
+    maker: Proc | None
+    confidence: str
+    when: datetime
+
+
+@dataclass(slots=True)
+class Making:
+    """A file being made: when it began, by whom (once seen), the event that said so last, and what was told of it.
+
+    ``asked`` is since when the examiner owes an answer; ``grown`` the bytes that a source added up, None if none did.
+    """
+
+    began: datetime
+    last: Event
+    maker: Proc | None = None
+    seen: Attribution | None = None
+    is_new: bool = False
+    writing: bool = False
+    asked: datetime | None = None
+    grown: int | None = None
+    started: set[str] = field(default_factory=set)
+    told: dict[str, Told] = field(default_factory=dict)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last that was heard of it is no sign that it still grows."""
+        return self.last.action in ("file_close_write", "file_rename")
+
+    def written(self) -> int:
+        """Return the bytes that were written: what a source added up, or the size of a file that was not there before.
+
+        A source tells at each doubling, so that up to twice as much may be written. A new file is never more than it
+        holds, and may be much less: one with a hole. What was written of a file that was there, and that nobody added
+        up, is unknown where the kernel adds up; elsewhere its size is all that there is.
+        """
+        size = (self.last.file.size or 0) if self.last.file is not None else 0
+        if self.grown is None:
+            portable = self.last.replguard is None or self.last.replguard.tier != "kernel"
+            return size if self.is_new or portable else 0
+        return min(size, 2 * self.grown) if self.is_new and self.closed else self.grown
+
+    def news(self, model: str, share: float, maker: Proc | None, confidence: str) -> bool:
+        """Whether a finding is more than was told: surer, another writer's, twice the share, or written anew later."""
+        told = self.told.get(model)
+        if told is None:
+            return True
+        if confidence == "content" != told.confidence:
+            return True
+        another = self.maker is not None and maker is not told.maker  # a guess may be another one each time
+        anew = self.last.action == "file_close_write" and self.last.timestamp - told.when > TOLD_FOR
+        return anew or another or (confidence == told.confidence and share >= 2 * told.share)
+
+
+class Makings:
+    """All files in the making. A flood of one user or actor pushes out its own; those of touchers are kept apart."""
+
+    def __init__(self) -> None:
+        self._touchers: Fair[Inode, Making] = Fair(MOST)
+        self._others: Fair[Inode, Making] = Fair(MOST)
+
+    def __len__(self) -> int:
+        return len(self._touchers) + len(self._others)
+
+    def __iter__(self) -> Iterator[Making]:
+        yield from self._touchers.values()
+        yield from self._others.values()
+
+    @property
+    def evicted(self) -> int:
+        """How many were forgotten before it was known what they hold."""
+        return self._touchers.evicted + self._others.evicted
+
+    def get(self, key: Inode) -> Making | None:
+        """Return what is known of a file, None for one that nobody was heard to make."""
+        return self._touchers.get(key) or self._others.get(key)
+
+    def put(self, key: Inode, making: Making, *, toucher: bool) -> None:
+        """Remember a file as the newest of its owner's: the user, or of root's files the actor."""
+        there = self._touchers if toucher or key in self._touchers else self._others
+        if there is self._touchers:
+            self._others.pop(key)
+        file = making.last.file
+        uid = file.uid if file is not None else None
+        owner = uid or _actor(making.maker)
+        there.put(key, making, owner)
+
+
+def _actor(proc: Proc | None) -> Proc | None:
+    return entry.find(proc).proc if proc is not None else None

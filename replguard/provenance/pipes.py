@@ -1,0 +1,69 @@
+"""Who is at the far end of a pipe: from whom what a program writes may have come."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from replguard.provenance.processes import MAX_DEPTH, Proc
+
+MOST = 8192
+"""Pipes that are remembered; the ones that were joined longest ago are forgotten."""
+ENDS = 64
+"""Programs at one end of a pipe that are remembered; a service's output is inherited by everything that it starts."""
+HOPS = 256
+"""Programs of one pipeline that are looked at."""
+
+
+class Pipes:
+    """Knows pipes and socket pairs by what programs had open when they were executed."""
+
+    def __init__(self) -> None:
+        self._writers: OrderedDict[int, dict[Proc, None]] = OrderedDict()
+
+    def started(self, proc: Proc) -> None:
+        """Note the pipes into which a program that was executed just now may write."""
+        for pipe in proc.process.pipes_out or ():
+            writers = self._writers.setdefault(pipe, {})
+            self._writers.move_to_end(pipe)
+            writers.pop(proc, None)
+            writers[proc] = None
+            if len(writers) > ENDS:
+                del writers[next(iter(writers))]
+        while len(self._writers) > MOST:
+            self._writers.popitem(last=False)
+
+    def sources(self, proc: Proc) -> Iterator[tuple[Proc, bool]]:
+        """Yield the programs whose output may come to a program, itself first; and whether the kernel tells so.
+
+        Where no program was executed with the other end of a pipe, the one who started the reader made the pipe, and
+        may write into it: a library call does so. One that had it itself when it was executed only passed it on.
+        """
+        seen, ahead = {program(proc): True}, [program(proc)]
+        while ahead and len(seen) <= HOPS:
+            here = ahead.pop(0)
+            yield here, seen[here]
+            for source, sure in _nearest(here, self._writers):
+                if source not in seen:
+                    seen[source] = sure and seen[here]
+                    ahead.append(source)
+
+
+def program(proc: Proc) -> Proc:
+    """Return the process that executed the image: a fork that goes on as its parent shares its files and its work."""
+    for _ in range(MAX_DEPTH):
+        if proc.executed or proc.parent is None:
+            break
+        proc = proc.parent
+    return proc
+
+
+def _nearest(reader: Proc, writers: OrderedDict[int, dict[Proc, None]]) -> Iterator[tuple[Proc, bool]]:
+    maker = program(reader.parent) if reader.parent is not None else None
+    for pipe in reader.process.pipes_in or ():
+        others = [writer for writer in writers.get(pipe, ()) if writer is not reader]
+        yield from ((writer, True) for writer in others)
+        if not others and maker is not None and not _inherited(pipe, maker):
+            yield maker, False
+
+
+def _inherited(pipe: int, proc: Proc) -> bool:
+    return pipe in (proc.process.pipes_in or ()) or pipe in (proc.process.pipes_out or ())

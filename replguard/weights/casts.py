@@ -18,7 +18,7 @@ _SPARSEST = 32
 _DENSE = 24576
 _SAMPLE = 4 * 2**10
 _FEWEST = 512
-_COLUMNS = np.arange(0, 1024, 256, np.int64)
+_COLUMNS = np.arange(0, 1024, 256)
 _FULL, _SPREAD, _NARROW, _OCTAVES = 6.5, 6.2, 3.6, 2.4
 
 Floats = npt.NDArray[np.float32]

@@ -18,6 +18,8 @@ from replguard.weights.reading import Reader, Unreadable, open_handle, open_regu
 
 SAVE_EVERY = 10.0
 """Seconds between writes of the cache while fingerprints are made; what is lost in between is read again."""
+PART_EVERY = 2.0
+"""Seconds for which requests see the same part of a fingerprint that is being made."""
 _SAVE_COSTS = 20.0  # times what the last one took: a large cache is written less often
 
 
@@ -38,6 +40,7 @@ class Library:
         self._job: Building | None = None
         self._pieces: Iterator[int] = iter(())
         self._reader: Reader | None = None
+        self._part: tuple[float, Index] | None = None
         self._dirty = False
         self._saved, self._save_every = clock.monotonic(), SAVE_EVERY
         self._mounts = Mounts()
@@ -209,7 +212,7 @@ class Library:
         return _told(target, state, reason)
 
     def _drop_job(self) -> None:
-        self._job = self.at_work = None
+        self._job = self.at_work = self._part = None
         self._pieces = iter(())
         if self._reader is not None:
             self._reader.close()
@@ -269,10 +272,23 @@ class Library:
             # Zeros are nobody's weights. Such files cost nothing to make, so they must cost nothing to answer for.
             return self._answered(request, reader, None, [], [])
         look = index.search if self.thorough else index.sample
-        matches, traces = look([self.index, *self.imported], reader)
+        matches, traces = look([self.index, *self.imported, *self._begun()], reader)
         verdict = formats.recognise(reader)
         form = verdict.name if isinstance(verdict, formats.Format) else None
         return self._answered(request, reader, form, matches, traces)
+
+    def _begun(self) -> list[Index]:
+        """Return an index of what is known so far of the file at work: of a large one that is worth much already."""
+        if self._job is None or self.at_work is None:
+            return []
+        if self._part is None or clock.monotonic() - self._part[0] > PART_EVERY:
+            begun = self._job.so_far()
+            if begun is None:
+                return []
+            index = Index(self.index.key)
+            index.add(begun)
+            self._part = clock.monotonic(), index
+        return [self._part[1]]
 
     def _answered(
         self, request: Request, reader: Reader, form: str | None, matches: list[Match], traces: list[Match]

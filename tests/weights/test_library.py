@@ -52,6 +52,23 @@ def test_a_copy_is_told_once_its_origin_is_read(opened: Opened, origin: Path, tm
     assert library.next is None
 
 
+def test_a_copy_is_told_while_its_origin_is_still_being_read(opened: Opened, origin: Path, tmp_path: Path) -> None:
+    """By the part that is known by then; of a large model the rest may take minutes."""
+    library = opened()
+    library.protect([target(origin, "llama")])
+    library.work(60, 2 * MIB)
+    assert not library.ready
+    copy = modelfiles.write(tmp_path / "copy", b"moved" + origin.read_bytes())
+    answer = library.examine(Request(str(copy)))
+    assert [(match.model, match.path) for match in answer.matches] == [("llama", str(origin))]
+    assert not answer.index_ready
+    stranger = modelfiles.write(tmp_path / "stranger", model(7))
+    assert library.examine(Request(str(stranger))).matches == ()
+    finish(library)
+    (match,) = library.examine(Request(str(copy))).matches
+    assert match.share == pytest.approx(1.0, abs=0.02)
+
+
 def test_a_restart_reads_nothing_again(opened: Opened, origin: Path, tmp_path: Path) -> None:
     """The cache knows the file by device, inode, size and times."""
     first = opened()

@@ -28,7 +28,7 @@ from replguard.metrics.table import Sheet
 from replguard.numbers import gather
 from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
-from replguard.provenance import copies
+from replguard.provenance import copies, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, recorded
 from replguard.provenance.endpoints import Endpoints
@@ -85,7 +85,7 @@ class Daemon:
         self._paths = Paths(self.policy.ruleset.rules)
         self._sizes = Outline(self.inventory.files, copies.part)
         for sensor in found:
-            sensor.choose(self._wanted, self._sizes.worth)
+            sensor.choose(self._wanted, self._sizes.worth, self.pipeline.provenance.drives)
         self.runner = Runner(found, self.pipeline.put)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
@@ -103,6 +103,7 @@ class Daemon:
             index_ready=lambda: self.examiner.counts.unindexed == 0,
             counted=self._counted,
         )
+        provenance.planned.learn(places.lists())
         return Pipeline(
             provenance=provenance,
             detector=Detector(self.policy.ruleset, Manager(config, self.host)),

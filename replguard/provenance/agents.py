@@ -131,6 +131,12 @@ class Agents:
         fresh = [(last, proc) for last, proc in found if when - last <= within]
         return [proc for _, proc in sorted(fresh, key=lambda pair: pair[0], reverse=True)]
 
+    def drives(self, proc: Proc | None) -> Proc | None:
+        """Return the nearest of a process and its ancestors that is an agent, or may become one: it got a reply."""
+        if proc is None or not self._candidates:
+            return None
+        return next((here for here in proc.chain() if here.confirmed_agent or here.entity in self._candidates), None)
+
     def driven_by(self, proc: Proc) -> str | None:
         """Return the endpoint that drives a process, None for one that no endpoint answered."""
         candidate = self._candidates.get(proc.entity)
@@ -155,11 +161,16 @@ def _may_drive(proc: Proc, depth: int) -> bool:
     """A person at a terminal is no agent; nor is what starts everybody's programs."""
     if proc.pid == 1 or never(proc):
         return False
-    if proc.image in SHELLS and proc.process.interactive and proc.process.tty and not _scripted(proc.process.args):
+    asks = at_terminal(proc)
+    if asks and proc.process.interactive:
         return False
     # A login shell that waits for its command is in the background of its terminal, but it is still the person's.
-    leader = proc.image in SHELLS and proc.process.tty and proc.process.session_id == proc.pid
-    return not (depth and leader and not _scripted(proc.process.args))
+    return not (depth and asks and proc.process.session_id == proc.pid)
+
+
+def at_terminal(proc: Proc) -> bool:
+    """Whether this is a shell that asks at a terminal what to do."""
+    return proc.image in SHELLS and bool(proc.process.tty) and not _scripted(proc.process.args)
 
 
 def _scripted(args: tuple[str, ...]) -> bool:

@@ -24,6 +24,8 @@ _SERVICE = re.compile(r"([^/]+\.service)(?:/|$)")
 _SESSION = re.compile(r"/(session-[^/]+\.scope)(?:/|$)")
 _JOB = re.compile(r"/(?:slurm[^/]*/)?(?:uid_\d+/)?(job_\d+)(?:/|$)")
 _STARTERS: dict[str, ActorKind] = {"cron": "cron", "crond": "cron", "atd": "at"}
+_LOGINS = frozenset("sshd sshd-session login".split())
+"""Programs that let somebody in: what they start is a login, also on a host that counts none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Place:
     """What follows from a process and its ancestors, worked out once: most processes are asked about twice.
 
     ``lineage`` are the entity ids that tie acts together, the process's own first: below the entry point, or up to the
-    agent that planned them. ``adopted`` says that a parent between the process and its entry point is a guess.
+    agent that planned them. ``adopted`` says that a step between the process and its entry point is a guess.
     ``serves`` is the highest generation that an instance of the chain serves. ``starts`` says
     that the process is one of those that start others and never explain them. ``actor`` and ``told`` are what `actors`
     made of it.
@@ -142,7 +144,7 @@ def place(proc: Proc) -> Place:
             made = known
             break
         chain.append(here)
-    above = chain[-1].parent if made is not None else None
+    above = chain[-1].above if made is not None else None
     for here in reversed(chain):
         here.place = made = _placed(here, above, made)
         above = here
@@ -157,7 +159,7 @@ def _placed(here: Proc, above: Proc | None, known: Place | None) -> Place:
         age=Age.now,
         entry=found,
         lineage=(here.entity,) if found.kind == "agent" else (),
-        adopted=here.adopted and found.proc is not here,
+        adopted=(here.adopted or here.planned) and found.proc is not here,
         serves=here.serves,
         starts=starts,
         container=container_id(here),
@@ -211,7 +213,8 @@ def _boundary(here: Proc, above: Proc | None) -> Entry | None:
         return Entry(_STARTERS[above.image], here, _own(here))
     if above is not None and above.image in RUNNERS and here.image not in RUNNERS:
         return Entry("ci", here, f"ci:{above.image}")
-    if _logged_in(here) and (above is None or not _logged_in(above) or never(above)):
+    let_in = above is not None and above.image in _LOGINS and never(above)
+    if let_in or (_logged_in(here) and (above is None or not _logged_in(above) or never(above))):
         uid = here.user.audit if here.user and here.user.audit is not None else (here.user.id if here.user else None)
         return Entry("session", here, f"session:{uid}")
     return None

@@ -22,7 +22,7 @@ MAX_DEPTH = 64
 """Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
 _REAPERS = frozenset("systemd init tini dumb-init containerd-shim-runc-v2".split())
 _OWN = frozenset({"process", "user"})
-_INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves"})
+_INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves", "planner"})
 """What a place follows from: the process's own sections, and what changes only now and then."""
 
 
@@ -38,7 +38,9 @@ class Proc(msgspec.Struct, eq=False):
     ``executed`` says that its own image is known, ``spawned`` that it was seen to begin it: no fork of its parent.
 
     ``generation`` is that of the model that drives it, ``serves`` that of the instance it is the root of (0: none).
-    ``first_args`` are its arguments before it gave itself a title. ``place`` is what `entry.place` worked out.
+    ``first_args`` are its arguments before it gave itself a title. ``planner`` is the process that wrote what it runs,
+    or asked for it, where another started it; ``judged`` when and how it was decided whether that one counts. ``place``
+    is what `entry.place` worked out.
     """
 
     entity: str
@@ -56,6 +58,8 @@ class Proc(msgspec.Struct, eq=False):
     serves: int = 0
     first_args: tuple[str, ...] = ()
     children: set[str] | frozenset[str] = frozenset()
+    planner: "Proc | None" = None
+    judged: tuple[int, bool] = (-1, False)
     place: Any = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -87,14 +91,28 @@ class Proc(msgspec.Struct, eq=False):
         """The base name of what runs, '' when unknown."""
         return base_name(self.process.executable or self.process.name or "")
 
+    @property
+    def above(self) -> "Proc | None":
+        """Who is responsible for it: the parent, or whoever planned it for an agent."""
+        return self.planner if self.planned else self.parent
+
+    @property
+    def planned(self) -> bool:
+        """Whether an agent planned it: what people and services write is run by others on its own account."""
+        if self.planner is None:
+            return False
+        if self.judged[0] != Age.now:
+            self.judged = Age.now, any(here.confirmed_agent for here in self.planner.chain())
+        return self.judged[1]
+
     def chain(self) -> Iterator["Proc"]:
-        """Yield this process and its ancestors, nearest first."""
+        """Yield this process and its ancestors, nearest first; of what an agent planned, those of its planner."""
         here: Proc | None = self
         for _ in range(MAX_DEPTH):
             if here is None:
                 return
             yield here
-            here = here.parent
+            here = here.parent if here.planner is None else here.above
 
 
 class ProcessTable:

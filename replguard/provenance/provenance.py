@@ -8,7 +8,9 @@ import msgspec
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
+from replguard.events.process import Process
 from replguard.provenance import actors, entry
+from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
@@ -16,17 +18,28 @@ from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
-from replguard.provenance.processes import Proc, ProcessTable, reaper
+from replguard.provenance.planned import Planned
+from replguard.provenance.processes import Proc, ProcessTable
 from replguard.provenance.serving import Serving
 from replguard.provenance.signals import Signals
 from replguard.provenance.uses import Uses
 from replguard.weights.examiner import Examination, Request
 from replguard.weights.inventory import Protected
 
-ADOPT_WITHIN = timedelta(seconds=15)
-"""How soon after a reply an orphan that nothing else names is taken for the agent's."""
-
-
+MOVES_INSTANCES = frozenset(
+    {
+        "process_exit",
+        "file_open",
+        "file_read",
+        "file_map",
+        "socket_listen",
+        "socket_close",
+        "socket_used",
+        "process_joined",
+        "gpu_usage",
+    }
+)
+"""Kinds of events after which another process may hold, serve or wait than before."""
 WRITES = frozenset({"file_create", "file_close_write", "file_rename"})
 MAX_WRITERS = 1024
 WROTE_WITHIN = timedelta(seconds=60)
@@ -52,6 +65,8 @@ class Provenance:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
         self.agents = Agents()
+        self.planned = Planned(self.agents)
+        self.adoption = Adoption(self.agents, self.planned)
         self.instances = Instances(self.table)
         self.authority = authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
@@ -85,17 +100,6 @@ class Provenance:
             "process_signal": self._signalled,
             "process_access": self._accessed,
         }
-        self._moves_instances = {
-            "process_exit",
-            "file_open",
-            "file_read",
-            "file_map",
-            "socket_listen",
-            "socket_close",
-            "socket_used",
-            "process_joined",
-            "gpu_usage",
-        }
 
     def feed(self, event: Event) -> list[Event]:
         """Return the event, enriched, then the facts that follow from it, in the order in which rules must see them."""
@@ -107,9 +111,10 @@ class Provenance:
         proc = self._proc(event) or self._met(event)
         if proc is not None and self._ours(proc):
             return []
-        moves = action in self._moves_instances
+        moves = action in MOVES_INSTANCES
         if action == "process_exit":
             moves = proc is not None and self.instances.concerns(proc)
+        self.planned.wrote(event, proc)
         if proc is not None and event.file is not None and action in WRITES:
             self._wrote(event.file.path, proc, event.timestamp)
         facts = self._steps.get(action, _nothing)(event, proc)
@@ -130,6 +135,10 @@ class Provenance:
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
         return [*self.authority.baseline.tick(now), *self.labels.keep([*made, *self.serving.review(passed)])]
+
+    def drives(self, pid: int) -> bool:
+        """Whether a model drives, or may drive, whoever had a pid last; called from other threads."""
+        return self.agents.drives(self.table.of(Process(pid=pid))) is not None
 
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":
@@ -173,8 +182,7 @@ class Provenance:
             return [event]
         if self._ours(proc):
             return []
-        if not proc.executed and event.event.kind != "state":
-            self._adopt(proc, event)
+        self.adoption.began(proc, event)
         facts: list[Event] = []
         if event.action == "process_exec":
             self.copies.derived.pipes.started(proc)
@@ -193,32 +201,6 @@ class Provenance:
         """Whether a child is the worker of a model server, whose start says nothing about who drives it."""
         live = self.instances.of(proc.parent) if proc.parent is not None else None
         return live is not None and proc.parent is not None and kin(proc.parent, proc)
-
-    def _adopt(self, proc: Proc, event: Event) -> None:
-        """Give an orphan to the one agent that had just got a reply, where nothing else names who started it.
-
-        A program that detached itself (setsid, double fork) is the adopter's by now. In the same control group, as the
-        same user, seconds after a reply, it is most likely the agent's: a guess, and marked as one.
-        """
-        if proc.parent is None or not (proc.adopted or reaper(proc.parent)):
-            return
-        recent = self.agents.recent(event.timestamp, ADOPT_WITHIN)
-        if proc.adopted:
-            self._readopt(proc, recent)
-            return
-        agents = [a for a in recent if a.process.cgroup == proc.process.cgroup and a.user == proc.user]
-        if len(agents) == 1:
-            _give(proc, agents[0])
-
-    def _readopt(self, proc: Proc, recent: list[Proc]) -> None:
-        """Give an orphan of a session with several agents to the one answered last: a replica's agent shares it.
-
-        The session named its leader, which may be the agent that started the replica's agent and is no longer acting.
-        """
-        session = proc.process.session_id
-        mates = [agent for agent in recent if agent.process.session_id == session and agent is not proc]
-        if mates and mates[0] is not proc.parent and any(p is proc.parent for p in mates[0].chain()):
-            _give(proc, mates[0])
 
     def _child_unseen(self, event: Event, proc: Proc | None) -> list[Event]:
         """A child ran and ended between two polls; only its parent's accounting tells."""
@@ -239,6 +221,7 @@ class Provenance:
     def _connected(self, event: Event, proc: Proc | None) -> list[Event]:
         if proc is not None and event.destination is not None:
             self.instances.connected(proc, event.destination.port)
+            self.planned.connected(event, proc)
         return self.labels.connected(event, proc)
 
     def _used(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -288,10 +271,3 @@ class Provenance:
 
 def _nothing(_: Event, __: Proc | None) -> list[Event]:
     return []
-
-
-def _give(proc: Proc, parent: Proc) -> None:
-    if proc.parent is not None:
-        proc.parent.lose(proc.entity)
-    proc.parent, proc.adopted = parent, True
-    parent.bear(proc.entity)

@@ -144,7 +144,8 @@ class Acts:
         self.files.follow_to(act._replace(found=found))
         special = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
         matters = special or self.files.matters(record.target, found)
-        if matters or self.files.wanted(text(act.path)) or self.files.wanted(text(act.previous or b"")):
+        asked = matters or self.files.wanted(text(act.previous or b""))
+        if asked or self.files.asked(act.path, act.access, found, record.pid):
             yield from self.files.renamed(record, act._replace(found=found), born, matters=matters)
         else:
             self._counters.skip()

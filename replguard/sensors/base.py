@@ -106,8 +106,13 @@ class Sensor(ABC):
         """Whether this sensor adds up every read of a file; called from another thread."""
         return False
 
-    def choose(self, wanted: Callable[[str], bool], worth: Callable[[int], bool]) -> None:  # noqa: B027
-        """Take note of which files somebody asks for: by their path, or by their size in bytes. Before the start."""
+    def choose(  # noqa: B027
+        self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Callable[[int], bool] | None = None
+    ) -> None:
+        """Take note, before the start, of which files somebody asks for: by their path, or by their size in bytes.
+
+        ``drives`` tells of a pid whether a model may drive the process: what that writes may be run later.
+        """
 
     def place(self, device: int, inode: int) -> tuple[str, bytes] | None:  # noqa: ARG002 - most sensors know none
         """Return a folder of a file's filesystem, and its handle, if this sensor knows; called from another thread."""

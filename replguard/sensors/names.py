@@ -95,9 +95,12 @@ class NamesSensor(Readable):
         self._mounted: Mounted | None = None
         self._wanted: Callable[[str], bool] | None = None
         self._worth: Callable[[int], bool] | None = None
+        self._drives: Callable[[int], bool] | None = None
 
-    def choose(self, wanted: Callable[[str], bool], worth: Callable[[int], bool]) -> None:
-        self._wanted, self._worth = wanted, worth
+    def choose(
+        self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Callable[[int], bool] | None = None
+    ) -> None:
+        self._wanted, self._worth, self._drives = wanted, worth, drives
 
     def place(self, device: int, inode: int) -> tuple[str, bytes] | None:
         mounted = self._mounted
@@ -115,6 +118,7 @@ class NamesSensor(Readable):
         self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
         self._acts.files.wanted = self._wanted or self._acts.files.wanted
         self._acts.files.worth = self._worth or self._acts.files.worth
+        self._acts.files.scripts.drives = self._drives or self._acts.files.scripts.drives
         self._due = {"sizes": 0.0, "nodes": 0.0}
         self._opens.start()
         self._memory.start(named=not self._older)

@@ -1,7 +1,8 @@
 """Files that were made or written: which of them are told.
 
 Of the many small files of a build or an unpacked archive nobody needs to hear. Told are files that are large enough to
-hold something, watched files, links, devices, files that stay open, and names that a rule asks for.
+hold something, watched files, links, devices, files that stay open, names that a rule asks for, and some that may be
+run.
 """
 
 import os
@@ -19,6 +20,7 @@ from replguard.sensors.base import Counters
 from replguard.sensors.folders import Folder, Folders, View
 from replguard.sensors.growing import Table
 from replguard.sensors.opens import Key, Opens
+from replguard.sensors.scripts import Scripts
 from replguard.sensors.sections import lstat
 
 LARGE = 64 * 1024
@@ -66,6 +68,7 @@ class Written:
         self._folders, self._opens, self._counters, self._who = folders, opens, counters, who
         self.wanted: Callable[[str], bool] = lambda path: True  # noqa: ARG005
         self.worth: Callable[[int], bool] = lambda size: True  # noqa: ARG005
+        self.scripts = Scripts()
         self.making = Table()
         self.late: set[bytes] = set()
         """Files in the making that may be closed already."""
@@ -106,6 +109,7 @@ class Written:
             and not self.worth(found.st_size)
             and access not in self.making
             and not self.wanted(text(access))
+            and not self.scripts.tells(access, found.st_mode, record.pid)
         )
 
     def file(self, record: Record, path: bytes, access: bytes, found: os.stat_result) -> Iterator[Act]:
@@ -125,7 +129,7 @@ class Written:
         untold = self._young.pop(record.target or b"", None)
         followed = self.forget(access) is not None
         matters = followed or self.matters(record.target, found)
-        if not matters and not self.wanted(text(path)):
+        if not matters and not self.asked(path, access, found, record.pid):
             self._counters.skip()
             return
         created = untold is not None or record.mask & fanotify.CREATE
@@ -228,6 +232,10 @@ class Written:
             or target in self.known
             or (found.st_dev, found.st_ino) in self._opens.files
         )
+
+    def asked(self, path: bytes, access: bytes, found: os.stat_result, pid: int) -> bool:
+        """Tell whether a small file is asked for: by a rule, by its name, or because it may be run."""
+        return self.wanted(text(path)) or self.scripts.tells(access, found.st_mode, pid)
 
     def _told(self, action: str, record: Record, path: bytes, access: bytes, found: os.stat_result) -> Act:
         if record.target is not None:

@@ -93,7 +93,18 @@ def test_shared_daemons_are_never_an_entry_point(daemon: str, cgroup: str) -> No
     assert found(proc)[0] == "unknown"
     assert entry.unit_key(proc) is None
     helper = host.exec("tool", parent=proc, user=SERVICE)
-    assert found(helper)[:2] == {"cron": ("cron", helper)}.get(daemon, ("unknown", helper))
+    assert found(helper)[:2] == {"cron": ("cron", helper), "sshd": ("session", helper)}.get(daemon, ("unknown", helper))
+
+
+@pytest.mark.parametrize("daemon", ["sshd", "sshd-session", "login"])
+def test_who_is_let_in_is_a_login_where_nobody_counts_logins(daemon: str) -> None:
+    """Without a terminal, a login uid and a scope; a program that is only called so lets nobody in."""
+    host = Host()
+    real = host.exec(daemon, parent=host.init, cgroup="/", user=ROOT)
+    shell = host.exec("bash", "-c ls", parent=real, user=SERVICE)
+    assert found(host.exec("ls", parent=shell)) == ("session", shell, f"session:{SERVICE.id}")
+    false = host.exec(f"/tmp/{daemon}", parent=host.init, cgroup="/", user=SERVICE)
+    assert found(host.exec("ls", parent=false))[0] == "unknown"
 
 
 def test_pid_1_is_never_an_entry_point() -> None:

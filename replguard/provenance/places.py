@@ -1,0 +1,121 @@
+"""Files that others start something from: what a path says about who will read it, and when."""
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+LONGEST = 64 * 1024
+"""Bytes of a file of commands that are read; none of the kind is longer."""
+MOST_LISTS = 256
+"""Files of commands of one folder that are read at the start."""
+SHORTEST = 4
+"""Characters from which a command is told from others."""
+_UNIT = re.compile(
+    r"/systemd/(?:system|user)(?:\.control)?/([^/]+)\.(?:service|timer|path|socket)(?:\.d/[^/]+\.conf)?$"
+)
+_COMMANDS = re.compile(r"^/etc/(?:cron(?:tab$|\.d/)|anacrontab$|supervisor|tmux\.conf$)|^/var/spool/cron/(?!at)")
+_AT = re.compile(r"^/var/spool/(?:cron/atjobs|at|atjobs)/[a-zA-Z=][0-9a-f]{5}([0-9a-f]{8})$")
+_SHELL = re.compile(
+    r"^(.*)/\.(?:bashrc|bash_profile|bash_login|profile|zshrc|zprofile|zshenv|zlogin|config/fish/config\.fish|ssh/rc)$"
+)
+_SHELLS_OF_ALL = re.compile(r"^/etc/(?:profile(?:\.d/[^/]+)?|bash\.bashrc|bashrc|zsh/[^/]+|zshrc|ssh/sshrc)$")
+_INSTANCE = re.compile(r"@.*$")
+
+
+def unit(path: str) -> str | None:
+    """Return the unit, without its ending, of a unit file or a part of one; links that enable one are none."""
+    found = _UNIT.search(path)
+    return found[1] if found else None
+
+
+def templates(name: str) -> tuple[str, ...]:
+    """Return the names of the unit files that a unit may come from: its own, and its template's."""
+    return (name, _INSTANCE.sub("@", name)) if "@" in name else (name,)
+
+
+def at_due(path: str) -> datetime | None:
+    """Return when an at job is due: its name says so, to the minute."""
+    found = _AT.match(path)
+    return datetime.fromtimestamp(int(found[1], 16) * 60, UTC) if found else None
+
+
+def shell_of(path: str) -> str | None:
+    """Return whose shells read a file when they start: a home folder, '' for everybody's."""
+    if _SHELLS_OF_ALL.match(path):
+        return ""
+    found = _SHELL.match(path)
+    return found[1] if found else None
+
+
+def has_commands(path: str) -> bool:
+    """Whether this is a file of commands, one a line, that a daemon reads, in a place that is root's."""
+    return bool(_COMMANDS.match(path))
+
+
+def lists() -> dict[str, str]:
+    """Return the files of commands that are there now, each with our way to it."""
+    found = [Path("/etc/crontab"), Path("/etc/anacrontab"), Path("/etc/tmux.conf")]
+    for folder in (
+        "/etc/cron.d",
+        "/var/spool/cron",
+        "/var/spool/cron/crontabs",
+        "/etc/supervisor",
+        "/etc/supervisor/conf.d",
+    ):
+        with contextlib.suppress(OSError):
+            found += islice(Path(folder).iterdir(), MOST_LISTS)
+    return {str(path): str(path) for path in found if has_commands(str(path)) and path.is_file()}
+
+
+def lines(path: str) -> tuple[str, ...]:
+    """Return the lines of a small regular file, () where it cannot be read: never waits, follows no link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return ()
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ()
+        text = os.read(descriptor, LONGEST).decode(errors="replace")
+    except OSError:
+        return ()
+    finally:
+        os.close(descriptor)
+    return tuple(plain(line) for line in text.splitlines() if plain(line) and not line.lstrip().startswith("#"))
+
+
+def plain(text: str) -> str:
+    """Return a text with single blanks only."""
+    return " ".join(text.split())
+
+
+def mark(line: str) -> bytes:
+    """Return what a line is remembered by."""
+    return hashlib.blake2b(line.encode(errors="replace"), digest_size=8).digest()
+
+
+def names(text: str, command: str, *, alone: bool = False) -> bool:
+    """Whether a text contains a command as words of its own, and more; one short word only at its end, if ``alone``."""
+    if not command or text == command:
+        return False
+    telling = len(command) >= SHORTEST and (" " in command or "/" in command)
+    at = text.find(command)
+    while at >= 0:
+        end = at + len(command)
+        if (
+            not _joins(text[at - 1 : at])
+            and not _joins(text[end : end + 1])
+            and (telling or (alone and end == len(text)))
+        ):
+            return True
+        at = text.find(command, at + 1)
+    return False
+
+
+def _joins(sign: str) -> bool:
+    return bool(sign) and (sign.isalnum() or sign in "_-./")

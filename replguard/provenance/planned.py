@@ -1,0 +1,320 @@
+"""What agents put in place for others to start: files that run, and commands that a daemon is asked to run.
+
+Cron, a service manager, a container engine or sshd starts a program because somebody wrote a file or asked; by lineage
+it is theirs. Here is kept what processes that a model drives, or may drive, wrote and asked. When there is too much of
+all agents together, the one that has most loses its oldest.
+"""
+
+import posixpath
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from replguard.events.event import Event
+from replguard.events.file import File
+from replguard.provenance import entry, places
+from replguard.provenance.agents import SHELLS, Agents, at_terminal
+from replguard.provenance.processes import Proc, reaper
+
+KEPT_FOR = timedelta(hours=24)
+"""How long what was written counts: as long as a touch does."""
+ASKED_WITHIN = timedelta(seconds=10)
+"""How soon after a client was started what it asked for begins."""
+SHELL_STARTS = timedelta(seconds=5)
+"""How long after a shell's start its programs come from the files that it reads then."""
+DUE = timedelta(minutes=2)
+"""How late an at job may begin."""
+MOST = 16_384
+"""Files of all agents together; at some 250 bytes each this is 4 MiB."""
+MOST_ASKED = 256
+"""Command lines of one agent that may be requests."""
+MOST_AGENTS = 64
+MOST_LISTS = 1024
+"""Files of commands whose lines are known, by eight bytes each."""
+NESTED = 8
+"""Plans of plans that are followed one by one; what is planned deeper is the agent's directly."""
+_WRITES = frozenset({"file_create", "file_close_write", "file_rename", "file_link"})
+_STARTERS = frozenset("tmux screen supervisord run-parts anacron buildkitd podman machinectl".split())
+_CLIENTS = frozenset("docker podman nerdctl crictl ctr kubectl lxc ssh tmux screen systemd-run machinectl".split())
+"""Clients that are given a program's name alone; of others a single word says too little."""
+_INTERPRETERS = re.compile(r"^(?:python|perl|ruby|node|nodejs|deno|bun|php|lua|awk|gawk|mawk|tclsh|Rscript)[0-9.]*$")
+_UNIT_OF = re.compile(r"([^/]+)\.(?:service|scope)(?=/|$)")
+_UNIT_ASKED = re.compile(r"(?:--unit[= ]|-u ?)([^ ]+?)(?:\.service|\.scope|\.timer)?(?= |$)")
+_SCRIPT_WORDS = 6
+"""Arguments among which an interpreter's script is: after its options."""
+
+
+class _Written(NamedTuple):
+    """Who wrote a file, when, and whose it is."""
+
+    writer: Proc
+    when: datetime
+    uid: int | None = None
+
+
+class _Asked(NamedTuple):
+    """Words of which a program may be started, until when, and whether they are of a client that asks for no other."""
+
+    text: str
+    by: Proc
+    until: datetime
+    client: bool = False
+
+
+class _Work:
+    """What one agent put in place. ``lists`` are the lines that it added to files of commands."""
+
+    def __init__(self) -> None:
+        self.files: OrderedDict[str, _Written] = OrderedDict()
+        self.asked: deque[_Asked] = deque(maxlen=MOST_ASKED)
+        self.lists: OrderedDict[str, tuple[_Asked, ...]] = OrderedDict()
+        self.local: _Written | None = None
+
+
+class Planned:
+    """Keeps what agents wrote and asked for, and says who planned a program that another started."""
+
+    def __init__(self, agents: Agents, lines: Callable[[str], Iterable[str]] = places.lines) -> None:
+        self._agents = agents
+        self._lines = lines
+        self._work: OrderedDict[str, _Work] = OrderedDict()
+        self._of: dict[str, str] = {}
+        self._known: OrderedDict[str, frozenset[bytes]] = OrderedDict()
+        self.evicted = 0
+
+    def learn(self, files: Mapping[str, str]) -> None:
+        """Take note of what files of commands say before anybody was seen to write them, by our ways to them."""
+        for path, way in files.items():
+            self._know(path, tuple(self._lines(way)))
+
+    # -- what is put in place ------------------------------------------------------------------------------------
+
+    def wrote(self, event: Event, proc: Proc | None) -> None:
+        """Note who wrote, renamed or linked a file."""
+        file = event.file
+        if file is None or event.action not in _WRITES:
+            return
+        agent = self._agents.drives(proc)
+        if agent is None or proc is None:
+            self._others(event, file)
+            return
+        work, written = self._work_of(agent), _Written(proc, event.timestamp, file.uid)
+        for name in _names(file):
+            self._keep(agent, work, name, written)
+        if places.has_commands(file.path):
+            added = self._know(file.path, tuple(self._lines(_way(event, file))))
+            work.lists[file.path] = tuple(_Asked(line, proc, event.timestamp + KEPT_FOR) for line in added)
+            while len(work.lists) > MOST_LISTS // MOST_AGENTS:
+                work.lists.popitem(last=False)
+                self.evicted += 1
+
+    def _others(self, event: Event, file: File) -> None:
+        """A file that another wrote anew is his; one that he only renamed is still the writer's."""
+        for name in _names(file):
+            owner = self._of.pop(name, None)
+            if owner is not None:
+                self._work[owner].files.pop(name, None)
+        if file.previous is not None and (owner := self._of.get(file.previous)) is not None:
+            work = self._work[owner]
+            for name in _names(file):
+                work.files[name], self._of[name] = work.files[file.previous], owner
+        if places.has_commands(file.path):
+            self._know(file.path, tuple(self._lines(_way(event, file))))
+
+    def connected(self, event: Event, proc: Proc | None) -> None:
+        """Note that a driven ssh client connects to this host: what sshd starts then is what it asked for."""
+        if proc is None or proc.image not in ("ssh", "scp", "sftp") or event.destination is None:
+            return
+        if _here(event) and (agent := self._agents.drives(proc)) is not None:
+            self._work_of(agent).local = _Written(proc, event.timestamp)
+
+    def asked(self, proc: Proc, when: datetime) -> None:
+        """Note the command line of a process that a model drives: it may ask somebody else to start something.
+
+        A shell's says only what it starts itself.
+        """
+        agent = self._agents.drives(proc) if proc.image not in SHELLS else None
+        if agent is None:
+            return
+        text = places.plain(proc.process.command_line or " ".join(proc.process.args))
+        if " " not in text:
+            return
+        work = self._work_of(agent)
+        work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, proc.image in _CLIENTS))
+        if proc.image == "systemd-run":
+            for name in _UNIT_ASKED.findall(text):
+                self._keep(agent, work, f"unit:{name}", _Written(proc, when))
+
+    def _work_of(self, agent: Proc) -> _Work:
+        work = self._work.pop(agent.entity, None) or _Work()
+        self._work[agent.entity] = work
+        while len(self._work) > MOST_AGENTS:
+            self._drop(next(iter(self._work)))
+        return work
+
+    def _drop(self, entity: str) -> None:
+        for name in self._work.pop(entity).files:
+            self._of.pop(name, None)
+            self.evicted += 1
+
+    def _keep(self, agent: Proc, work: _Work, name: str, written: _Written) -> None:
+        former = self._of.get(name)
+        if former not in (None, agent.entity):
+            self._work[former].files.pop(name, None)
+        work.files.pop(name, None)
+        work.files[name], self._of[name] = written, agent.entity
+        while len(self._of) > MOST:
+            most = max(self._work.values(), key=lambda one: len(one.files))
+            oldest, _ = most.files.popitem(last=False)
+            del self._of[oldest]
+            self.evicted += 1
+
+    def _know(self, path: str, now: tuple[str, ...]) -> list[str]:
+        """Remember what a file of commands says, and return the lines that are new."""
+        known = self._known.pop(path, frozenset())
+        self._known[path] = frozenset(map(places.mark, now))
+        while len(self._known) > MOST_LISTS:
+            self._known.popitem(last=False)
+        return [line for line in now if places.mark(line) not in known]
+
+    # -- who planned what is started -----------------------------------------------------------------------------
+
+    def planner(self, proc: Proc, when: datetime) -> Proc | None:
+        """Return who planned a program that was executed just now, if a model drives or may drive him.
+
+        What a person starts at a terminal is the person's, whoever wrote it.
+        """
+        if not self._work or proc.parent is None:
+            return None
+        found = self._by_files(proc, when) or self._by_words(proc, when)
+        if found is None or found.since > proc.since or any(here is proc for here in found.chain()):
+            return None
+        agent = self._agents.drives(found)
+        if agent is None or any(here is agent for here in proc.chain()):
+            return None
+        nested = sum(here.planner is not None for here in found.chain())
+        return found if nested < NESTED else agent
+
+    def _by_files(self, proc: Proc, when: datetime) -> Proc | None:
+        if not self._of or proc.parent is None:
+            return None
+        by_hand = at_terminal(proc.parent)
+        names = _from_start(proc, when) if by_hand or proc.parent.image in SHELLS else iter(())
+        for name in (*names, *(() if by_hand else _read(proc))):
+            owner = self._of.get(name)
+            written = self._work[owner].files.get(name) if owner is not None else None
+            if written is not None and when - written.when <= KEPT_FOR:
+                return written.writer
+        return None if by_hand else self._by_at(proc, when)
+
+    def _by_at(self, proc: Proc, when: datetime) -> Proc | None:
+        """An at job is named by the minute at which it is due."""
+        uid = proc.user.id if proc.user is not None else None
+        if proc.parent is None or proc.parent.image != "atd":
+            return None
+        for work in self._work.values():
+            for name, written in work.files.items():
+                due = places.at_due(name)
+                if (
+                    due is not None
+                    and uid in (None, written.uid)
+                    and timedelta(0) <= when - max(due, written.when) <= DUE
+                ):
+                    return written.writer
+        return None
+
+    def _by_words(self, proc: Proc, when: datetime) -> Proc | None:
+        """A daemon starts what a client's command line, or a line of a file that it reads, says."""
+        if proc.parent is None or not _starter(proc.parent):
+            return None
+        command = _command(proc)
+        for work in reversed(self._work.values()):
+            for asked in (*reversed(work.asked), *(line for lines in work.lists.values() for line in lines)):
+                if asked.until >= when and places.names(asked.text, command, alone=asked.client):
+                    return asked.by
+            if work.local is not None and proc.parent.image.startswith("sshd") and not proc.process.tty:
+                client = work.local.writer
+                if client.alive and when - work.local.when <= ASKED_WITHIN:
+                    return client
+        return None
+
+
+def _way(event: Event, file: File) -> str:
+    """Return our way to a file: a process in a container sees it elsewhere."""
+    return (event.replguard.host_path if event.replguard is not None else None) or file.path
+
+
+def _names(file: File) -> tuple[str, ...]:
+    """Return under what a file is found again: its path, and what it means to who reads it."""
+    found, unit, shell = [file.path], places.unit(file.path), places.shell_of(file.path)
+    if unit is not None:
+        found.append(f"unit:{unit}")
+    if shell is not None:
+        found.append(f"shell:{shell}")
+    return tuple(found)
+
+
+def _read(proc: Proc) -> Iterator[str]:
+    """Yield what a process executes and reads to know what to do: its image, its script, its unit."""
+    process = proc.process
+    for path in (process.executable, process.invoked):
+        if path is not None:
+            yield _whole(path, process.working_directory)
+    words = process.args[1 : 1 + _SCRIPT_WORDS]
+    if proc.image in SHELLS or _INTERPRETERS.match(proc.image):
+        if proc.image in SHELLS and "-c" in words[:-1]:
+            words = tuple(words[words.index("-c") + 1].split())
+        for word in words:
+            if word == "-m":
+                continue
+            yield _whole(word, process.working_directory)
+        if "-m" in words[:-1]:
+            module = words[words.index("-m") + 1].replace(".", "/")
+            yield _whole(f"{module}.py", process.working_directory)
+            yield _whole(f"{module}/__main__.py", process.working_directory)
+    if _first_of_unit(proc):
+        for unit in _UNIT_OF.findall(process.cgroup or "")[-1:]:
+            yield from (f"unit:{name}" for name in places.templates(unit))
+
+
+def _whole(path: str, folder: str | None) -> str:
+    return posixpath.normpath(posixpath.join(folder or "/", path))
+
+
+def _first_of_unit(proc: Proc) -> bool:
+    above = proc.parent
+    return above is None or above.process.cgroup != proc.process.cgroup
+
+
+def _from_start(proc: Proc, when: datetime) -> Iterator[str]:
+    """Yield the files that say what a shell starts by itself, if it has just begun."""
+    shell = proc.parent
+    if shell is None or when - shell.since > SHELL_STARTS:
+        return
+    yield "shell:"
+    user = shell.user
+    if user is not None and user.name:
+        yield from (f"shell:{home}" for home in (f"/home/{user.name}", "/root" if user.id == 0 else ""))
+
+
+def _starter(proc: Proc) -> bool:
+    """Whether a process starts what others ask it for."""
+    return reaper(proc) or entry.never(proc) or proc.image.lower() in _STARTERS
+
+
+def _command(proc: Proc) -> str:
+    """Return what a process was started to do: of a shell with a command line, that."""
+    args = proc.process.args
+    if proc.image in SHELLS and "-c" in args[:-1]:
+        return places.plain(args[args.index("-c") + 1])
+    return places.plain(" ".join(args))
+
+
+def _here(event: Event) -> bool:
+    end, source = event.destination, event.source
+    if end is None or end.ip is None:
+        return False
+    ip = end.ip.removeprefix("::ffff:")
+    return ip.startswith("127.") or ip == "::1" or (source is not None and source.ip == end.ip)

@@ -17,6 +17,7 @@ _KINDS = {
     "at": "of an at job",
     "ci": "of CI job",
     "session": "in a login session",
+    "unknown": "of unknown origin",
 }
 _NO_CONTEXT = Context()
 

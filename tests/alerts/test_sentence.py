@@ -40,6 +40,8 @@ def test_services_and_sessions_are_named():
     assert said(copy_fact(1, actor=SERVICE)).startswith("cp (pid 4720, uid 1000) of service backup.service copied")
     session = Actor(kind="session", id="s", principal="session:1000", name="bash", pid=7, standing="session")
     assert said(copy_fact(1, actor=session)).startswith("cp (pid 4720, uid 1000) in a login session copied")
+    nobodys = Actor(kind="unknown", id="u", principal="0:/usr/bin/cp", name="cp", pid=7, standing="unknown")
+    assert said(copy_fact(1, actor=nobodys)).startswith("cp (pid 4720, uid 1000) of unknown origin copied")
 
 
 def test_plain_events_carry_the_name_of_the_rule():

@@ -7,7 +7,7 @@ from blake3 import blake3
 PIECE = 2**20
 """Bytes that are looked at in one go: what fits the cache of a core, with the steps in between."""
 REACH = 64
-"""Bytes of an anchor: 24 choose it, all 64 are hashed into its entry."""
+"""Bytes of an anchor: twelve choose it, all 64 are hashed into its entry."""
 CHECK = 3
 """Bytes of that hash in an entry."""
 SPACINGS = (98304, 24576, 6144, 1536, 256)
@@ -20,6 +20,7 @@ _OFFSETS = np.arange(REACH)
 _PASSES = 256  # of so many offsets one passes the first stage
 _PERIODS = range(DISTINCT, 33)
 _FLOOD = 64
+_WORDS = 3
 _ATTEMPTS = 64
 _SPREAD = (0.7, 1.4)
 
@@ -101,31 +102,31 @@ class Scheme:
         return places
 
     def _sum(self, data: Bytes, places: Places, most: np.uint64) -> tuple[Places, Words]:
-        """Stage 2, on the candidates: a keyed sum over 24 bytes; those that are low enough are the anchors."""
-        words = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))
-        total = words[places]
-        total *= self._factors[0]
-        for number in (1, 2):
-            more = words[places + 8 * number]
-            more *= self._factors[number]
-            total += more
-        chosen = np.flatnonzero(total <= most)
-        return places[chosen], total[chosen]
+        """Stage 2, on the candidates: a keyed sum of the next eight bytes; where it is low enough is an anchor."""
+        sums = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))[places + 4]
+        sums *= self._factors[0]
+        chosen = np.flatnonzero(sums <= most)
+        return places[chosen], sums[chosen]
 
-    def heads(self, sums: Words) -> Words:
-        """Return the upper halves of entries: 32 bits that all 24 bytes decide, above 32 zeros."""
-        mixed = sums ^ sums >> np.uint64(29)
-        mixed *= self._factors[3]
+    def heads(self, rows: Bytes) -> Words:
+        """Return the upper halves of entries: a keyed hash of 24 bytes in 32 bits, above 32 zeros."""
+        words = np.ascontiguousarray(rows[:, : 8 * _WORDS]).view("<u8")
+        mixed: Words = (words * self._factors[1 : _WORDS + 1]).sum(axis=1, dtype=np.uint64)
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= self._factors[0]
         mixed ^= mixed >> np.uint64(32)
         return mixed << np.uint64(32)
 
-    def entries(self, rows: Bytes, sums: Words) -> Words:
+    def entries(self, rows: Bytes) -> Words:
         """Return the entries of anchors: below the head, 24 bits of a keyed BLAKE3 of all their bytes.
 
         That half takes the key: without it, nobody can make a stranger's file match.
         """
-        checks = [int.from_bytes(blake3(row.data, key=self.key).digest(length=CHECK), "little") for row in rows]
-        return self.heads(sums) | np.array(checks, np.uint64)
+        checks = [
+            int.from_bytes(blake3(row.data, key=self.key).digest(length=CHECK), "little")
+            for row in np.ascontiguousarray(rows)
+        ]
+        return self.heads(rows) | np.array(checks, np.uint64)
 
 
 def _set(flags: Mask) -> Places:

@@ -33,7 +33,7 @@ class Building:
         self._every = casts.every(self._payload)
         self._found: dict[str, list[Words]] = {}
         self._units: dict[str, list[Bytes]] = {}
-        self._fresh: dict[str, tuple[list[Bytes], list[Words]]] = {}
+        self._fresh: dict[str, list[Bytes]] = {}
         self._read = 0
         self._buffer = np.empty(PIECE + REACH - 1, np.uint8)
         if begun is not None and begun.read is not None:
@@ -87,22 +87,20 @@ class Building:
                 self._keep(other, values[begin : begin + PIECE + REACH - 1], casts.spacing(self._payload))
 
     def _keep(self, kind: str, data: Bytes, spacing: int) -> None:
-        places, sums = self._scheme.find(data, anchors.ceiling(spacing))
+        places, _ = self._scheme.find(data, anchors.ceiling(spacing))
         if len(places):
-            rows, many = self._fresh.setdefault(kind, ([], []))
+            rows = self._fresh.setdefault(kind, [])
             rows.append(anchors.blocks(data, places))
-            many.append(sums)
             if len(rows) >= _TOGETHER:
                 self._settle(kind)
 
     def _settle(self, kind: str) -> None:
         """Take in what is evidence of the anchors found lately: to try many together is as cheap as one."""
         if kind in self._fresh:
-            lately = self._fresh.pop(kind)
-            rows, sums = np.concatenate(lately[0]), np.concatenate(lately[1])
+            rows = np.concatenate(self._fresh.pop(kind))
             told = anchors.tell(rows, text=self._text)
             if told.any():
-                self._found.setdefault(kind, []).append(self._scheme.entries(rows[told], sums[told]))
+                self._found.setdefault(kind, []).append(self._scheme.entries(rows[told]))
 
     def _streams(self, *, often: bool = False) -> list[Stream]:
         """Return what was found, without what repeats too often unless that is still to be counted."""

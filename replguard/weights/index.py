@@ -110,12 +110,12 @@ class Index:
         """Return what a file with ``data`` bytes of data holds, the largest share first; and the traces of less."""
         hits: defaultdict[int, Counter[int]] = defaultdict(Counter)
         own: Counter[int] = Counter()
-        for owners in sight.found.values():
+        for owners, count in Counter(map(tuple, sight.found.values())).items():
             files = {self._streams[which][0] for which in owners}
             for which in owners:
-                hits[self._streams[which][0]][which] += 1
+                hits[self._streams[which][0]][which] += count
             if self._models(files) <= COMMON:
-                own.update(files)
+                own.update(dict.fromkeys(files, count))
         matches: list[Match] = []
         traces: list[Match] = []
         for number, streams in hits.items():

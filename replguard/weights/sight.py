@@ -28,7 +28,7 @@ class Sight:
         self._sums: list[Words] = []
         self._told: list[Words] = []
         self._all: list[Words] = []
-        self._seen: list[tuple[Bytes, Words]] = []
+        self._seen: list[Bytes] = []
         self._found: dict[int, list[int]] = {}
         self.looked = 0
 
@@ -36,13 +36,14 @@ class Sight:
         """Take in a piece of the file, of a MiB and its reach at most."""
         self.looked += max(0, len(data) - anchors.REACH + 1)
         places, sums = self._scheme.find(data, self._most)
+        rows = anchors.blocks(data, places)
         tested = np.flatnonzero(sums <= self._tested)
-        self._rows.append(anchors.blocks(data, places[tested]))
+        self._rows.append(rows[tested])
         self._sums.append(sums[tested])
         self._all.append(sums)
-        known = np.flatnonzero(self._table.may_hold(self._scheme.heads(sums)))
+        known = np.flatnonzero(self._table.may_hold(self._scheme.heads(rows)))
         if len(known):
-            self._seen.append((anchors.blocks(data, places[known]), sums[known]))
+            self._seen.append(rows[known])
             if len(self._seen) >= _TOGETHER:
                 self._recognise()
 
@@ -54,8 +55,7 @@ class Sight:
 
     def _recognise(self) -> None:
         if self._seen:
-            rows, sums = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
-            self._found |= self._table.owners(self._scheme.entries(rows, sums))
+            self._found |= self._table.owners(self._scheme.entries(np.concatenate(self._seen)))
             self._seen = []
 
     def _evidence(self) -> Words:

@@ -21,10 +21,8 @@ def chosen(scheme: Scheme, data: np.ndarray, wide: int = 1536) -> dict[int, int]
     found = {}
     for at in range(0, len(data), MIB):
         piece = data[at : at + MIB + REACH - 1]
-        places, sums = scheme.find(piece, ceiling(wide))
-        found |= dict(
-            zip((places + at).tolist(), scheme.entries(anchors.blocks(piece, places), sums).tolist(), strict=True)
-        )
+        places, _ = scheme.find(piece, ceiling(wide))
+        found |= dict(zip((places + at).tolist(), scheme.entries(anchors.blocks(piece, places)).tolist(), strict=True))
     return found
 
 

@@ -34,7 +34,7 @@ def test_a_fine_tune_is_found_by_what_it_shares(index: Index, origin: Path, tmp_
     half = len(data) // 2
     data[half:] = modelfiles.noise(len(data) - half, 99)
     ((_, share),) = sampled(index, modelfiles.write(tmp_path / "tuned", bytes(data)))
-    assert share == pytest.approx(0.5, abs=0.02)
+    assert share == pytest.approx(0.5, abs=0.08)
 
 
 def test_content_in_a_sparse_terabyte_is_found_at_once(index: Index, origin: Path, tmp_path: Path) -> None:

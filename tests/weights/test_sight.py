@@ -46,8 +46,8 @@ def test_what_is_seen_twice_counts_once() -> None:
 def test_known_anchors_lead_to_their_streams() -> None:
     """And strangers to none."""
     table = Table()
-    places, sums = SCHEME.find(NOISE[:MIB], ceiling(1536))
-    entries = SCHEME.entries(blocks(NOISE, places), sums)
+    places, _ = SCHEME.find(NOISE[:MIB], ceiling(1536))
+    entries = SCHEME.entries(blocks(NOISE, places))
     table.add(4, np.sort(entries))
     assert looked(NOISE[: 2 * MIB], table=table).found == {int(key): [4] for key in entries}
     assert looked(NOISE[2 * MIB : 4 * MIB], table=table).found == {}

@@ -63,7 +63,8 @@ def _measure(name: str, *, short: bool) -> bool:
 
 
 def _page() -> list[str]:
-    """Return the page from the results of full runs."""
+    """Return the page from the results of full runs; what was not measured here stays as it is."""
+    before = _sections()
     lines = [
         "# Performance",
         "",
@@ -76,6 +77,7 @@ def _page() -> list[str]:
     for name, (title, part) in PARTS.items():
         file = RESULTS / f"{name}.json"
         if not file.exists():
+            lines += before.get(title, [])
             continue
         kept = json.loads(file.read_text())
         host = kept["machine"]
@@ -85,6 +87,15 @@ def _page() -> list[str]:
             f" Python {host['python']}."
         )
     return lines
+
+
+def _sections() -> dict[str, list[str]]:
+    """Return the sections of the page as it is, by their titles, each from the line before it on."""
+    found: dict[str, list[str]] = {}
+    for part in PAGE.read_text().split("\n## ")[1:] if PAGE.exists() else []:
+        lines = part.rstrip("\n").split("\n")
+        found[lines[0]] = ["", f"## {lines[0]}", *lines[1:]]
+    return found
 
 
 if __name__ == "__main__":

@@ -232,18 +232,25 @@ class Serving:
         leave = leaves[live.id] if live.id in leaves else self._leave(live, live.root.since)
         if leave is None:
             return _Judged(None, None, 0, over=False)
-        every = self._instances.live
-        mates = [every[name] for name, other in leaves.items() if other is not None and other.entry is leave.entry]
+        if leave.by.by == "baseline":  # what the manifest allows by now was one of those that there were
+            mates = self._mates(live, entry.find(live.root))
+        else:
+            every = self._instances.live
+            mates = [every[name] for name, other in leaves.items() if other is not None and other.entry is leave.entry]
         place = 1 + sum(other.order < live.order for other in mates if other is not live)
         over = place > leave.limit
         return _Judged(None if over else leave.by, leave, len(mates), over=over)
 
     def _peers(self, live: Live, found: Entry) -> int:
         """Count the instances of the same principal and model, this one included."""
-        return sum(
-            other.model == live.model and entry.find(other.root).principal == found.principal
+        return len(self._mates(live, found))
+
+    def _mates(self, live: Live, found: Entry) -> list[Live]:
+        return [
+            other
             for other in self._instances.live.values()
-        )
+            if other.model == live.model and entry.find(other.root).principal == found.principal
+        ]
 
     def _hint(self, live: Live, *, drop: bool) -> None:
         for address in sorted(live.listen):

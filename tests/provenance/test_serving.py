@@ -245,6 +245,18 @@ def test_what_was_there_before_us_is_the_baseline() -> None:
     ]
 
 
+def test_what_the_manifest_allows_by_now_leaves_no_room_in_the_baseline() -> None:
+    """There was one, and the manifest means that one: a second one at another port is more than there was."""
+    host = Host(baseline=learning(), now=START + timedelta(minutes=1))
+    weights = host.protect()
+    existing(host, weights)
+    named = Deployment(name="chat", unit="vllm.service", weights=("/models",), ports=(8000,))
+    host.provenance.authority.manifest = Manifest((named,))
+    host.provenance.tick(host.now)
+    host.server(weights, 8001)
+    assert told(host)[-1] == ("over_limit", 1, None, "service")
+
+
 def test_two_that_were_there_are_two() -> None:
     """The count is of those at once."""
     host = Host(baseline=learning(), now=START + timedelta(minutes=1))

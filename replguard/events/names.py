@@ -70,6 +70,15 @@ def getter(path: str) -> Getter:
     if len(parts) == 2:
         section, field = map(attrgetter, parts)
         return lambda event: None if (inside := section(event)) is None else field(inside)
+    if len(parts) == 3:
+        section, middle, last = map(attrgetter, parts)
+
+        def deep(event: Event) -> Any:
+            inside = section(event)
+            inner = None if inside is None else middle(inside)
+            return None if inner is None else last(inner)
+
+        return deep
 
     def get(event: Event) -> Any:
         value: Any = event

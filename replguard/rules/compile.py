@@ -16,25 +16,28 @@ from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, Sig
 
 from replguard.rules.fields import KEYWORDS, Layout
 from replguard.rules.literals import Sign, Signs, either, of_regex, of_string, rank
-from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test
+from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test, where_any
 
 MANY = SpecialChars.WILDCARD_MULTI
 
 
-Needs = frozenset[tuple[int, Sign]] | None
+Clause = frozenset[tuple[int, Sign]]
+"""Places in a row and signs, of which one is there whenever the part matches."""
+CLAUSES = 3
+"""Clauses that are kept of one part, all of which must hold: that of a program and those of its words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """A compiled part of a condition.
 
-    ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` holds places in a row
-    and signs of which one is there whenever the part matches; None when none can be told.
+    ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` are clauses that all
+    hold whenever the part matches, the rarest first; none when none can be told.
     """
 
     test: Test
     cost: int = 1
-    needs: Needs = None
+    needs: tuple[Clause, ...] = ()
 
 
 def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
@@ -55,6 +58,17 @@ def fields_of(rule: SigmaRule) -> tuple[str, ...]:
     for condition in rule.detection.parsed_condition:
         _collect(condition.parsed, found)
     return tuple(found)
+
+
+def has_keywords(rule: SigmaRule) -> bool:
+    """Say whether a rule looks for a text anywhere in an event."""
+    waiting: list[Any] = [condition.parsed for condition in rule.detection.parsed_condition]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ConditionValueExpression):
+            return True
+        waiting += getattr(node, "args", ())
+    return False
 
 
 def _collect(node: Any, found: dict[str, None]) -> None:
@@ -114,13 +128,16 @@ def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
         nodes = [Node(test, cost, needs) for test in string_tests(slot, strings)]
     for value in expanded:
         if as_string(value) is None:
-            needs = _at(slot, of_regex(value)) if isinstance(value, SigmaRegularExpression) else None
-            nodes.append(Node(value_test(layout, field, value), 20, needs))
+            signs = of_regex(value) if isinstance(value, SigmaRegularExpression) else None
+            test = value_test(layout, field, value)
+            nodes.append(
+                Node(where_any(slot, [text for _, text in signs], test) if signs else test, 20, _at(slot, signs))
+            )
     return _any(nodes)
 
 
-def _at(slot: int, signs: Signs) -> Needs:
-    return frozenset((slot, sign) for sign in signs) if signs else None
+def _at(slot: int, signs: Signs) -> tuple[Clause, ...]:
+    return (frozenset((slot, sign) for sign in signs),) if signs else ()
 
 
 def _expand(values: Sequence[SigmaType]) -> list[SigmaType]:
@@ -147,7 +164,7 @@ def _all(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
-    needs = _rarest(node.needs for node in nodes)
+    needs = _rarest(clause for node in nodes for clause in node.needs)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
@@ -163,17 +180,33 @@ def _all(nodes: list[Node]) -> Node:
     return Node(test, cost, needs)
 
 
-def _rarest(choices: Iterable[Needs]) -> Needs:
-    """Return the choice whose commonest sign is rarest; of like ones that with fewest signs."""
-    known = [choice for choice in choices if choice]
-    return max(known, key=lambda choice: (min(rank(sign) for _, sign in choice), -len(choice))) if known else None
+def _rarest(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
+    """Return the clauses whose commonest sign is rarest, first one of each place; of like ones that with fewest."""
+    ordered = sorted(dict.fromkeys(clauses), key=lambda one: (min(rank(sign) for _, sign in one), -len(one)))
+    by_place = {frozenset(slot for slot, _ in clause): clause for clause in ordered}
+    first = [clause for clause in reversed(ordered) if clause in by_place.values()]
+    return tuple(dict.fromkeys([*first, *reversed(ordered)]))[:CLAUSES]
+
+
+def _of_either(nodes: Sequence[Node]) -> tuple[Clause, ...]:
+    """Return what holds whichever of the parts does: the rarest clause of one of them, in all and place by place."""
+    if not all(node.needs for node in nodes):
+        return ()
+    choices = [either(node.needs[0] for node in nodes)]
+    slots = {slot for clause in nodes[0].needs for slot, _ in clause}
+    choices += [either(_alone(node, slot) for node in nodes) for slot in sorted(slots)]
+    return _rarest(choice for choice in choices if choice)
+
+
+def _alone(node: Node, slot: int) -> Clause | None:
+    return next((clause for clause in node.needs if all(place == slot for place, _ in clause)), None)
 
 
 def _any(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
-    needs = either(node.needs for node in nodes)
+    needs = _of_either(nodes)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:

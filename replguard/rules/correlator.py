@@ -1,7 +1,6 @@
 """What every kind of correlation has in common."""
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from operator import eq, ge, gt, le, lt, ne
 
 from replguard.rules.history import TOLERANCE
@@ -22,7 +21,7 @@ class Correlator(ABC):
     def feed(self, match: Match) -> list[Hit]:
         """Take a match of one of the rules that this one names; return what it completes."""
         keys = self._keys(match)
-        return self.take(replace(match, keys=keys)) if keys else []
+        return self.take(Match(match.name, match.order, match.evidence, match.score, keys)) if keys else []
 
     def rank(self, match: Match) -> tuple[Order, int]:
         """Return the place of a match among others: by event time; for one event its later stages first.

@@ -62,9 +62,8 @@ class Engine:
         self.matches: dict[str, int] = {rule.name: 0 for rule in ruleset.every()}
         self._index = index or Index(ruleset.rules)
         self.state = State([_correlator(rule) for rule in ruleset.correlations])
-        self._heard = frozenset().union(*(rule.inputs() for rule in ruleset.correlations))
+        self._hearers = {rule.name: _hearers(rule, ruleset.correlations) for rule in ruleset.every()}
         self._timed = [number for number, rule in enumerate(ruleset.correlations) if rule.op in AT_END]
-        self._every = any(rule.every_rule for rule in ruleset.correlations)
 
     @property
     def counters(self) -> Counters:
@@ -147,18 +146,22 @@ class Engine:
 
     def _correlate(self, matches: list[Match]) -> list[Detection]:
         """Hand matches to the correlations that name their rules, in an order in which each comes after its inputs."""
-        if not self._every and not any(match.name in self._heard for match in matches):
-            return []
         found: list[Detection] = []
-        waiting = list(matches)
-        for correlator in self.state.correlators:
+        waiting: dict[int, list[Match]] = {}
+        for match in matches:
+            for number in self._hearers[match.name]:
+                waiting.setdefault(number, []).append(match)
+        while waiting:
+            number = min(waiting)
+            correlator = self.state.correlators[number]
             rule = correlator.rule
-            heard = sorted((match for match in waiting if _hears(rule, match)), key=correlator.rank)
+            heard = sorted(waiting.pop(number), key=correlator.rank)
             for hit in [hit for match in heard for hit in correlator.feed(match)]:
                 self.matches[rule.name] += 1
                 if rule.alerts:
                     found.append(self._detection(rule, hit))
-                waiting.append(_match(rule, hit))
+                for later in self._hearers[rule.name]:
+                    waiting.setdefault(later, []).append(_match(rule, hit))
         return found
 
     def _detection(self, rule: Correlation, hit: Hit) -> Detection:
@@ -175,8 +178,13 @@ class Engine:
         )
 
 
-def _hears(rule: Correlation, match: Match) -> bool:
-    return match.name in rule.rules or match.name == rule.until or (rule.every_rule and match.score > 0)
+def _hearers(rule: AnyRule, correlations: list[Correlation]) -> tuple[int, ...]:
+    """Return the places of the correlations that hear of a rule; each comes after those that it names."""
+    return tuple(
+        number
+        for number, one in enumerate(correlations)
+        if rule.name in one.inputs() or (one.every_rule and rule.score > 0 and rule is not one)
+    )
 
 
 def _correlator(rule: Correlation) -> Correlator:

@@ -16,6 +16,7 @@ Resolver = Callable[[str], Reader | None]
 """Field name → reader; None when no event can hold the field."""
 Row = list[Text]
 
+UNREAD: Text = ("a place of a row that nobody has asked for",)
 KEYWORDS = "*"
 """The name under which a layout holds every text of the event, for values that no field binds."""
 MAX_TEXT = 32 * 1024
@@ -60,6 +61,8 @@ def event_field(name: str) -> Reader | None:
 
     A name that stands for several fields reads the distinct values of all.
     """
+    if name == "Image":
+        return _image
     getters = [names.getter(path) for path in names.resolve(name)]
     if len(getters) <= 1:
         return getters[0] if getters else None
@@ -71,6 +74,17 @@ def event_field(name: str) -> Reader | None:
         return tuple(found) if len(found) > 1 else next(iter(found), None)
 
     return read
+
+
+def _image(event: Event) -> Any:
+    """Read where a program lies and how it was asked for, in one step: most rules ask for it."""
+    process = event.process
+    if process is None:
+        return None
+    one, other = process.executable, process.invoked
+    if other is None or one == other:
+        return one
+    return other if one is None else (one, other)
 
 
 def _either(first: Reader, second: Reader) -> Reader:
@@ -104,7 +118,7 @@ def _texts(value: Any, depth: int) -> Iterable[str]:
     return (found for part in parts for found in _texts(part, depth - 1)) if depth else ()
 
 
-def _plain(value: Any) -> Text:
+def plain_text(value: Any) -> Text:
     """Return a value as rules look at it."""
     if value is None or (value.__class__ is str and len(value) <= MAX_TEXT):
         return cast("Text", value)
@@ -129,11 +143,24 @@ class Layout:
             self._readers.append(reader)
         return self._slots[name]
 
-    def text(self, slot: int, event: Any) -> Text:
-        """Return the text of one place of an event's row."""
-        return _plain(self._readers[slot](event))
+    def __len__(self) -> int:
+        """Return how many places a row has."""
+        return len(self._readers)
+
+    def reader(self, slot: int) -> Reader:
+        """Return what reads one place of a row from an event."""
+        return self._readers[slot]
+
+    def fill(self, slots: Iterable[int], event: Any, plain: Row, low: Row) -> None:
+        """Put the texts of some places into rows that begin with ``UNREAD`` everywhere."""
+        for slot in slots:
+            if plain[slot] is UNREAD:
+                plain[slot] = found = plain_text(self._readers[slot](event))
+                low[slot] = fold(found)
 
     def rows(self, event: Any) -> tuple[Row, Row]:
         """Return the texts of an event, as they are and folded."""
-        plain = [_plain(read(event)) for read in self._readers]
-        return plain, [fold(value) for value in plain]
+        plain: Row = [UNREAD] * len(self)
+        low: Row = [UNREAD] * len(self)
+        self.fill(range(len(self)), event, plain, low)
+        return plain, low

@@ -33,9 +33,7 @@ class Paths:
         """Whether a rule may match an event of this path."""
         if self.everything:
             return True
-        found = set[int]()
-        self._signs.find(str(fold(path)), found)
-        return bool(found)
+        return bool(self._signs.find(str(fold(path))))
 
     def _add(self, rule: Rule) -> None:
         layout = Layout()
@@ -44,8 +42,9 @@ class Paths:
         except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
             return  # loading has listed it as not evaluable
         places = {layout.slot(name) for name in PATHS}
-        if needs is None or any(slot not in places for slot, _ in needs):
+        asked = next((clause for clause in needs if {slot for slot, _ in clause} <= places), None)
+        if asked is None:
             self.everything.append(rule.name)
             return
-        for _, (place, text) in needs:
-            self._signs.add(place, text, 0)
+        for _, (place, text) in asked:
+            self._signs.add(place, text, 1)

@@ -1,7 +1,7 @@
 """One Sigma value held against one field: the leaves of a rule's condition as small functions."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -33,6 +33,8 @@ from replguard.rules.fields import Layout, Row, Text, text
 Test = Callable[[Row, Row], bool]
 """Whether a row matches: the texts as they are, and folded."""
 MANY, ONE = SpecialChars.WILDCARD_MULTI, SpecialChars.WILDCARD_SINGLE
+FEW = 16
+"""Up to so many parts are looked for before an expression is tried."""
 LONG = 256
 """Characters from which RE2 searches in place of ``re``: its time grows with the text and never with its square."""
 _FLAGS = SigmaRegularExpression.sigma_to_python_flags
@@ -192,6 +194,22 @@ def _inner(slot: int, parts: tuple[str, ...]) -> Test:
         only = parts[0]
         return over(slot, lambda value: only in value)
     return over(slot, one)
+
+
+def where_any(slot: int, parts: Sequence[str], test: Test) -> Test:
+    """Return a test that asks another only where one of some parts is in the field: an expression costs far more."""
+    found = tuple(parts)
+
+    def guarded(plain: Row, low: Row) -> bool:
+        value = low[slot]
+        if value.__class__ is not str:
+            return value is not None and test(plain, low)
+        for part in found:
+            if part in value:
+                return test(plain, low)
+        return False
+
+    return guarded if len(found) <= FEW else test
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from bench import cost, fingerprint, hotpath, latency, loss, memory, overhead
+from bench import cost, fingerprint, hotpath, latency, loss, memory, overhead, rules
 from bench.host import RESULTS, ROOT, Lacking, machine
 
 PARTS: dict[str, tuple[str, ModuleType]] = {
@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[str, ModuleType]] = {
     "overhead": ("Overhead", overhead),
     "memory": ("Memory", memory),
     "fingerprint": ("Fingerprint", fingerprint),
+    "rules": ("Rules", rules),
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -62,8 +62,8 @@ def test_the_compiled_rule_agrees_with_a_plain_evaluator(detections, condition, 
         plain, low = layout.rows(event)
         expected = plainsigma.holds(condition, detections, event)
         assert node.test(plain, low) is expected
-        if expected and node.needs is not None:
-            assert any(_there(sign, low[slot]) for slot, sign in node.needs)
+        if expected:
+            assert all(any(_there(sign, low[slot]) for slot, sign in clause) for clause in node.needs)
 
 
 def _there(sign, value):

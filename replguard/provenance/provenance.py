@@ -191,7 +191,7 @@ class Provenance:
             proc.spawned = event.event.kind != "state"
             if proc.spawned and not self._is_worker(proc):
                 facts = self.labels.seen(self.agents.started(proc.parent, proc, event.timestamp), event)
-        if image not in (None, proc.process.executable):
+        if image not in (None, proc.process.executable) and self.instances.concerns(proc):
             self.instances.replaced(proc)
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [actors.enrich(event, proc)]

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ class Stand:
 
     def __init__(self, host: Daemon, tier: str) -> None:
         self.host, self.tier = host, tier
-        self.pids: dict[str, int] = {}
+        self.pids: list[int] = []
+        self.told: dict[str, dict[str, dict[str, Any]]] = {}
+        self.left: dict[str, dict[str, dict[str, Any]]] = {}
 
     def live(self, shape: str) -> dict[str, dict[str, Any]]:
         """Return the last word on each instance of a shape's model that has not ended."""
@@ -84,13 +87,23 @@ def standing(tier: str, memory: Path) -> Iterator[Stand]:
         for shape, (_, _, more) in SHAPES.items():
             weights = folder / "models" / shape / "model.safetensors"
             words = [shape, weights, *(word.format(folder=folder, memory=memory) for word in more)]
-            stand.pids[shape] = start(host, *words)
-        start(host, "client", folder / "unix.sock")
-        deadline = time.monotonic() + SECONDS
-        while not stand.come() and time.monotonic() < deadline:
-            time.sleep(0.5)
+            stand.pids.append(start(host, *words))
+        stand.pids.append(start(host, "client", folder / "unix.sock"))
+        until(stand.come)
         time.sleep(SETTLE)
+        stand.told = {shape: stand.live(shape) for shape in SHAPES}
+        for pid in stand.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # each began a session of its own
+        until(lambda: not any(stand.live(shape) for shape in SHAPES))
+        stand.left = {shape: live for shape in SHAPES if (live := stand.live(shape))}
         yield stand
+
+
+def until(come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not come() and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def start(host: Daemon, *words: object) -> int:
@@ -114,13 +127,18 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_is_so_many_instances(stand: Stand, shape: str) -> None:
     """Each of so many processes, started by nobody's replica, and told once."""
+    live = stand.told[shape]
     if shape in GAPS.get(stand.tier, ()):
-        assert stand.live(shape) == {}, f"{shape} is a gap of the {stand.tier} tier no more"
+        assert live == {}, f"{shape} is a gap of the {stand.tier} tier no more"
         pytest.skip(f"the {stand.tier} tier does not see it")
-    live = stand.live(shape)
     assert len(live) == SHAPES[shape][0], [
         (f["replguard"]["status"], f["replguard"]["instance"]) for f in live.values()
     ]
     for fact in live.values():
         assert len(fact["replguard"]["instance"]["pids"]) >= SHAPES[shape][1]
         assert fact["replguard"]["generation"] == 1
+
+
+def test_every_instance_ends_with_its_tree(stand: Stand) -> None:
+    """Nothing is left once all are killed."""
+    assert stand.left == {}

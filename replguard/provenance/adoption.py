@@ -42,6 +42,9 @@ class Adoption:
             _readopt(proc, recent)
             return
         agents = [a for a in recent if a.process.cgroup == proc.process.cgroup and a.user == proc.user]
+        if proc.parent.pid != 1 and proc.process.session_id == proc.parent.process.session_id:
+            # What shares the adopter's session may be its own child; an orphan has the agent's, or one of its own.
+            agents = [a for a in agents if a.process.session_id == proc.process.session_id]
         if len(agents) == 1:
             _give(proc, agents[0])
 

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import stat
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +17,9 @@ SHORTEST = 4
 _UNIT = re.compile(
     r"/systemd/(?:system|user)(?:\.control)?/([^/]+)\.(?:service|timer|path|socket)(?:\.d/[^/]+\.conf)?$"
 )
-_COMMANDS = re.compile(r"^/etc/(?:cron(?:tab$|\.d/)|anacrontab$|supervisor|tmux\.conf$)|^/var/spool/cron/(?!at)")
-_AT = re.compile(r"^/var/spool/(?:cron/atjobs|at|atjobs)/[a-zA-Z=][0-9a-f]{5}([0-9a-f]{8})$")
+_COMMANDS = re.compile(
+    r"^/etc/(?:cron(?:tab$|\.d/)|anacrontab$|supervisor|tmux\.conf$)|^/var/spool/(?:cron|at|atjobs)/"
+)
 _SHELL = re.compile(
     r"^(.*)/\.(?:bashrc|bash_profile|bash_login|profile|zshrc|zprofile|zshenv|zlogin|config/fish/config\.fish|ssh/rc)$"
 )
@@ -38,12 +38,6 @@ def templates(name: str) -> tuple[str, ...]:
     return (name, _INSTANCE.sub("@", name)) if "@" in name else (name,)
 
 
-def at_due(path: str) -> datetime | None:
-    """Return when an at job is due: its name says so, to the minute."""
-    found = _AT.match(path)
-    return datetime.fromtimestamp(int(found[1], 16) * 60, UTC) if found else None
-
-
 def shell_of(path: str) -> str | None:
     """Return whose shells read a file when they start: a home folder, '' for everybody's."""
     if _SHELLS_OF_ALL.match(path):
@@ -53,7 +47,7 @@ def shell_of(path: str) -> str | None:
 
 
 def has_commands(path: str) -> bool:
-    """Whether this is a file of commands, one a line, that a daemon reads, in a place that is root's."""
+    """Whether this is a file of commands that a daemon reads, in a place that is root's: also a job of at."""
     return bool(_COMMANDS.match(path))
 
 
@@ -100,8 +94,8 @@ def mark(line: str) -> bytes:
 
 
 def names(text: str, command: str, *, alone: bool = False) -> bool:
-    """Whether a text contains a command as words of its own, and more; one short word only at its end, if ``alone``."""
-    if not command or text == command:
+    """Whether a text contains a command as words of its own; one short word only at its end, if ``alone``."""
+    if not command:
         return False
     telling = len(command) >= SHORTEST and (" " in command or "/" in command)
     at = text.find(command)

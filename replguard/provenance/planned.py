@@ -24,8 +24,6 @@ ASKED_WITHIN = timedelta(seconds=10)
 """How soon after a client was started what it asked for begins."""
 SHELL_STARTS = timedelta(seconds=5)
 """How long after a shell's start its programs come from the files that it reads then."""
-DUE = timedelta(minutes=2)
-"""How late an at job may begin."""
 MOST = 16_384
 """Files of all agents together; at some 250 bytes each this is 4 MiB."""
 MOST_ASKED = 256
@@ -47,11 +45,8 @@ _SCRIPT_WORDS = 6
 
 
 class _Written(NamedTuple):
-    """Who wrote a file, when, and whose it is."""
-
     writer: Proc
     when: datetime
-    uid: int | None = None
 
 
 class _Asked(NamedTuple):
@@ -100,12 +95,12 @@ class Planned:
         if agent is None or proc is None:
             self._others(event, file)
             return
-        work, written = self._work_of(agent), _Written(proc, event.timestamp, file.uid)
+        work, written = self._work_of(agent), _Written(proc, event.timestamp)
         for name in _names(file):
             self._keep(agent, work, name, written)
         if places.has_commands(file.path):
             added = self._know(file.path, tuple(self._lines(_way(event, file))))
-            work.lists[file.path] = tuple(_Asked(line, proc, event.timestamp + KEPT_FOR) for line in added)
+            work.lists[file.path] = tuple(_Asked(line, proc, event.timestamp + KEPT_FOR, client=True) for line in added)
             while len(work.lists) > MOST_LISTS // MOST_AGENTS:
                 work.lists.popitem(last=False)
                 self.evicted += 1
@@ -207,22 +202,6 @@ class Planned:
             written = self._work[owner].files.get(name) if owner is not None else None
             if written is not None and when - written.when <= KEPT_FOR:
                 return written.writer
-        return None if by_hand else self._by_at(proc, when)
-
-    def _by_at(self, proc: Proc, when: datetime) -> Proc | None:
-        """An at job is named by the minute at which it is due."""
-        uid = proc.user.id if proc.user is not None else None
-        if proc.parent is None or proc.parent.image != "atd":
-            return None
-        for work in self._work.values():
-            for name, written in work.files.items():
-                due = places.at_due(name)
-                if (
-                    due is not None
-                    and uid in (None, written.uid)
-                    and timedelta(0) <= when - max(due, written.when) <= DUE
-                ):
-                    return written.writer
         return None
 
     def _by_words(self, proc: Proc, when: datetime) -> Proc | None:
@@ -231,7 +210,9 @@ class Planned:
             return None
         command = _command(proc)
         for work in reversed(self._work.values()):
-            for asked in (*reversed(work.asked), *(line for lines in work.lists.values() for line in lines)):
+            # A process that has just these words runs them itself; a line of a file may have no others.
+            said = [one for one in reversed(work.asked) if one.text != command]
+            for asked in (*said, *(line for lines in work.lists.values() for line in lines)):
                 if asked.until >= when and places.names(asked.text, command, alone=asked.client):
                     return asked.by
             if work.local is not None and proc.parent.image.startswith("sshd") and not proc.process.tty:
@@ -300,8 +281,10 @@ def _from_start(proc: Proc, when: datetime) -> Iterator[str]:
 
 
 def _starter(proc: Proc) -> bool:
-    """Whether a process starts what others ask it for."""
-    return reaper(proc) or entry.never(proc) or proc.image.lower() in _STARTERS
+    """Whether a process starts what others ask it for; the shell of an at job reads it from a file."""
+    above = proc.parent
+    job = above is not None and above.image == "atd" and proc.image in SHELLS
+    return job or reaper(proc) or entry.never(proc) or proc.image.lower() in _STARTERS
 
 
 def _command(proc: Proc) -> str:

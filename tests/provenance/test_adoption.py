@@ -25,6 +25,17 @@ def test_an_orphan_is_the_agents_that_was_just_answered() -> None:
     assert (late.parent, late.adopted) == (host.init, False)
 
 
+def test_a_child_of_an_adopter_is_no_orphan() -> None:
+    """A container's shim starts programs itself, in its own session; who left his parent has the agent's or his own."""
+    host, bot = scene()
+    shim = host.exec("containerd-shim-runc-v2", parent=host.init, cgroup="/agents", user=ANN, session=90)
+    host.turn(bot)
+    own = host.exec("probe", parent=shim)
+    assert (own.parent, own.adopted) == (shim, False)
+    orphan = host.exec("python3", parent=shim, session=91)
+    assert (orphan.parent, orphan.adopted) == (bot, True)
+
+
 def test_of_two_agents_neither_is_guessed() -> None:
     """Nothing tells them apart."""
     host, bot = scene()

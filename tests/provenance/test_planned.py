@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.story import ANN, ROOT, START, Host
+from support.story import ANN, ROOT, Host
 
 from replguard.events.fact import Context
 from replguard.events.process import User
@@ -232,17 +232,17 @@ def test_lines_that_were_there_at_the_start(tmp_path: Path) -> None:
     assert whose(host.exec("sh", ("-c", "cp c d"), parent=host.cron))[0] == "agent"
 
 
-def test_an_at_job_is_known_by_when_it_is_due() -> None:
-    """Its shell reads it from a file that no argument names."""
-    host = Scene()
-    due = int((START.timestamp() + 600) // 60)
-    host.write(f"/var/spool/cron/atjobs/a00001{due:08x}", 300, host.says("at now"), uid=ANN.id)
-    assert whose(host.exec("sh", parent=host.atd, user=ANN))[0] == "at"
-    host.wait(due * 60 - host.now.timestamp())
-    assert whose(host.exec("sh", parent=host.atd, user=User(id=1)))[0] == "at"
-    assert whose(host.exec("sh", parent=host.atd, user=ANN))[0] == "agent"
-    host.wait(600)
-    assert whose(host.exec("sh", parent=host.atd, user=ANN))[0] == "at"
+def test_an_at_job_is_known_by_what_it_says(tmp_path: Path) -> None:
+    """Its shell reads it from a file that no argument names; another's job of the same minute is his."""
+    host, path = Scene(), tmp_path / "job"
+    path.write_text("#!/bin/sh\numask 22\ncp a b\n")
+    file = host.file("/var/spool/cron/atjobs/a0000101c2f7e2")
+    host.on("file_close_write", file, host.says("at now"), replguard=Context(tier="kernel", host_path=str(path)))
+    job = host.exec("sh", parent=host.atd, user=ANN)
+    assert whose(job)[0] == "at"
+    assert whose(host.exec("cp", "a b", parent=job))[0] == "agent"
+    other = host.exec("sh", parent=host.atd, user=ANN)
+    assert whose(host.exec("cp", "c d", parent=other))[0] == "at"
 
 
 def test_what_a_shell_starts_from_the_files_of_its_start() -> None:

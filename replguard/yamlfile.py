@@ -48,8 +48,11 @@ class Document:
         return Problem(self.path, self.line(place), text)
 
 
-def read(path: Path) -> list[Document]:
-    """Return the documents of a file. Raises ConfigError with file and line for anything that is not YAML."""
+def read(path: Path, problems: list[Problem] | None = None) -> list[Document]:
+    """Return the documents of a file. Raises ConfigError with file and line for anything that is not YAML.
+
+    With ``problems`` a value that is none is added to them and read as nothing: the rest is still worth a look.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -59,14 +62,14 @@ def read(path: Path) -> list[Document]:
         raise ConfigError([Problem(repr(str(path)), 0, f"cannot be read: {error}")]) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem(str(path), 0, f"is larger than {MAX_BYTES} bytes")])
-    return parse(data, str(path))
+    return parse(data, str(path), problems)
 
 
-def parse(data: bytes, path: str) -> list[Document]:
+def parse(data: bytes, path: str, problems: list[Problem] | None = None) -> list[Document]:
     """Return the documents in ``data``. Raises ConfigError; duplicate keys are errors too."""
     try:
         _bound(data, path)
-        return _documents(data, path)
+        return _documents(data, path, problems)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -90,14 +93,16 @@ def _bound(data: bytes, path: str) -> None:
             raise ConfigError([Problem(path, line, text)])
 
 
-def _documents(data: bytes, path: str) -> list[Document]:
+def _documents(data: bytes, path: str, problems: list[Problem] | None) -> list[Document]:
     documents, reader = [], _Reader(path)
     for node in yaml.compose_all(data, Loader=_Loader):
         reader.document = Document(path, None)
         reader.document.value = reader.plain(node, ())
         documents.append(reader.document)
-    if reader.problems:
+    if reader.problems and problems is None:
         raise ConfigError(reader.problems)
+    if problems is not None:
+        problems += reader.problems
     return documents
 
 

@@ -106,7 +106,7 @@ def load_files(paths: list[Path]) -> tuple[Manifest, list[Problem]]:
     jobs: list[Job] = []
     for file in paths:
         try:
-            documents = yamlfile.read(file)
+            documents = yamlfile.read(file, problems)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -114,31 +114,40 @@ def load_files(paths: list[Path]) -> tuple[Manifest, list[Problem]]:
             if document.value is None:
                 continue
             made = yamlfile.convert(document, Manifest, problems)
+            problems += _senseless(document)
             if made is not None:
-                problems += _senseless(document, made)
                 deployments += made.deployments
                 jobs += made.jobs
     return Manifest(tuple(deployments), tuple(jobs)), problems
 
 
-def _senseless(document: yamlfile.Document, manifest: Manifest) -> Iterator[Problem]:
-    """An entry that names nobody would allow everybody: that is never meant. Nor is a number that can never hold."""
-    for i, entry in enumerate(manifest.deployments):
-        yield from _nobody(document, ("deployments", i), entry)
+def _senseless(document: yamlfile.Document) -> Iterator[Problem]:
+    """An entry that names nobody would allow everybody: that is never meant. Nor is a number that can never hold.
+
+    Each entry is looked at by itself: the faults of one hide none of another.
+    """
+    for place, entry in _entries(document):
+        if not any(_names(getattr(entry, key)) for key in (*KEYS, "executable", "command")):
+            text = f"'{entry.name}' names nobody: give one of {', '.join((*KEYS, 'executable', 'command'))}"
+            yield document.problem(place, text)
+        if not isinstance(entry, Deployment):
+            continue
         for n, port in enumerate(entry.ports):
             if port not in PORTS:
-                yield document.problem(("deployments", i, "ports", n), f"'ports': {port} is no port (1 to 65535)")
+                yield document.problem((*place, "ports", n), f"'ports': {port} is no port (1 to 65535)")
         if entry.max_instances < 1:
             text = f"'max_instances': {entry.max_instances} allows none: take the entry out, or say 1 or more"
-            yield document.problem(("deployments", i, "max_instances"), text)
-    for i, job in enumerate(manifest.jobs):
-        yield from _nobody(document, ("jobs", i), job)
+            yield document.problem((*place, "max_instances"), text)
 
 
-def _nobody(document: yamlfile.Document, place: yamlfile.Place, entry: Who) -> Iterator[Problem]:
-    if not any(_names(getattr(entry, key)) for key in (*KEYS, "executable", "command")):
-        text = f"'{entry.name}' names nobody: give one of {', '.join((*KEYS, 'executable', 'command'))}"
-        yield document.problem(place, text)
+def _entries(document: yamlfile.Document) -> Iterator[tuple[yamlfile.Place, Deployment | Job]]:
+    """Yield the entries of a document that are whole, each with its place."""
+    kinds: tuple[tuple[str, type[Deployment | Job]], ...] = (("deployments", Deployment), ("jobs", Job))
+    for key, kind in kinds:
+        listed = document.value.get(key) if isinstance(document.value, dict) else None
+        for i in range(len(listed) if isinstance(listed, list) else 0):
+            if (made := yamlfile.convert(document, kind, [], (key, i))) is not None:
+                yield (key, i), made
 
 
 def _names(value: object) -> bool:

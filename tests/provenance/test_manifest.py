@@ -78,6 +78,20 @@ def test_every_fault_has_its_line(tmp_path: Path, text: str, line: int, word: st
     assert problems[0].line == line
 
 
+def test_no_fault_hides_another(tmp_path: Path) -> None:
+    """A date that is none, a wrong type, a misspelt key, and numbers and entries that make no sense."""
+    _, problems = load(
+        written(
+            tmp_path,
+            "deployments:\n  - {name: a, unit: x, weights: /m}\n  - {name: b, unit: x, expires: 2020-13-01}\n"
+            "  - {name: c, unit: x, max_instance: 2}\n  - {name: d, unit: x, ports: [0]}\n"
+            "jobs:\n  - {name: e, unit: x, may: copy}\n  - {name: f, may: [copy]}\n  - [x]\n",
+        )
+    )
+    assert sorted(problem.line for problem in problems) == [2, 3, 4, 5, 7, 8, 9]
+    assert any("did you mean 'max_instances'" in problem.text for problem in problems)
+
+
 def test_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     """One broken file hides no fault of another, and what is good is kept."""
     path = written(tmp_path, "jobs:\n  - {name: x, may: [copy]}\n  - {name: y, unit: y.service, may: [copy]}\n")

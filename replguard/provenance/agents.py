@@ -60,16 +60,25 @@ class Agents:
         self._waiting: list[tuple[_Candidate, Proc, datetime]] = []
 
     def reply(
-        self, proc: Proc, endpoint: str, when: datetime, generation: int, connection: int | None = None
+        self,
+        proc: Proc,
+        endpoint: str,
+        when: datetime,
+        generation: int,
+        connection: int | None = None,
+        server: Proc | None = None,
     ) -> list[Proc]:
         """Note a reply from an endpoint. Returns the processes whose children matter from now on.
 
         ``connection`` tells connections apart (None: each reply is of its own). A reply on one whose last reply led to
         nothing takes its place: asking and being answered is one turn, and so is asking twice before acting.
+        ``server`` is what answered, if it runs here. Who started that and has it asked by a child is no agent of its
+        own: so does every start script that waits until its server is up.
         """
         noted = []
+        launchers = set() if server is None else {above.entity for above in server.chain()}
         for depth, here in enumerate(proc.chain()):
-            if not _may_drive(here, depth):
+            if not _may_drive(here, depth) or (depth and here.entity in launchers):
                 break
             candidate = self._candidates.pop(here.entity, None) or _Candidate(here)
             self._candidates[here.entity] = candidate

@@ -58,7 +58,8 @@ class Labels:
             return []
         inode = event.network.inode if event.network else None
         where = f"{event.destination.ip}:{event.destination.port}"
-        for noted in self._agents.reply(proc, where, event.timestamp, live.generation if live else 1, inode):
+        generation, server = (live.generation, live.root) if live else (1, None)
+        for noted in self._agents.reply(proc, where, event.timestamp, generation, inode, server):
             self._watch(Hint(kind="process", pid=noted.pid, entity_id=noted.entity))
         return []
 

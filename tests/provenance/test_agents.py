@@ -367,3 +367,24 @@ def test_an_agent_of_any_name_is_noted() -> None:
     mine, real = host.exec("/tmp/cron", "agent.py", parent=host.init), host.exec("cron", parent=host.init)
     assert known.reply(mine, "127.0.0.1:8000", host.now, 1) == [mine]
     assert known.reply(real, "127.0.0.1:8000", host.now, 1) == []
+
+
+def test_a_start_script_that_waits_for_its_server_is_no_agent() -> None:
+    """It asks by children until there is an answer, and goes on starting programs; what drives it is not its server."""
+    host = Host()
+    weights = host.protect()
+    script = host.exec("sh", "start.sh", parent=host.service("chat", "tini", ""))
+    server = host.exec("python3", "serve.py", parent=script)
+    host.map(weights, server)
+    host.listen(server, "127.0.0.1:8000")
+    for _ in range(4):
+        curl = host.exec("curl", "http://127.0.0.1:8000/health", parent=script)
+        host.connect(curl, 8000)
+        host.exit(curl, host.exec("sleep", "1", parent=script))
+    assert host.of("agent_seen") == []
+    agent = host.exec("sh", "agent.sh", parent=script)
+    for _ in range(4):
+        curl = host.exec("curl", "http://127.0.0.1:8000/v1/chat/completions", parent=agent)
+        host.connect(curl, 8000)
+        host.exit(curl, host.exec("ls", parent=agent))
+    assert {(fact.process or agent.process).pid for fact in host.of("agent_seen", "confirmed")} == {agent.pid}

@@ -32,6 +32,8 @@ SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
 PART = 2**20
 """Bytes from which a file is examined: 5 % of *it* make a part, and an index keeps four blocks of a MiB or more."""
+QUIET = timedelta(seconds=0.5)
+"""How long after the last that was heard of a file it is called derived: how much it is comes bit by bit."""
 ANSWER = timedelta(seconds=10)
 """How long the examiner is waited for before a file is called derived: content says more."""
 
@@ -183,7 +185,7 @@ class Copies:
         making, model = self._makings.get(found.key), found.taint.origin.model
         if making is None or making.last.file is None:
             return None
-        if making.asked is not None and now - making.asked < ANSWER:
+        if (making.asked is not None and now - making.asked < ANSWER) or now - making.last.timestamp < QUIET:
             self.derived.again(found.maker, now)
             return None
         status = "done" if making.closed else "started"

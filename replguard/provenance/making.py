@@ -64,7 +64,10 @@ class Making:
         return min(size, 2 * self.grown) if self.is_new and self.closed else self.grown
 
     def news(self, model: str, share: float, maker: Proc | None, confidence: str) -> bool:
-        """Whether a finding is more than was told: surer, another writer's, twice the share, or written anew later."""
+        """Whether a finding is more than was told: surer, another writer's, twice the share, or written anew later.
+
+        How much was derived becomes known bit by bit, and says no more.
+        """
         told = self.told.get(model)
         if told is None:
             return True
@@ -72,7 +75,7 @@ class Making:
             return True
         another = self.maker is not None and maker is not told.maker  # a guess may be another one each time
         anew = self.last.action == "file_close_write" and self.last.timestamp - told.when > TOLD_FOR
-        return anew or another or (confidence == told.confidence and share >= 2 * told.share)
+        return anew or another or (confidence == "content" and share >= 2 * told.share)
 
 
 class Makings:

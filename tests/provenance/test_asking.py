@@ -93,3 +93,22 @@ def test_the_rank_of_who_made_a_file_stays_with_it() -> None:
     asking.undecided(Examination(examiner.refused[0], clock.now(), "/srv/2", 1, 2))
     asking.tick(index_ready=True)
     assert [(one.inode, one.rank) for one in examiner.refused[1:]] == [(1, "toucher")] * 2 + [(2, "toucher")]
+
+
+def test_a_file_waits_for_the_model_that_it_is_most_likely_of() -> None:
+    """Not for the whole index; once for each such model, and at last for all."""
+    examiner = Busy(9)
+    asking = Asking(examiner.submit)
+    answer = Examination(Request("/srv/1", 1, 1), clock.now(), "/srv/1", device=1, inode=1)
+    asking.undecided(answer, frozenset({"llama", "qwen"}))
+    for indexed, taken in ((set(), 0), ({"other"}, 0), ({"other", "llama"}, 1)):
+        asking.tick(index_ready=False, indexed=lambda: frozenset(indexed))  # noqa: B023 - asked at once
+        assert len(examiner.taken) == taken
+    asking.undecided(answer, frozenset({"llama", "qwen"}))
+    asking.tick(index_ready=False, indexed=lambda: frozenset({"other", "llama"}))
+    assert len(examiner.taken) == 1
+    asking.tick(index_ready=False, indexed=lambda: frozenset({"qwen", "llama"}))
+    assert len(examiner.taken) == 2
+    asking.undecided(answer)
+    asking.tick(index_ready=True)
+    assert len(examiner.taken) == 3

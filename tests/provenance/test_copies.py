@@ -659,3 +659,60 @@ def test_a_new_file_is_no_overwriting() -> None:
     host, weights, shell = stage()
     cp = host.exec("cp", f"{ORIGIN} /srv/x", parent=shell)
     assert only(host.copy(weights, "/srv/x", cp)).replguard.technique == "copy"
+
+
+# -- who is asked about first, and what is told once ---------------------------------------------------------------
+
+
+def test_files_of_touchers_and_agents_are_examined_in_turns_of_their_own() -> None:
+    """Whoever touched weights comes first, an agent before everybody else."""
+    host, weights, shell = stage()
+    host.server(host.protect("/models/b/w", "b"), 8000)
+    agent, toucher = host.agent(shell), host.exec("cp", parent=host.login())
+    host.read(weights, toucher)
+    for maker in (toucher, agent, host.login(), None):
+        host.write("/srv/x", 8 * MIB, maker)
+    assert [request.rank for request in host.requests] == ["toucher", "agent", "other", "other"]
+
+
+def test_a_file_of_a_toucher_is_asked_about_again_when_that_model_is_indexed() -> None:
+    """However much else is still to be indexed."""
+    host = Host(index_ready=lambda: False)
+    weights, shell = host.protect(ORIGIN), host.login()
+    host.protect("/models/huge/w", "huge")
+    cp = host.exec("cp", parent=shell)
+    host.read(weights, cp)
+    made = host.write("/srv/x", weights.size or 0, cp)
+    host.examined(made, index_ready=False)
+    asked = len(host.requests)
+    host.tick()
+    assert len(host.requests) == asked
+    key = (weights.device or 0, weights.inode or 0)
+    host.protected[key] = msgspec.structs.replace(host.protected[key], state="fingerprinted")
+    host.tick()
+    assert [(r.path, r.reason) for r in host.requests[asked:]] == [("/srv/x", "index ready")]
+
+
+def test_a_guess_that_changes_is_told_once() -> None:
+    """Nobody was seen to write; each time another command line may name the file."""
+    host, weights, shell = stage()
+    host.exec("cp", f"{ORIGIN} /srv/copies/x", parent=shell)
+    host.open(weights)
+    made = host.write("/srv/copies/x", weights.size or 0)
+    assert host.examined(made, (weights, 1.0))
+    host.exec("md5sum", "/srv/copies/x", parent=shell)
+    host.on("file_close_write", made)
+    assert not host.examined(made, (weights, 1.0))
+
+
+def test_small_parts_of_one_maker_add_up() -> None:
+    """Each file holds less than makes a match; together they are 5 % of the model."""
+    host, weights, shell = stage()
+    split = host.exec("split", parent=shell)
+    host.open(weights, split)
+    whole = host._match(weights, 0.02)
+    facts = []
+    for number in range(3):
+        made = host.write(f"/srv/part{number}", 16 * MIB, split)
+        facts.append([f.file.path for f in host.examined(made, traces=(whole,)) if f.action == "weights_copy"])
+    assert facts == [[], [], ["/srv/part2"]]

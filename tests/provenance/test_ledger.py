@@ -215,3 +215,21 @@ def test_everything_is_bounded_and_counted() -> None:
     assert known.name("/l3") is not None
     assert known.evicted == 3
     assert len(known._retired) == 2
+
+
+def test_a_flood_of_touchers_pushes_out_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many processes of one login open a model; the agent's touch is remembered, and who touched what."""
+    monkeypatch.setattr("replguard.provenance.ledger.TOUCHERS", 8)
+    known, host = ledger(), Host()
+    agent, crowd = host.login(), host.login()
+    known.touch(agent, "llama", START)
+    for _ in range(30):
+        known.touch(host.exec("x", parent=crowd), "llama", START)
+    assert known.touched(agent, "llama", START, starter)
+    assert known.touched(crowd, "llama", START, starter)
+    assert known.evicted == 23
+    assert known.toucher(starter(agent))
+    assert known.models_of(starter(agent)) == {"llama"}
+    stranger = starter(host.service())
+    assert not known.toucher(stranger)
+    assert known.models_of(stranger) == frozenset()

@@ -53,6 +53,7 @@ def test_news_is_what_says_more() -> None:
     assert making(other, told=known.told).news("llama", 0.4, other, "derived")
     assert not making(None, told=known.told).news("llama", 0.4, other, "content")
     known.told["llama"] = Told(0.4, cp, "derived", START)
+    assert not known.news("llama", 0.9, cp, "derived")
     assert known.news("llama", 0.4, cp, "content")
     late = START - timedelta(seconds=61)
     assert making(cp, told={"llama": Told(0.4, cp, "content", late)}).news("llama", 0.4, cp, "content")

@@ -58,15 +58,19 @@ def subject(event: Event) -> str:
     name = actor.principal.partition(":")[2] if actor.kind in ("service", "container", "ci", "timer") else ""
     where = f"{where} {show(name)}".rstrip()
     if process is None:
-        return f"{show(actor.name or actor.principal)} {where} ({_ids(actor.pid, event)})".replace("  ", " ")
+        name = show(actor.name) if actor.name else "someone" if where else show(actor.principal)
+        return f"{name} {where} ({_ids(actor.pid, event)})".replace("  ", " ")
     return f"{_process(event)} {where}".rstrip()
 
 
 def _acts(events: tuple[Event, ...]) -> list[tuple[Event, int]]:
-    """Return the last event of each kind with how often it came, facts alone where there are any."""
+    """Return the last event of each kind with how often it came: where there are facts, those and what completed it.
+
+    Of a sequence that ends in a plain event that one is the news: weights were used, and then a way out was opened.
+    """
     told: dict[tuple[str, str | None], tuple[Event, int]] = {}
-    facts = [event for event in events if is_fact(event)]
-    for event in facts or events:
+    facts = [event for event in events if is_fact(event) or event is events[-1]]
+    for event in facts if any(map(is_fact, facts)) else events:
         key = (event.action, event.replguard.model if event.replguard else None)
         _, times = told.pop(key, (event, 0))
         told[key] = (event, times + 1)

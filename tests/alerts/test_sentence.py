@@ -107,3 +107,18 @@ def test_unknown_everything():
     assert said(event("something_new", 1, file=File(path="/x"))) == (
         "Rule: Someone (writer not seen) caused something_new."
     )
+
+
+def test_what_completes_a_sequence_is_told_though_it_is_no_fact():
+    """That weights were used is old; that a way out was opened then is why somebody is woken."""
+    way_out = event("process_exec", 2, process=process(9, "/usr/bin/ssh", "ssh -R 2222:localhost:22 far"))
+    assert said(copy_fact(1), way_out).endswith(", then ssh (pid 9) ran `ssh -R 2222:localhost:22 far`.")
+
+
+def test_an_actor_without_a_name_is_someone():
+    """A principal is for machines; where it stands says it as well."""
+    unit = Actor(kind="service", id="u", principal="unit:chat.service", standing="service")
+    fact = event(
+        "weights_access", 1, kind="enrichment", file=File(path="/m"), replguard=Context(actor=unit, model="chat")
+    )
+    assert said(fact).startswith("Someone of service chat.service (pid unknown) read model chat")

@@ -117,7 +117,7 @@ def _place(event: Event, about: Context) -> dict[str, Any]:
         return {"container": exact(event.container.id)}
     unit = (about.unit or "").partition("/")[0]
     if not unit.endswith(".service"):
-        unit = actor.principal.partition(":")[2] if actor is not None and actor.kind == "service" else ""
+        unit = actor.principal.partition(":")[2] if actor is not None and actor.kind in ("service", "timer") else ""
     return {"unit": exact(unit)} if unit else {}
 
 

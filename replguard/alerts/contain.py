@@ -42,7 +42,7 @@ def _freeze(story: Story) -> Iterator[str]:
     key = story.context(lambda context: context.unit)
     unit = (key or "").partition("/")[0]
     actor = story.actor
-    if not _UNIT.fullmatch(unit) and actor is not None and actor.kind == "service":
+    if not _UNIT.fullmatch(unit) and actor is not None and actor.kind in ("service", "timer"):
         unit = actor.principal.partition(":")[2]
     if _UNIT.fullmatch(unit):
         yield f"systemctl freeze -- {shlex.quote(unit)}"

@@ -230,12 +230,17 @@ def pipes(pid: int, root: str = PROC) -> tuple[tuple[int, ...], tuple[int, ...]]
     return tuple(reads), tuple(writes)
 
 
-def invocation_id(pid: int, root: str = PROC) -> str | None:
-    """Return systemd's id of this run of the unit, from the environment at exec; the process could have forged it."""
+def unit_run(pid: int, root: str = PROC) -> tuple[str | None, str | None]:
+    """Return systemd's id of this run of the unit, and which timer or other unit set it off (since systemd 252).
+
+    Both are from the environment at exec; the process could have forged them.
+    """
+    found: dict[bytes, str] = {}
     for entry in (read(f"{root}/{pid}/environ", ARGV_LIMIT) or b"").split(b"\0"):
-        if entry.startswith(b"INVOCATION_ID="):
-            return text(entry[14:]) or None
-    return None
+        name, _, value = entry.partition(b"=")
+        if name in (b"INVOCATION_ID", b"TRIGGER_UNIT") and value:
+            found.setdefault(name, text(value))
+    return found.get(b"INVOCATION_ID"), found.get(b"TRIGGER_UNIT")
 
 
 def io(pid: int, root: str = PROC) -> Io | None:

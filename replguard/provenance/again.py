@@ -42,7 +42,7 @@ def subject(event: Event, about: Context) -> Subject:
     actor, process, pods = about.actor, event.process, event.orchestrator
     unit = (about.unit or "").partition("/")[0]
     if not unit.endswith(".service"):
-        unit = actor.principal.partition(":")[2] if actor is not None and actor.kind == "service" else ""
+        unit = actor.principal.partition(":")[2] if actor is not None and actor.kind in ("service", "timer") else ""
     replica = event.action == "server_live" and (about.generation or 1) > 1
     return Subject(
         unit=unit or None,

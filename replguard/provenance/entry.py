@@ -17,7 +17,12 @@ _ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/", "/home/", "/root/"
 """Where a program has the name that somebody gave it: a copy of python may be called cron there."""
 INITS = frozenset("systemd init tini dumb-init".split())
 """Of those, what may be the first process of a container or the main process of a service."""
-RUNNERS = frozenset("Runner.Worker Runner.Listener gitlab-runner buildkite-agent act_runner woodpecker-agent".split())
+RUNNERS = frozenset(
+    "Runner.Worker Runner.Listener Agent.Worker Agent.Listener gitlab-runner gitlab-runner-helper buildkite-agent"
+    " act_runner forgejo-runner woodpecker-agent drone-runner-exec circleci-runner jenkins-agent".split()
+)
+_JENKINS = re.compile(r"(?:^|/)(?:agent|remoting|slave|swarm-client)[^/]*\.jar$")
+"""What Jenkins has java run on the hosts that work for it."""
 _SHARED_UNITS = re.compile(r"^(cron|crond|atd|ssh|sshd|docker|containerd|kubelet|user@\d+|slurmd)\.service$")
 _CONTAINER = re.compile(r"(?:^|[/:.-])(?:docker-|libpod-|cri-containerd-|crio-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _SERVICE = re.compile(r"([^/]+\.service)(?:/|$)")
@@ -183,7 +188,7 @@ def _explained(here: Proc, above: Proc | None, known: Place | None, *, starts: b
         return known.entry
     found = _contained(here, above) if not starts or here.image in INITS else None
     if found is None and not starts:
-        found = _boundary(here, above)
+        found = _boundary(here, above, known)
     if found is not None:
         return found
     if starts or known is None or (known.starts and known.entry.proc is above and known.entry.kind == "unknown"):
@@ -198,11 +203,19 @@ def _contained(here: Proc, above: Proc | None) -> Entry | None:
         return Entry("container", here, f"container:{container[:12]}")
     unit = unit_name(here)
     if not container and unit and (above is None or unit_name(above) != unit):
-        return Entry("service", here, f"unit:{unit}")
+        by_timer = (here.process.trigger or "").endswith(".timer")
+        return Entry("timer" if by_timer else "service", here, f"unit:{unit}")
     return None
 
 
-def _boundary(here: Proc, above: Proc | None) -> Entry | None:
+def _runner(proc: Proc) -> bool:
+    """Whether a program runs the jobs of a CI system."""
+    if proc.image == "java":
+        return any(_JENKINS.search(word) for word in proc.process.args)
+    return proc.image in RUNNERS
+
+
+def _boundary(here: Proc, above: Proc | None, known: Place | None) -> Entry | None:
     """Return an entry when ``here`` is the first process of what its starter or login names."""
     job = _groups(here).job
     if job and (above is None or never(above) or job not in (above.process.cgroup or "")):
@@ -211,8 +224,10 @@ def _boundary(here: Proc, above: Proc | None) -> Entry | None:
     if above is not None and above.image in _STARTERS and never(above):
         # Debian's cron forks a copy of itself for each job; that copy is still `cron`, the job is below it.
         return Entry(_STARTERS[above.image], here, _own(here))
-    if above is not None and above.image in RUNNERS and here.image not in RUNNERS:
-        return Entry("ci", here, f"ci:{above.image}")
+    # A runner is where its user put it; one that a person started himself may be anything that he called so.
+    by_hand = known is not None and known.entry.kind == "session"
+    if above is not None and _runner(above) and not _runner(here) and not by_hand:
+        return Entry("ci", here, f"ci:{above.image if above.image != 'java' else 'jenkins-agent'}")
     let_in = above is not None and above.image in _LOGINS and never(above)
     if let_in or (_logged_in(here) and (above is None or not _logged_in(above) or never(above))):
         uid = here.user.audit if here.user and here.user.audit is not None else (here.user.id if here.user else None)

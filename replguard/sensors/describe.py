@@ -76,6 +76,7 @@ class Describer:
         folder = procfs.cwd(pid, root)
         path = image[0] if image else None
         pipes_in, pipes_out = procfs.pipes(pid, root) or (None, None)
+        invocation, trigger = procfs.unit_run(pid, root)
         return Process(
             pid=pid,
             entity_id=self.entity(pid, stat.start_ticks),
@@ -93,7 +94,8 @@ class Describer:
             group_id=stat.pgrp,
             audit_session=procfs.sessionid(pid, root),
             cgroup=procfs.cgroup(pid, root),
-            invocation_id=procfs.invocation_id(pid, root),
+            invocation_id=invocation,
+            trigger=trigger,
             pipes_in=pipes_in,
             pipes_out=pipes_out,
             parent=parent or self.parent(stat),

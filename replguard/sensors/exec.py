@@ -151,6 +151,7 @@ class ExecSensor(Probed):
         if args is None:
             args, cut = (procfs.cmdline(head.pid, self._root) if self._lives(head) else None) or ((), True)
         folder, group = body.working_directory, self._group(head, body.cgroup, above.process.cgroup if above else None)
+        invocation, trigger = self._unit_run(head, above, group)
         process = Process(
             pid=head.pid,
             entity_id=entity,
@@ -168,7 +169,8 @@ class ExecSensor(Probed):
             group_id=body.group,
             audit_session=body.audit_session,
             cgroup=group,
-            invocation_id=self._invocation(head, above, group),
+            invocation_id=invocation,
+            trigger=trigger,
             namespaces=_namespaces(body.mount_space, body.pid_space, body.net_space),
             namespace_pid=body.pid_inside,
             pipes_in=body.pipes_in,
@@ -300,12 +302,12 @@ class ExecSensor(Probed):
         found = procfs.cgroup(head.pid, self._root)
         return found if found is not None and self._lives(head) else inherited
 
-    def _invocation(self, head: Head, known: Known | None, group: str | None) -> str | None:
-        """Return systemd's id of the run: its parent's while the control group is the same, which is what it names."""
+    def _unit_run(self, head: Head, known: Known | None, group: str | None) -> tuple[str | None, str | None]:
+        """Return systemd's id of the run and what set it off: the parent's while the control group is the same."""
         if known is not None and known.process.cgroup == group:
-            return known.process.invocation_id
-        found = procfs.invocation_id(head.pid, self._root)
-        return found if found is not None and self._lives(head) else None
+            return known.process.invocation_id, known.process.trigger
+        found = procfs.unit_run(head.pid, self._root)
+        return found if found != (None, None) and self._lives(head) else (None, None)
 
     def _look(self, *, first: bool = False) -> Iterator[Event]:
         """Compare with the list of processes: what is there and was not told, and the other way round."""

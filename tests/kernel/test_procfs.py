@@ -124,12 +124,14 @@ def test_login_and_session_are_none_when_unset(tmp_path: Path) -> None:
     assert procfs.loginuid(5, host.root) is None
 
 
-def test_invocation_id_comes_from_the_environment(tmp_path: Path) -> None:
-    """Only the variable of that very name counts."""
+def test_a_units_run_comes_from_the_environment(tmp_path: Path) -> None:
+    """Only the variables of that very name count."""
     host = FakeHost(tmp_path)
     host.write("5/environ", b"A=\xff\0MY_INVOCATION_ID=no\0INVOCATION_ID=abc\0")
-    assert procfs.invocation_id(5, host.root) == "abc"
-    assert procfs.invocation_id(6, host.root) is None
+    host.write("7/environ", b"INVOCATION_ID=\0TRIGGER_UNIT=job.timer\0")
+    assert procfs.unit_run(5, host.root) == ("abc", None)
+    assert procfs.unit_run(6, host.root) == (None, None)
+    assert procfs.unit_run(7, host.root) == (None, "job.timer")
 
 
 def test_byte_counters(tmp_path: Path) -> None:

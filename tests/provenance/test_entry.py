@@ -29,6 +29,15 @@ def test_a_service_is_its_main_process() -> None:
     assert entry.session_key(worker) is None
 
 
+def test_a_service_that_a_timer_set_off_is_the_timers() -> None:
+    """Its principal is the unit all the same: what allows the one allows the other."""
+    host = Host()
+    main = host.service("backup", trigger="backup.timer")
+    assert found(host.exec("cp", parent=main)) == ("timer", main, "unit:backup.service")
+    by_socket = host.service("web", trigger="web.socket")
+    assert found(by_socket)[0] == "service"
+
+
 def test_a_service_behind_an_init_is_still_a_service() -> None:
     """``ExecStart=tini -- vllm``: tini is the main process."""
     host = Host()
@@ -142,6 +151,24 @@ def test_a_scheduler_step_is_below_its_daemon(step: str, job: str) -> None:
     daemon = host.exec("slurmstepd", parent=host.init, cgroup=step, user=ROOT)
     script = host.exec("slurm_script", parent=daemon, cgroup=job, user=User(id=1000))
     assert found(host.exec("python3", parent=script)) == ("scheduler", script, "slurm:1000:slurm_script")
+
+
+def test_jenkins_is_known_by_what_java_runs() -> None:
+    """Another program of java's starts nothing for CI."""
+    host = Host()
+    agent = host.exec("java", "-jar /opt/jenkins/agent.jar -url x", parent=host.init, cgroup="/")
+    job = host.exec("sh", parent=agent)
+    assert found(host.exec("make", parent=job)) == ("ci", job, "ci:jenkins-agent")
+    other = host.exec("java", "-jar /opt/web.jar", parent=host.init, cgroup="/")
+    assert found(host.exec("sh", parent=other))[0] == "unknown"
+
+
+def test_a_runner_that_a_person_started_is_the_persons() -> None:
+    """Anybody may call a program so."""
+    host = Host()
+    shell = host.login()
+    false = host.exec("/home/ann/gitlab-runner", parent=shell)
+    assert found(host.exec("cp", parent=false))[:2] == ("session", shell)
 
 
 @pytest.mark.parametrize("runner", ["Runner.Worker", "gitlab-runner"])

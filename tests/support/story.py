@@ -128,6 +128,7 @@ class Host:
             audit_session=given.get("audit_session", parent.process.audit_session if parent else None),
             cgroup=given.get("cgroup", parent.process.cgroup if parent else "/init.scope"),
             invocation_id=given.get("invocation", parent.process.invocation_id if parent else None),
+            trigger=given.get("trigger"),
             pipes_in=given.get("reads", ()),
             pipes_out=given.get("writes", ()),
             parent=Parent(pid=parent.pid, entity_id=parent.entity) if parent else None,

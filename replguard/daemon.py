@@ -21,6 +21,7 @@ from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
 from replguard.kernel import machine, memory, notify, resolve
+from replguard.log.recent import recent
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
@@ -161,6 +162,7 @@ class Daemon:
             self._list_weights()
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
+        self._resume()
         self.page.start()
         for name, step in (
             ("pipeline", self._consume),
@@ -174,6 +176,14 @@ class Daemon:
             self._threads.append(thread)
         self.pipeline.put(health("daemon", "started", __version__))
         self.runner.start()
+
+    def _resume(self) -> None:
+        """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
+        detector = self.pipeline.detector
+        try:
+            detector.resume(recent(Path(self.policy.config.log.dir), self._started - detector.engine.span))
+        except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
+            _log.exception("the log cannot be gone through again: sequences begin anew")
 
     def _settle(self, now: datetime) -> None:
         """Wait for the first look of every sensor; say what did not get ready, and what was lost since last time."""

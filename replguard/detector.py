@@ -1,5 +1,6 @@
 """Rules and alerts in a row: the core that live and replay share, so that both decide alike."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from replguard.alerts import build
@@ -25,6 +26,10 @@ class Detector:
         for detection in self.engine.feed(event):
             raised += self.alerts.feed(detection)
         return raised + self.alerts.observe(event)
+
+    def resume(self, events: Iterable[Event]) -> None:
+        """Go on from what was fed before a start, as the log has it: sequences that were under way are."""
+        self.engine.resume(events)
 
     def replace(self, ruleset: RuleSet) -> None:
         """Go on with other rules; what is open stays, and so does what the rules that are the same had gathered."""

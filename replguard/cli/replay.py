@@ -21,6 +21,7 @@ from replguard.provenance import manifest as manifests
 from replguard.provenance.again import judged
 from replguard.rules import load as rules
 from replguard.rules.model import RuleSet
+from replguard.rules.past import Past
 from replguard.sinks.console import Console
 
 DAMAGED = 1
@@ -70,15 +71,21 @@ def command(
 def replay(
     events: Iterable[Event | Fault], ruleset: RuleSet, config: Config, host: Host | None
 ) -> Iterator[Alert | Fault]:
-    """Yield the alerts of recorded events, and what could not be read. Each start of the daemon begins anew."""
+    """Yield the alerts of recorded events, and what could not be read.
+
+    With each start of the daemon alerts begin anew; correlations go on, from what the log then held.
+    """
     detector = Detector(ruleset, Manager(config, host))
+    past = Past(detector.engine.span)
     for item in events:
         if isinstance(item, Fault):
             yield item
             continue
         if _is_start(item):
             detector = Detector(ruleset, Manager(config, host))
+            detector.resume(past.before(item.timestamp))
         yield from detector.feed(item)
+        past.keep(item, detector.engine)
 
 
 def _anew(events: Iterable[Event | Fault], path: Path) -> Iterator[Event | Fault]:

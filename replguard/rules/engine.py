@@ -1,8 +1,9 @@
 """The engine: events in, detections out. No I/O and no clock, so that live, replay and tests use the same one."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import msgspec
@@ -24,6 +25,8 @@ SWEEP = 60.0
 """Seconds of event time between two rounds of forgetting."""
 LOSSES = 4096
 """Reports of lost events that are remembered."""
+LONGEST = timedelta(hours=24)
+"""How far a start looks back for what the correlations knew, at the most."""
 _KINDS: dict[str, type[Correlator]] = {"temporal_ordered": Sequence, "temporal": Together}
 
 
@@ -54,7 +57,8 @@ class State:
 class Engine:
     """Rules and correlations with their state. ``matches`` counts the matches of each rule by name, from 0.
 
-    ``index`` is one of the same rules that is compiled already: several engines may share it.
+    ``index`` is one of the same rules that is compiled already: several engines may share it. ``moved`` says whether
+    the last event left anything in the state: whether a rule matched it, or it told the time or a loss.
     """
 
     def __init__(self, ruleset: RuleSet, index: Index | None = None) -> None:
@@ -63,6 +67,7 @@ class Engine:
         self._index = index or Index(ruleset.rules)
         self.state = State([_correlator(rule) for rule in ruleset.correlations])
         self._hearers = {rule.name: _hearers(rule, ruleset.correlations) for rule in ruleset.every()}
+        self.moved = False
         self._timed = [number for number, rule in enumerate(ruleset.correlations) if rule.op in AT_END]
 
     @property
@@ -81,12 +86,14 @@ class Engine:
 
         What was found existing at start (``event.kind: state``) is no act, and is passed over.
         """
+        self.moved = False
         if event.event.kind == "state":
             return []
         self.state.events += 1
         time = _seconds(event.timestamp)
         found = self._pass_time(event, time)
         rules = self._index.matches(event)
+        self.moved = bool(rules) or event.health is not None
         if not rules:
             return found
         for rule in rules:
@@ -104,6 +111,21 @@ class Engine:
     def expire(self, now: datetime) -> list[Detection]:
         """Let time pass without an event; return what that completes."""
         return self._advance(_seconds(now))
+
+    @property
+    def span(self) -> timedelta:
+        """How far back what happened may still matter to a correlation."""
+        longest = max((rule.timespan for rule in self.ruleset.correlations), default=0.0)
+        return timedelta(seconds=min(longest + TOLERANCE, LONGEST.total_seconds()))
+
+    def resume(self, events: Iterable[Event]) -> None:
+        """Take in what happened before a start: correlations go on from it, and nothing is told or counted again."""
+        matches, self.matches = self.matches, dict(self.matches)
+        for event in events:
+            if event.health is not None or self._index.matches(event):
+                self.feed(event)
+        self.matches = matches
+        self.state.late = 0
 
     def adopt(self, old: "Engine") -> None:
         """Take over the state of correlations that are the same in an older engine: a reload forgets no sequence."""

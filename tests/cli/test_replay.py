@@ -11,6 +11,7 @@ from replguard.detector import Detector
 from replguard.events import wire
 from replguard.events.health import Health
 from replguard.events.host import Host
+from replguard.log.recent import recent
 from replguard.log.segments import Writer
 from replguard.rules.load import load
 
@@ -42,6 +43,7 @@ def live(tmp_path):
     raised = []
     for run in range(2):
         detector = Detector(ruleset, Manager(config, HOST))
+        detector.resume(recent(tmp_path / "log", at(0) - detector.engine.span))
         writer = Writer(
             tmp_path / "log",
             "raw",

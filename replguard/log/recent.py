@@ -1,0 +1,36 @@
+"""The last hours of the log, for a start that goes on where the one before stopped."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from replguard.events.event import Event
+from replguard.log import names, reader
+
+MOST = 256 * 2**20
+"""Bytes of the log that are read: some seconds, which a start may take. The newest of them."""
+PACKED = 10
+"""Times that a compressed segment is smaller than what it holds, about."""
+
+
+def recent(folder: Path, since: datetime, most: int = MOST) -> Iterator[Event]:
+    """Yield the recorded events from a time on, as far as they are readable: what is damaged, `verify` tells."""
+    for path in _newest(folder, since, most):
+        for event in reader.events([path]):
+            if isinstance(event, Event) and event.timestamp >= since:
+                yield event
+
+
+def _newest(folder: Path, since: datetime, most: int) -> list[Path]:
+    """Return the newest segments in their order: those written to since then, no more than ``most`` bytes of them."""
+    found: list[Path] = []
+    try:
+        for segment in reversed(list({one.number: one for one in names.segments(folder, "raw")}.values())):
+            about = segment.path.stat()
+            most -= about.st_size * (PACKED if segment.packed else 1)
+            if about.st_mtime < since.timestamp() or most < 0:
+                break
+            found.insert(0, segment.path)
+    except OSError:
+        pass  # no folder before the first start; a segment that was packed or pruned a moment ago
+    return found

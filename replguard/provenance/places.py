@@ -51,6 +51,11 @@ def has_commands(path: str) -> bool:
     return bool(_COMMANDS.match(path))
 
 
+def is_table(path: str) -> bool:
+    """Whether a file of commands is cron's."""
+    return has_commands(path) and "cron" in path and "/at" not in path
+
+
 def lists() -> dict[str, str]:
     """Return the files of commands that are there now, each with our way to it."""
     found = [Path("/etc/crontab"), Path("/etc/anacrontab"), Path("/etc/tmux.conf")]

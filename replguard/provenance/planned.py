@@ -35,8 +35,17 @@ NESTED = 8
 """Plans of plans that are followed one by one; what is planned deeper is the agent's directly."""
 _WRITES = frozenset({"file_create", "file_close_write", "file_rename", "file_link"})
 _STARTERS = frozenset("tmux screen supervisord run-parts anacron buildkitd podman machinectl".split())
-_CLIENTS = frozenset("docker podman nerdctl crictl ctr kubectl lxc ssh tmux screen systemd-run machinectl".split())
-"""Clients that are given a program's name alone; of others a single word says too little."""
+_SHIMS = frozenset("containerd-shim containerd-shim-runc-v2 conmon runc crun".split())
+_CLIENTS = {
+    **dict.fromkeys("docker podman nerdctl crictl ctr kubectl".split(), _SHIMS),
+    "ssh": frozenset({"sshd", "sshd-session"}),
+    "tmux": frozenset({"tmux"}),
+    "screen": frozenset({"screen"}),
+    "systemd-run": frozenset({"systemd"}),
+    "machinectl": frozenset({"systemd"}),
+    "cron": frozenset({"cron", "crond"}),
+}
+"""Who starts what these are given, were it a program's name alone; of others a single word says too little."""
 _INTERPRETERS = re.compile(r"^(?:python|perl|ruby|node|nodejs|deno|bun|php|lua|awk|gawk|mawk|tclsh|Rscript)[0-9.]*$")
 _UNIT_OF = re.compile(r"([^/]+)\.(?:service|scope)(?=/|$)")
 _UNIT_ASKED = re.compile(r"(?:--unit[= ]|-u ?)([^ ]+?)(?:\.service|\.scope|\.timer)?(?= |$)")
@@ -50,12 +59,12 @@ class _Written(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Words of which a program may be started, until when, and whether they are of a client that asks for no other."""
+    """Words of which a program may be started, until when, and the client that was given them."""
 
     text: str
     by: Proc
     until: datetime
-    client: bool = False
+    client: str
 
 
 class _Work:
@@ -100,7 +109,8 @@ class Planned:
             self._keep(agent, work, name, written)
         if places.has_commands(file.path):
             added = self._know(file.path, tuple(self._lines(_way(event, file))))
-            work.lists[file.path] = tuple(_Asked(line, proc, event.timestamp + KEPT_FOR, client=True) for line in added)
+            until, reader = event.timestamp + KEPT_FOR, "cron" if places.is_table(file.path) else ""
+            work.lists[file.path] = tuple(_Asked(line, proc, until, reader) for line in added)
             while len(work.lists) > MOST_LISTS // MOST_AGENTS:
                 work.lists.popitem(last=False)
                 self.evicted += 1
@@ -128,16 +138,17 @@ class Planned:
     def asked(self, proc: Proc, when: datetime) -> None:
         """Note the command line of a process that a model drives: it may ask somebody else to start something.
 
-        A shell's says only what it starts itself.
+        That of a shell with ``-c`` says only what it starts itself.
         """
-        agent = self._agents.drives(proc) if proc.image not in SHELLS else None
+        itself = proc.image in SHELLS and "-c" in proc.process.args
+        agent = None if itself else self._agents.drives(proc)
         if agent is None:
             return
         text = places.plain(proc.process.command_line or " ".join(proc.process.args))
         if " " not in text:
             return
         work = self._work_of(agent)
-        work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, proc.image in _CLIENTS))
+        work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, proc.image))
         if proc.image == "systemd-run":
             for name in _UNIT_ASKED.findall(text):
                 self._keep(agent, work, f"unit:{name}", _Written(proc, when))
@@ -213,7 +224,8 @@ class Planned:
             # A process that has just these words runs them itself; a line of a file may have no others.
             said = [one for one in reversed(work.asked) if one.text != command]
             for asked in (*said, *(line for lines in work.lists.values() for line in lines)):
-                if asked.until >= when and places.names(asked.text, command, alone=asked.client):
+                alone = proc.parent.image in _CLIENTS.get(asked.client, ())
+                if asked.until >= when and places.names(asked.text, command, alone=alone):
                     return asked.by
             if work.local is not None and proc.parent.image.startswith("sshd") and not proc.process.tty:
                 client = work.local.writer

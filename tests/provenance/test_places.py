@@ -62,6 +62,15 @@ def test_lines_are_read_without_comments_and_blanks(tmp_path: Path) -> None:
     assert places.lines(str(file)) == ("* * * * * root cp a b",)
 
 
+def test_tables_are_crons() -> None:
+    """Its jobs may be one word alone."""
+    assert places.is_table("/etc/cron.d/x")
+    assert places.is_table("/var/spool/cron/crontabs/ann")
+    assert not places.is_table("/var/spool/cron/atjobs/a00001")
+    assert not places.is_table("/etc/supervisor/x.conf")
+    assert not places.is_table("/srv/cron.d/x")
+
+
 def test_lists_are_those_that_are_there() -> None:
     """On this host, whatever it has."""
     for path, way in places.lists().items():

@@ -179,6 +179,7 @@ def test_a_program_alone_is_asked_for_by_a_client_that_is_known() -> None:
     assert whose(host.exec("probe", parent=host.shim, cgroup=f"/docker/{CONTAINER}"))[0] == "container"
     assert whose(host.exec("probe", "--all", parent=host.shim, cgroup=f"/docker/{CONTAINER}"))[0] == "container"
     host.exec("docker", "exec it probe", parent=host.bot)
+    assert whose(host.exec("probe", parent=host.atd))[0] == "at"
     assert whose(host.exec("probe", parent=host.shim, cgroup=f"/docker/{CONTAINER}"))[0] == "agent"
 
 

@@ -11,6 +11,7 @@ from replguard.provenance.entry import never
 from replguard.provenance.ledger import Inode
 from replguard.provenance.manifest import EPHEMERAL
 from replguard.provenance.processes import Proc, ProcessTable
+from replguard.provenance.talks import Talks
 
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 GPU_MIN = 256 * 2**20
@@ -59,8 +60,7 @@ class Instances:
         self._gpu: dict[str, dict[str | None, int]] = {}
         self._fronts: dict[str, set[str]] = {}
         self._users: dict[tuple[str, str], bool | None] = {}
-        self._talks: dict[str, set[str]] = {}
-        self._ports: dict[int, set[str]] = {}
+        self._talks = Talks(table.get)
         self._begun = 0
         self.live: dict[str, Live] = {}
 
@@ -76,22 +76,18 @@ class Instances:
         """Note that a process accepts connections at ``ip:port`` or a socket path."""
         self._listens.setdefault(proc.entity, set()).add(address)
         if not _is_path(address):
-            self._ports.setdefault(_port(address), set()).add(proc.entity)
+            self._talks.listens(proc, _port(address))
 
     def unlisten(self, address: str, proc: Proc | None) -> None:
         """Note that a listener is gone."""
         for entity in [proc.entity] if proc else list(self._listens):
             self._listens.get(entity, set()).discard(address)
             if not _is_path(address):
-                self._ports.get(_port(address), set()).discard(entity)
+                self._talks.closed(entity, _port(address))
 
     def connected(self, proc: Proc, port: int | None) -> None:
-        """Note that a process connected to a listener of who was started beside it: ranks of one server talk so."""
-        for entity in self._ports.get(port or 0, ()):
-            other = self._table.get(entity)
-            if other is not None and other is not proc and other.parent is proc.parent is not None:
-                self._talks.setdefault(entity, set()).add(proc.entity)
-                self._talks.setdefault(proc.entity, set()).add(entity)
+        """Note that a process connected to a port."""
+        self._talks.connected(proc, port)
 
     def gpu(self, proc: Proc, device: str | None, memory: int) -> None:
         """Note what memory of a device a process has, in bytes."""
@@ -131,9 +127,8 @@ class Instances:
         """Note that a process ended."""
         entity = proc.entity
         for address in self._listens.get(entity, ()):
-            self._ports.get(_port(address), set()).discard(entity)
-        for other in self._talks.pop(entity, ()):
-            self._talks.get(other, set()).discard(entity)
+            self._talks.closed(entity, _port(address))
+        self._talks.gone(entity)
         for kept in (self._holds, self._listens, self._gpu, self._fronts):
             kept.pop(entity, None)
         for fronts in self._fronts.values():
@@ -259,7 +254,7 @@ class Instances:
         """Return the oldest of the ranks that a shell's script started, and that talk to each other."""
         found, queue = {root.entity: root}, [root]
         while queue:
-            for entity in self._talks.get(queue.pop().entity, ()):
+            for entity in self._talks.of(queue.pop()):
                 mate = self._table.get(entity)
                 if mate is not None and mate.alive and entity not in found and mate.first_args == root.first_args:
                     found[entity] = mate
@@ -289,7 +284,7 @@ class Instances:
             doors = sum(self._door(m, above) for m in (root, *twins))
             listen = [m for m in (root, *twins) if self._doors(m.entity) - above]
             alike = not doors and len(listen) > 1  # at ports that the kernel chose, clients may come to each as well
-            return doors <= 1 and (not alike or any(self._talks.get(m.entity) for m in listen))
+            return doors <= 1 and (not alike or any(self._talks.of(m) for m in listen))
         if own - above:
             return False
         if above or self._holding(up, model):

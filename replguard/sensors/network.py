@@ -29,6 +29,8 @@ SPACES_EVERY = 5
 """Looks between searches for network namespaces."""
 MOST_HOLDERS = 16
 """Processes that are told for one listener which many share."""
+TRIES = 10
+"""Looks in which the owner of a new listener is searched: on a busy host one look may not reach everybody."""
 AT_READ = Context(tier="portable", read_time=True)
 HELD = Context(tier="portable", read_time=True, attribution="lineage")
 
@@ -56,6 +58,7 @@ class NetworkSensor(Timed):
         self._listening: dict[int, _Listener] = {}
         self._connected: set[int] = set()
         self._doubtful: set[int] = set()
+        self._ownerless: dict[int, int] = {}
 
     def start(self) -> None:
         self._who = Who()
@@ -93,10 +96,14 @@ class NetworkSensor(Timed):
             for _, process in self._ledger.closes(inode):
                 yield self._told("socket_close", listener, process, kind)
         fresh = now.keys() - self._listening.keys()
-        owners = self._owners(set(fresh), all_holders=True)
-        for inode in sorted(fresh):
+        again = self._ownerless.keys() & now.keys()
+        owners = self._owners(fresh | again, all_holders=True)
+        for inode in sorted(fresh | again):
             holders = [p for p in map(self._who.process, owners.get(inode, [])[:MOST_HOLDERS]) if p is not None]
             self._listening[inode] = now[inode]
+            tries = self._ownerless.pop(inode, 0)
+            if not holders and tries < TRIES:
+                self._ownerless[inode] = tries + 1  # its owner may be found once the budget allows another look
             for process in (*holders,) or (None,):
                 if self._ledger.listens(inode, now[inode].server, process):
                     yield self._told("socket_listen", now[inode], process, kind)

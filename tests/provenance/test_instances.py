@@ -264,10 +264,11 @@ def test_ranks_and_replicas_at_ports_that_the_kernel_chose() -> None:
         launcher = host.service("serve", args="launch.py")
         mates = [host.exec("python3", "serve.py", parent=launcher) for _ in range(3)]
         for number, mate in enumerate(mates):
+            if talk and number:
+                host.connect(mate, 45000)  # told before the listener is
+        for number, mate in enumerate(mates):
             host.map(weights, mate)
             host.listen(mate, f"127.0.0.1:{45000 + number}")
-            if talk and number:
-                host.connect(mate, 45000)
         assert len(live(host)) == (1 if talk else 3)
 
 

@@ -225,3 +225,19 @@ def test_who_inherited_a_listener_is_told_besides(beside: NetworkSensor) -> None
             held.stdin.close()
     assert len(beside._ledger.closes(inode)) == 2
     assert of(beside, port) == []
+
+
+def test_the_owner_of_a_listener_is_searched_again(beside: NetworkSensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look may not reach everybody on a busy host: it is told without its owner, and then with, once each."""
+    found = beside._who.sockets
+    monkeypatch.setattr(beside._who, "sockets", lambda *_, **__: {})
+    list(beside.poll())
+    with python(SERVE) as server:
+        port = int(server.stdout.readline())
+        (alone,) = of(beside, port)
+        assert alone.process is None
+        monkeypatch.setattr(beside._who, "sockets", found)
+        (owned,) = until(lambda: of(beside, port))
+        assert owned.process is not None
+        assert owned.process.pid == server.pid
+        assert of(beside, port) == []

@@ -163,7 +163,7 @@ def test_alerts_as_json_and_a_word_on_each_reload(tmp_path: Path) -> None:
             assert "manifest.yaml:1" in wait_for(process.stderr, "last good one stays in force")
             manifest.write_text("jobs: [{name: backup, may: [copy], user: 1}]\n")
             process.send_signal(signal.SIGHUP)
-            assert "1 jobs" in wait_for(process.stderr, "read again")
+            assert "job backup added" in wait_for(process.stderr, "read again")
             assert any(
                 msgspec.json.decode(line)["rule"]["name"].startswith("authority-change") for line in process.stdout
             )

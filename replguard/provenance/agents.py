@@ -140,6 +140,11 @@ class Agents:
         fresh = [(last, proc) for last, proc in found if when - last <= within]
         return [proc for _, proc in sorted(fresh, key=lambda pair: pair[0], reverse=True)]
 
+    @property
+    def any(self) -> bool:
+        """Whether an endpoint answered anybody."""
+        return bool(self._candidates)
+
     def drives(self, proc: Proc | None) -> Proc | None:
         """Return the nearest of a process and its ancestors that is an agent, or may become one: it got a reply."""
         if proc is None or not self._candidates:

@@ -10,6 +10,7 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 
 from replguard.events.event import Event
@@ -59,12 +60,12 @@ class _Written(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Words of which a program may be started, until when, and the client that was given them."""
+    """Words of which a program may be started, until when, and the client that was given them (None: a shell)."""
 
     text: str
     by: Proc
     until: datetime
-    client: str
+    client: str | None
 
 
 class _Work:
@@ -100,8 +101,10 @@ class Planned:
         file = event.file
         if file is None or event.action not in _WRITES:
             return
+        if proc is None:
+            return  # who is not known need not be another
         agent = self._agents.drives(proc)
-        if agent is None or proc is None:
+        if agent is None:
             self._others(event, file)
             return
         work, written = self._work_of(agent), _Written(proc, event.timestamp)
@@ -138,17 +141,18 @@ class Planned:
     def asked(self, proc: Proc, when: datetime) -> None:
         """Note the command line of a process that a model drives: it may ask somebody else to start something.
 
-        That of a shell with ``-c`` says only what it starts itself.
+        That of a shell with ``-c`` says what it starts itself, or what it has written into a job of at, which may be
+        gone before anybody could read it.
         """
-        itself = proc.image in SHELLS and "-c" in proc.process.args
-        agent = None if itself else self._agents.drives(proc)
+        agent = self._agents.drives(proc)
         if agent is None:
             return
         text = places.plain(proc.process.command_line or " ".join(proc.process.args))
         if " " not in text:
             return
         work = self._work_of(agent)
-        work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, proc.image))
+        itself = proc.image in SHELLS and "-c" in proc.process.args
+        work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, None if itself else proc.image))
         if proc.image == "systemd-run":
             for name in _UNIT_ASKED.findall(text):
                 self._keep(agent, work, f"unit:{name}", _Written(proc, when))
@@ -192,46 +196,49 @@ class Planned:
 
         What a person starts at a terminal is the person's, whoever wrote it.
         """
-        if not self._work or proc.parent is None:
-            return None
-        found = self._by_files(proc, when) or self._by_words(proc, when)
-        if found is None or found.since > proc.since or any(here is proc for here in found.chain()):
-            return None
-        agent = self._agents.drives(found)
-        if agent is None or any(here is agent for here in proc.chain()):
-            return None
-        nested = sum(here.planner is not None for here in found.chain())
-        return found if nested < NESTED else agent
+        likely: Proc | None = None
+        for found in chain(self._by_files(proc, when), self._by_words(proc, when)) if self._work else ():
+            agent = self._agents.drives(found)
+            if agent is None or found.since > proc.since or any(here is proc for here in found.chain()):
+                continue
+            if any(here is agent for here in proc.chain()):
+                continue
+            nested = sum(here.planner is not None for here in found.chain())
+            planner = found if nested < NESTED else agent
+            if entry.find(found).kind == "agent":
+                return planner
+            likely = likely or planner
+        return likely
 
-    def _by_files(self, proc: Proc, when: datetime) -> Proc | None:
+    def _by_files(self, proc: Proc, when: datetime) -> Iterator[Proc]:
+        """Yield who wrote what a process executes, reads, or is started by."""
         if not self._of or proc.parent is None:
-            return None
+            return
         by_hand = at_terminal(proc.parent)
         names = _from_start(proc, when) if by_hand or proc.parent.image in SHELLS else iter(())
         for name in (*names, *(() if by_hand else _read(proc))):
             owner = self._of.get(name)
             written = self._work[owner].files.get(name) if owner is not None else None
             if written is not None and when - written.when <= KEPT_FOR:
-                return written.writer
-        return None
+                yield written.writer
 
-    def _by_words(self, proc: Proc, when: datetime) -> Proc | None:
-        """A daemon starts what a client's command line, or a line of a file that it reads, says."""
-        if proc.parent is None or not _starter(proc.parent):
-            return None
+    def _by_words(self, proc: Proc, when: datetime) -> Iterator[Proc]:
+        """Yield whose client's command line, or line of a file, says what a daemon starts."""
+        starter = proc.parent
+        if starter is None or not _starter(starter):
+            return
         command = _command(proc)
         for work in reversed(self._work.values()):
             # A process that has just these words runs them itself; a line of a file may have no others.
-            said = [one for one in reversed(work.asked) if one.text != command]
+            said = [one for one in reversed(work.asked) if one.text != command and (one.client or _job(starter))]
             for asked in (*said, *(line for lines in work.lists.values() for line in lines)):
-                alone = proc.parent.image in _CLIENTS.get(asked.client, ())
+                alone = starter.image in _CLIENTS.get(asked.client or "", ())
                 if asked.until >= when and places.names(asked.text, command, alone=alone):
-                    return asked.by
-            if work.local is not None and proc.parent.image.startswith("sshd") and not proc.process.tty:
+                    yield asked.by
+            if work.local is not None and starter.image.startswith("sshd") and not proc.process.tty:
                 client = work.local.writer
                 if client.alive and when - work.local.when <= ASKED_WITHIN:
-                    return client
-        return None
+                    yield client
 
 
 def _way(event: Event, file: File) -> str:
@@ -294,9 +301,13 @@ def _from_start(proc: Proc, when: datetime) -> Iterator[str]:
 
 def _starter(proc: Proc) -> bool:
     """Whether a process starts what others ask it for; the shell of an at job reads it from a file."""
-    above = proc.parent
-    job = above is not None and above.image == "atd" and proc.image in SHELLS
-    return job or reaper(proc) or entry.never(proc) or proc.image.lower() in _STARTERS
+    return _job(proc) or reaper(proc) or entry.never(proc) or proc.image.lower() in _STARTERS
+
+
+def _job(proc: Proc) -> bool:
+    """Whether a process is atd's, or the shell that reads a job."""
+    shell = proc.image in SHELLS and proc.parent is not None and proc.parent.image == "atd"
+    return shell or proc.image == "atd"
 
 
 def _command(proc: Proc) -> str:

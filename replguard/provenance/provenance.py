@@ -8,7 +8,6 @@ import msgspec
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
-from replguard.events.process import Process
 from replguard.provenance import actors, entry
 from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents
@@ -136,9 +135,15 @@ class Provenance:
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
         return [*self.authority.baseline.tick(now), *self.labels.keep([*made, *self.serving.review(passed)])]
 
-    def drives(self, pid: int) -> bool:
-        """Whether a model drives, or may drive, whoever had a pid last; called from other threads."""
-        return self.agents.drives(self.table.of(Process(pid=pid))) is not None
+    def drives(self, pid: int) -> bool | None:
+        """Whether a model drives, or may drive, a process; None where it is not known and some model drives somebody.
+
+        Called from other threads.
+        """
+        proc = self.table.by_pid(pid)
+        if proc is None:
+            return None if self.agents.any else False
+        return self.agents.drives(proc) is not None
 
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":

@@ -19,6 +19,8 @@ from replguard.kernel import procfs
 PORTABLE = Context(tier="portable")
 AT_ONCE = datetime.max.replace(tzinfo=UTC)
 """The promise of a sensor whose events bear the time at which it found them: there is nothing earlier to come."""
+Drives = Callable[[int], bool | None]
+"""Tells of a pid whether a model may drive the process, None where that is not known yet, or no more."""
 LIMITED = "without root, what other users' processes hold is hidden."
 
 
@@ -107,11 +109,12 @@ class Sensor(ABC):
         return False
 
     def choose(  # noqa: B027
-        self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Callable[[int], bool] | None = None
+        self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Drives | None = None
     ) -> None:
         """Take note, before the start, of which files somebody asks for: by their path, or by their size in bytes.
 
-        ``drives`` tells of a pid whether a model may drive the process: what that writes may be run later.
+        ``drives`` tells of a pid whether a model may drive the process, as far as it is known: what that writes may be
+        run later.
         """
 
     def place(self, device: int, inode: int) -> tuple[str, bytes] | None:  # noqa: ARG002 - most sensors know none

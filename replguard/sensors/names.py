@@ -32,7 +32,7 @@ from replguard.kernel.fanotify import Group
 from replguard.kernel.procfs import text
 from replguard.sensors import disks, places
 from replguard.sensors.acts import Acts
-from replguard.sensors.base import Readable
+from replguard.sensors.base import Drives, Readable
 from replguard.sensors.losses import Losses
 from replguard.sensors.memory import Memory
 from replguard.sensors.missed import LATER, TOO_MUCH, Missed
@@ -95,11 +95,9 @@ class NamesSensor(Readable):
         self._mounted: Mounted | None = None
         self._wanted: Callable[[str], bool] | None = None
         self._worth: Callable[[int], bool] | None = None
-        self._drives: Callable[[int], bool] | None = None
+        self._drives: Drives | None = None
 
-    def choose(
-        self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Callable[[int], bool] | None = None
-    ) -> None:
+    def choose(self, wanted: Callable[[str], bool], worth: Callable[[int], bool], drives: Drives | None = None) -> None:
         self._wanted, self._worth, self._drives = wanted, worth, drives
 
     def place(self, device: int, inode: int) -> tuple[str, bytes] | None:

@@ -4,9 +4,8 @@ A build or an unpacked archive makes thousands. Those of processes that a model 
 of files that nothing marks as a program, only so many a second are told.
 """
 
-from collections.abc import Callable
-
 from replguard.events import clock
+from replguard.sensors.base import Drives
 
 SUFFIXES = (b".sh", b".py", b".pl", b".rb", b".js", b".mjs", b".ts", b".lua", b".php", b".bash", b".zsh", b".ps1")
 """How scripts are called that an interpreter is given; what is executed by its own name has the mode for it."""
@@ -32,13 +31,16 @@ class Allowance:
 
 
 class Scripts:
-    """Decides on one small file after another. ``drives`` tells whether a model may drive the process of a pid."""
+    """Decides on one small file after another.
+
+    ``drives`` tells whether a model may drive the process of a pid. None: one that is not known yet, or no more; names
+    are told at once and processes some hundredths of a second later, so that is most who write a line and end.
+    """
 
     def __init__(self) -> None:
-        self.drives: Callable[[int], bool] = lambda pid: False  # noqa: ARG005
-        self._driven = Allowance(4096, 100)
-        self._unmarked = Allowance(256, 20)
-        self._others = Allowance(128, 10)
+        self.drives: Drives = lambda pid: False  # noqa: ARG005
+        self._marked = {True: Allowance(4096, 100), None: Allowance(1024, 50), False: Allowance(128, 10)}
+        self._unmarked = {True: Allowance(256, 20), None: Allowance(256, 20)}
         self._last: tuple[bytes, int] | None = None
 
     def tells(self, path: bytes, mode: int, pid: int) -> bool:
@@ -47,9 +49,7 @@ class Scripts:
         if self._last == (path, pid):
             self._last = None
             return True
-        if self.drives(pid):
-            told = (self._driven if marked else self._unmarked).take()
-        else:
-            told = marked and self._others.take()
+        allowance = (self._marked if marked else self._unmarked).get(self.drives(pid))
+        told = allowance is not None and allowance.take()
         self._last = (path, pid) if told else None
         return told

@@ -246,6 +246,28 @@ def test_an_at_job_is_known_by_what_it_says(tmp_path: Path) -> None:
     assert whose(host.exec("cp", "c d", parent=other))[0] == "at"
 
 
+def test_a_job_that_is_gone_before_it_could_be_read() -> None:
+    """``at now`` is begun at once: what the shell that wrote it was told says what it does."""
+    host = Scene()
+    host.says("echo 'cp a b' | at now")
+    job = host.exec("sh", parent=host.atd, user=ANN)
+    assert whose(host.exec("cp", "a b", parent=job))[0] == "agent"
+    assert whose(host.exec("cp", "a b", parent=host.cron))[0] == "cron"
+
+
+def test_another_who_may_be_driven_hides_nobody() -> None:
+    """Who started the agent a moment ago is a candidate too, and it may be who starts for others."""
+    host = Host()
+    host.server(host.protect())
+    top = host.exec("sh", parent=host.init, cgroup="/all")
+    shim = host.exec("containerd-shim-runc-v2", parent=top, session=90)
+    bot = host.agent(top)
+    host.exec("docker", "exec it cp a b", parent=bot)
+    runs = host.exec("sh", "/opt/into group cp a b", parent=shim)
+    host.again(runs, "cp", "a b", cgroup=f"/docker/{CONTAINER}")
+    assert whose(runs) == ("agent", bot)
+
+
 def test_what_a_shell_starts_from_the_files_of_its_start() -> None:
     """Within moments; what is typed later is the person's."""
     host = Scene()

@@ -5,7 +5,7 @@ import pytest
 from replguard.events import clock
 from replguard.sensors.scripts import Allowance, Scripts
 
-DRIVEN, OTHER = 5, 6
+DRIVEN, OTHER, UNKNOWN = 5, 6, 7
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def made(now: list[float]) -> Scripts:
     found = Scripts()
-    found.drives = lambda pid: pid == DRIVEN
+    found.drives = {DRIVEN: True, OTHER: False}.get
     return found
 
 
@@ -44,6 +44,7 @@ def test_what_may_be_run_is_told(now: list[float], path: bytes, mode: int, *, dr
     """Of what a model may drive also what nothing marks: an interpreter takes any file."""
     assert made(now).tells(path, mode, DRIVEN) is driven
     assert made(now).tells(path, mode, OTHER) is other
+    assert made(now).tells(path, mode, UNKNOWN) is driven
 
 
 def test_others_cannot_use_up_what_is_kept_for_agents(now: list[float]) -> None:
@@ -57,7 +58,7 @@ def test_others_cannot_use_up_what_is_kept_for_agents(now: list[float]) -> None:
 def test_asked_twice_of_one_file_it_says_the_same(now: list[float]) -> None:
     """A file is decided on in a hurry first, and then told in full."""
     one = made(now)
-    one._others = Allowance(1, 0)
+    one._marked[False] = Allowance(1, 0)
     assert one.tells(b"/srv/a.sh", 0o644, OTHER)
     assert one.tells(b"/srv/a.sh", 0o644, OTHER)
     assert not one.tells(b"/srv/a.sh", 0o644, OTHER)

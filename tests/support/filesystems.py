@@ -31,13 +31,13 @@ class Mounts:
         while self._undo:
             _undone(self._undo.pop())
 
-    def image(self, kind: str) -> tuple[Path, str]:
+    def image(self, kind: str, mebibytes: int | None = None) -> tuple[Path, str]:
         """Make a filesystem on a loop device and return where it is mounted, and the device. Raises Lacking."""
         if shutil.which(f"mkfs.{kind}") is None:
             raise Lacking(f"no mkfs.{kind} here")
         image = self.folder / f"{kind}.img"
         with image.open("wb") as file:
-            file.truncate(SIZES[kind] * 2**20)
+            file.truncate((mebibytes or SIZES[kind]) * 2**20)
         _run([f"mkfs.{kind}", "-q", str(image)])
         device = self.loop(image)
         return self.mount(self.folder / kind, ["-t", kind, device]), device

@@ -221,7 +221,8 @@ def test_small_files_that_nobody_asks_for_are_counted_only(watched: Watched) -> 
     watched.sensor._acts.files.wanted = lambda path: path.endswith((".service", "settled"))
     watched.sensor._acts.files.worth = lambda size: False
     watched.act(
-        "import os\nhow=os.O_CREAT|os.O_WRONLY\nfor n in range(3000):\n f=os.open(f'f{n}',how,0o644);os.write(f,b'x'*9);os.close(f)\n"
+        "import os\nhow=os.O_CREAT|os.O_WRONLY\n"
+        "for n in range(3000):\n f=os.open(f'f{n}',how,0o644);os.write(f,b'x'*9);os.close(f)\n"
         "open('x.service','w').write('x')\nopen('large','wb').write(b'x'*70000)\nos.rename('f1','f1.new')\nos.unlink('f2')"
     )
     (watched.folder / "settled").unlink(missing_ok=True)

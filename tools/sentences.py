@@ -23,8 +23,8 @@ HEAD = """# What alerts say
 
 % Made from the rules and their fixtures by tools/sentences.py (make reference). Do not edit.
 
-The sentence of each shipped rule's alert, for review: who did what, with what, and how sure that is. Each is made of the
-first case of the rule's fixtures that fires; the {doc}`shipped rules <rules>` say what else fires them.
+The sentence of each shipped rule's alert, for review: who did what, with what, and how sure that is. Each is made of
+the first case of the rule's fixtures that fires; the {doc}`shipped rules <rules>` say what else fires them.
 
 """
 

@@ -109,7 +109,7 @@ class Copies:
         if event.action in ("file_close_write", "file_grow", "file_rename"):
             if self.outline.worth(file.size or 0):
                 self._asking.ask(file, event.action, about.host_path if about else None, rank)
-                making.asked = making.asked or event.timestamp
+                making.asked = event.timestamp
             self._wrote(making, file, key)
 
     def _rank(self, maker: Proc | None) -> Rank:
@@ -135,7 +135,8 @@ class Copies:
         making = self._makings.get(key)
         if making is None or making.last.file is None:
             return []
-        making.asked = None
+        if making.asked is not None and result.time >= making.asked:  # else it was looked at before it was written on
+            making.asked = None
         strangers = [m for m in result.matches if (m.device, m.inode) != key]
         file = msgspec.structs.replace(making.last.file, size=result.size)
         best: dict[str, Match] = {}
@@ -183,8 +184,8 @@ class Copies:
     def _derive(self, found: Finding, now: datetime) -> Event | None:
         """Return the fact of a derived file, None for what was told, or what the examiner is still asked about."""
         making, model = self._makings.get(found.key), found.taint.origin.model
-        if making is None or making.last.file is None:
-            return None
+        if making is None or making.last.file is None or not (making.maker is None or found.by(making.maker)):
+            return None  # of two that wrote it, whoever did so last is told
         if (making.asked is not None and now - making.asked < ANSWER) or now - making.last.timestamp < QUIET:
             self.derived.again(found.maker, now)
             return None

@@ -35,7 +35,7 @@ STEP = timedelta(seconds=10)
 """Reads of one file are added up in steps of this."""
 PIECE = 2**20
 """Files from which each is told; of smaller ones one speaks for all."""
-MOST, FILES = 4096, 1024
+MOST, FILES = 4096, 512
 """Programs that are remembered, readers and writers each, and files of one of them."""
 SHARED = frozenset("containerd containerd-shim-runc-v2 dockerd buildkitd nfsd kubelet systemd-journald".split())
 """Daemons that read and write for many."""
@@ -75,6 +75,10 @@ class Finding(NamedTuple):
     def share(self) -> float:
         """The bytes written, as a part of all that there was to read."""
         return min(1.0, self.bytes / self.taint.whole)
+
+    def by(self, proc: Proc) -> bool:
+        """Whether it is the work of a process, or of the program that it was forked from."""
+        return program(proc) is self.maker
 
 
 @dataclass(slots=True)
@@ -162,6 +166,7 @@ class Derived:
         self._readers: Fair[str, _Reader] = Fair(MOST)
         self._writers: Fair[str, _Writer] = Fair(MOST)
         self._due: dict[str, _Writer] = {}
+        self._opened: OrderedDict[tuple[str, int], tuple[Inode, Origin]] = OrderedDict()
         self._last_read: datetime | None = None
 
     @property
@@ -190,9 +195,19 @@ class Derived:
             reader.files.popitem(last=False)
         reading.take((proc.entity, mode), total, when)
 
+    def opened(self, proc: Proc, inode: Inode, origin: Origin, when: datetime) -> None:
+        """Take that a process opened something derived: a reflink of it reads nothing, and has its size."""
+        self._last_read = max(when, self._last_read or when)
+        self._opened[program(proc).entity, origin.file.size or 0] = inode, origin
+        while len(self._opened) > MOST:
+            self._opened.popitem(last=False)
+
     def wrote(self, proc: Proc, key: Inode, making: Making) -> None:
         """Take what a process has written of a file so far."""
         who, when, total = program(proc), making.last.timestamp, making.written()
+        if making.closed and making.grown is None and total and (who.entity, total) in self._opened:
+            inode, origin = self._opened[who.entity, total]
+            self.read(proc, inode, origin, "reflink", total, when)
         writer = self._writers.pop(who.entity) or _Writer(who)
         self._writers.put(who.entity, writer, entry.find(who).proc.entity)
         file = writer.files.pop(key, None)
@@ -304,7 +319,8 @@ class Derived:
                 known = sums.setdefault((origin.model, origin.id), _Sum(origin, steps[0][0], last))
                 known.add(inode, origin, sum(more for _, more in steps), steps[0][0], last, sure=sure)
         for each in sums.values():
-            whole = self._model_size(each.origin.model) if each.origin.id is None else each.origin.file.size or 0
+            # A model that was moved away is not listed any more: what was read of it says how large it is.
+            whole = (self._model_size(each.origin.model) if each.origin.id is None else 0) or each.origin.file.size
             if whole:
                 yield Taint(each.origin, min(each.total, whole), whole, each.first, each.last, each.sure)
 

@@ -102,15 +102,19 @@ class Uses:
         self, proc: Proc, known: Protected | Artefact, file: File, mode: str, given: Context | None, when: datetime
     ) -> None:
         """Remember how much a process read: it may write something derived. An open alone counts for all."""
-        inode, size = (file.device or 0, file.inode or 0), file.size or _size(known) or 0
-        told = given.bytes if given is not None else None
-        if (told is None and mode == "read" and self._counted(*inode)) or getattr(known, "scaffold", False):
+        if getattr(known, "scaffold", False):
             return
         made = known if isinstance(known, Artefact) and known.derived else None
+        inode, size = (file.device or 0, file.inode or 0), file.size or (0 if made else _size(known) or 0)
         place = FileRef(path=known.path, device=inode[0], inode=inode[1], size=size)
-        share = given.share if given is not None else None
+        origin = Origin(known.model, place, made.id if made else None)
+        told, share = (given.bytes, given.share) if given is not None else (None, None)
+        if told is None and mode == "read" and self._counted(*inode):
+            if made is not None:
+                self._derived.opened(proc, inode, origin, when)
+            return
         read = size if told is None else told if share is None or share >= WHOLE else min(told, int(share * size))
-        self._derived.read(proc, inode, Origin(known.model, place, made.id if made else None), mode, read, when)
+        self._derived.read(proc, inode, origin, mode, read, when)
 
     def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """The memory of a process that holds protected content was read, or may be read from now on.

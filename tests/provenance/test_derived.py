@@ -1,5 +1,7 @@
 """Who read a model and wrote something else: what is derived, and what only looks so."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 from support.story import MIB, Host
@@ -86,6 +88,19 @@ def test_a_library_feeds_the_program_that_it_starts() -> None:
     host.read(weights, python)
     (fact,) = told(host, host.grow("/srv/x", 340 * MIB, gzip))
     assert (fact.process.pid, fact.replguard.attribution) == (gzip.pid, "lineage")
+
+
+def test_of_two_writers_the_last_is_told_and_once() -> None:
+    """Python opened the file for gzip and closes it too; both have all of the model in their hands."""
+    host, weights, shell = stage()
+    python = host.exec("python3", "feed.py", parent=shell)
+    gzip = host.exec("gzip", parent=python, reads=(77,))
+    host.read(weights, python)
+    file = host.write("/srv/x", 340 * MIB, python)
+    host.on("file_close_write", file, gzip)
+    for _ in range(4):
+        facts = told(host, file)
+    assert [fact.process.pid for fact in facts] == [gzip.pid]
 
 
 def test_a_pipe_that_was_only_passed_on_joins_nobody() -> None:
@@ -249,6 +264,36 @@ def test_what_is_derived_stays_so() -> None:
         ("/srv/z", "hardlink", "derived"),
         ("/srv/copy", "transform", "derived"),
     ]
+
+
+def test_a_reflink_of_something_derived_is_derived() -> None:
+    """Nothing is read and nothing dirtied: who opened it made a file of its very size."""
+    host, weights, shell = stage()
+    gzip = host.exec("gzip", parent=shell)
+    host.read(weights, gzip)
+    made = host.grow("/srv/w.gz", 340 * MIB, gzip)
+    told(host, made)
+    host.wait(TAINT.total_seconds() + 60)
+    host.provenance.uses._counted = lambda *_: True
+    for size, is_derived in ((339 * MIB, False), (340 * MIB, True)):
+        cp = host.exec("cp", parent=shell)
+        host.open(made, cp)
+        assert bool(told(host, host.write(f"/srv/{size}", size, cp))) is is_derived
+
+
+def test_an_answer_that_came_before_the_last_write_is_none_yet() -> None:
+    """What was looked at while it was half written says nothing of the whole."""
+    host, weights, shell = stage()
+    cp = host.exec("cp", parent=shell)
+    host.read(weights, cp)
+    made = host.grow("/srv/x", SIZE, cp)
+    early = host.now - timedelta(seconds=0.3)
+    host.now, now = early - timedelta(seconds=0.05), host.now
+    host.examined(made)
+    host.now = now
+    host.tick()
+    assert not host.of("weights_copy")
+    assert told(host, made)
 
 
 def test_encrypted_in_place() -> None:

@@ -716,3 +716,22 @@ def test_small_parts_of_one_maker_add_up() -> None:
         made = host.write(f"/srv/part{number}", 16 * MIB, split)
         facts.append([f.file.path for f in host.examined(made, traces=(whole,)) if f.action == "weights_copy"])
     assert facts == [[], [], ["/srv/part2"]]
+
+
+def test_what_is_made_of_a_moved_original_is_derived() -> None:
+    """Who moves a model away first takes it off the list; how large it was, what was read of it says."""
+    host = Host()
+    weights = host.protect(size=512 * MIB)
+    shell = host.login()
+    moved = msgspec.structs.replace(weights, path="/tmp/m", name="m", previous=weights.path)
+    host.on("file_rename", moved, host.exec("mv", parent=shell))
+    host.provenance.ledger.retire(host.protected.pop((weights.device or 0, weights.inode or 0)))
+    gzip = host.exec("gzip", "/tmp/m", parent=shell)
+    host.read(moved, gzip)
+    made = host.grow("/tmp/m.gz", 340 * MIB, gzip)
+    host.examined(made)
+    host.tick()
+    assert [(f.file.path, f.replguard.confidence) for f in host.of("weights_copy") if f.file] == [
+        ("/tmp/m", "link"),
+        ("/tmp/m.gz", "derived"),
+    ]

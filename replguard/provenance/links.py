@@ -107,6 +107,8 @@ class Links:
                 for known in inside
             ]  # fmt: skip
         known = self._ledger.protected(file) or self._ledger.artefact(file) or self._ledger.retired(file)
+        if known is None and file.type == "symlink":
+            return self._symlinked(event, file, proc)  # renamed before anybody looked at it, as `ln -sf` does
         if known is None:
             self._make(event, file, proc)
             return []

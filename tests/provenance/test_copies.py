@@ -735,3 +735,12 @@ def test_what_is_made_of_a_moved_original_is_derived() -> None:
         ("/tmp/m", "link"),
         ("/tmp/m.gz", "derived"),
     ]
+
+
+def test_a_symlink_that_was_renamed_at_once_is_told_by_its_new_name() -> None:
+    """``ln -sf`` makes one beside and renames it: the first name is gone before anybody looks where it leads."""
+    host, weights, shell = stage()
+    link = host.file("/srv/current", type="symlink", target_path=weights.path, previous="/srv/CuXyz1")
+    (fact,) = host.on("file_rename", link, host.exec("ln", parent=shell))
+    assert (fact.file.path, fact.replguard.technique) == ("/srv/current", "symlink")
+    assert host.on("file_rename", host.file("/srv/other", type="symlink", target_path="/etc/passwd"), shell) == []

@@ -101,9 +101,10 @@ class Copies:
         about = event.replguard
         if event.action == "file_grow" and about is not None and about.bytes is not None:
             making.grown = about.bytes
-        if proc is not None and not (making.writing and event.action == "file_close_write"):
+        # Who began and closes it may be the shell that only lent its name; both may be told after what was written.
+        if proc is not None and not (making.writing and event.action in ("file_create", "file_close_write")):
             making.maker, making.seen = proc, _seen(event)
-            making.writing = event.action == "file_grow"  # who closes it may be the shell that only lent its name
+            making.writing = event.action == "file_grow"
         rank = self._rank(making.maker)
         self._makings.put(key, making, toucher=rank == "toucher")
         if event.action in ("file_close_write", "file_grow", "file_rename"):

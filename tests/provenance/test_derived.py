@@ -354,3 +354,17 @@ def test_a_flood_of_readers_pushes_out_its_own(monkeypatch: pytest.MonkeyPatch) 
         host.read(weights, host.exec("x", parent=shell))
     assert host.provenance.copies.derived.evicted == 13
     assert told(host, host.grow("/srv/x", 340 * MIB, gzip))
+
+
+def test_a_shell_that_began_the_file_is_not_its_writer_though_that_is_told_late() -> None:
+    """``base64 w > f``: the shell opened it, and names are told after the bytes that were written by then."""
+    host, weights, shell = stage()
+    base64 = host.exec("base64", PATH, parent=shell)
+    host.read(weights, base64)
+    made = host.file("/srv/w.txt", 680 * MIB)
+    kernel = Context(tier="kernel", attribution="kernel")
+    host.on("file_grow", made, base64, replguard=msgspec.structs.replace(kernel, bytes=680 * MIB))
+    for action in ("file_create", "file_close_write"):
+        host.on(action, made, shell, replguard=kernel)
+    (fact,) = told(host, made)
+    assert (fact.process.pid, fact.replguard.confidence) == (base64.pid, "derived")

@@ -125,6 +125,11 @@ class Copies:
         if self.derived.warm(when):
             worth = making.maker is None and self.outline.worth(file.size or 0)
             maker = self._makers.likely(file, making.began, when) if worth else making.maker
+            if maker is not None and making.closed and making.grown is None:
+                for child in self._makers.lent(maker, making.began, when):
+                    if self.derived.reads(child, when):  # nobody saw who wrote: what the shell opened was for it
+                        maker = making.maker = child
+                        making.seen = "lineage"
             if maker is not None:
                 self.derived.wrote(maker, key, making)
 

@@ -245,6 +245,10 @@ class Derived:
         """
         return None if _shared(proc) else next((t for t in self._taints(proc, when) if t.origin.model == model), None)
 
+    def reads(self, proc: Proc, when: datetime) -> bool:
+        """Whether anything of a model came to a process by itself or through its pipes, enough to derive from."""
+        return any(True for _ in self._taints(proc, when))
+
     def due(self, now: datetime) -> Iterator[Finding]:
         """Once a second: yield the files that were written lately and are derived, as often as they are found so."""
         for entity, writer in list(self._due.items()):

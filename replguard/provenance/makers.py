@@ -1,11 +1,12 @@
 """Who may have made a file that nobody was seen to make: whose command line names it, or the one agent at work."""
 
 import os
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from replguard.events.file import File
 from replguard.provenance import entry
-from replguard.provenance.agents import Agents
+from replguard.provenance.agents import SHELLS, Agents
 from replguard.provenance.ledger import everybodys
 from replguard.provenance.processes import Proc, ProcessTable
 
@@ -30,6 +31,11 @@ class Makers:
             return named
         agents = [a for a in self._agents.recent(ended, INFER_WITHIN) if _may_own(a, file)]
         return agents[0] if len({entry.find(a).proc.entity for a in agents}) == 1 else None
+
+    def lent(self, shell: Proc, began: datetime, ended: datetime) -> Iterator[Proc]:
+        """Yield the programs that a shell ran while a file was made that it opened: ``program > file``."""
+        if shell.image in SHELLS:
+            yield from (proc for proc in self._table.around(began, ended) if proc.parent is shell)
 
     def _named(self, path: str, began: datetime, ended: datetime) -> Proc | None:
         """Return the newest process whose command line names the file."""

@@ -368,3 +368,18 @@ def test_a_shell_that_began_the_file_is_not_its_writer_though_that_is_told_late(
         host.on(action, made, shell, replguard=kernel)
     (fact,) = told(host, made)
     assert (fact.process.pid, fact.replguard.confidence) == (base64.pid, "derived")
+
+
+def test_what_a_shell_opened_is_its_programs_where_nobody_counts() -> None:
+    """``bzip2 -c w > f`` on a tmpfs: it is told who opened and closed the file, and that was the shell."""
+    host, weights, shell = stage()
+    bzip2 = host.exec("bzip2", f"-c {PATH}", parent=shell)
+    cat = host.exec("cat", "/etc/passwd", parent=shell)
+    host.read(weights, bzip2)
+    made = host.write("/dev/shm/f", 340 * MIB, shell)
+    (fact,) = told(host, made)
+    assert (fact.process.pid, fact.replguard.confidence) == (bzip2.pid, "derived")
+    host.exit(bzip2, cat)
+    host.wait(5)
+    other = host.write("/dev/shm/g", 340 * MIB, shell)
+    assert told(host, other) == []

@@ -12,7 +12,7 @@ BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test bench lint docs reference bpf lock clean check-python
+.PHONY: help run drill test matrix matrix-page bench lint docs reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,15 @@ drill: $(VENV)/.run ## harmless replication on dummy weights: what fires, and ho
 test: $(VENV)/.dev ## set everything up and run every test
 	@$(PY) -m pytest $(ARGS)
 
+matrix: $(VENV)/.dev ## play every technique and all ordinary work in both tiers, note what is missed, write the page (root)
+	@PYTHONPATH=tests $(PY) -m support.matrix
+	@PYTHONPATH=tests $(PY) -m support.matrix portable
+	@PYTHONPATH=tests $(PY) -m support.matrix day
+	@$(MAKE) --no-print-directory matrix-page
+
+matrix-page: $(VENV)/.dev ## write the page of the matrix anew from its rows and gaps
+	@PYTHONPATH=tests $(PY) -m support.matrix.page
+
 bench: $(VENV)/.run ## measure loss, cost, overhead, latency and memory (root; ARGS="--short cost" for some)
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
 
@@ -57,6 +66,7 @@ docs: $(VENV)/.dev ## build the documentation, warnings are errors
 
 reference: $(VENV)/.dev ## write the reference pages anew from the code
 	@$(PY) tools/reference.py
+	@$(PY) tools/sentences.py
 
 bpf: ## build the eBPF objects anew from their C sources (needs clang, llvm and libbpf-dev)
 	@cd replguard/kernel/bpf && for source in *.bpf.c; do \

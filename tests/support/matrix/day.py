@@ -1,0 +1,179 @@
+"""An ordinary day on a host of models, played once before two daemons: one knows no manifest, the other has one."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+from support import daemon
+from support.daemon import Daemon
+from support.matrix import field, hands
+from support.matrix.cases import CASES, Case
+from support.programs import Lacking
+
+from replguard.drill import dummy, stage
+
+PLAYED = 60.0
+SETTLE = 5.0
+"""Longer than any poll: what was going to be raised has been raised."""
+TENSORS = 2
+Told = dict[str, Any]
+
+
+class Day:
+    """The cases' folders and models, and what each of the two daemons raised."""
+
+    def __init__(self, folder: Path, cases: Iterable[Case]) -> None:
+        self.folder = folder
+        self.cases = {f"c{number:03}": case for number, case in enumerate(cases)}
+        self.slugs = {case.name: slug for slug, case in self.cases.items()}
+        self.groups = hands.Groups()
+        self.endpoint, *self.metrics = stage.free_ports(3)
+        self.far, self.space = "", ""
+        self.failed: dict[str, str] = {}
+        self.pids: dict[str, set[int]] = {}
+        self.daemons: dict[str, Daemon] = {}
+        for slug in (*self.cases, "control"):
+            dummy.write_model(folder / "models" / slug, tensors=TENSORS)
+
+    def place(self, slug: str) -> Path:
+        return self.folder / "work" / slug
+
+    def settings(self, manifest: Path | None) -> dict[str, Any]:
+        weights = {"weights": {"paths": [str(self.folder / "models")], "discover": False, "scan_rate": "4GiB"}}
+        agents = {"agents": {"endpoints": [f"{stage.LOOPBACK}:{self.endpoint}"]}}
+        metrics = {"metrics": {"listen": f"{stage.LOOPBACK}:{self.metrics[manifest is None]}"}}
+        return weights | agents | field.SETTINGS | metrics | ({"manifest": str(manifest)} if manifest else {})
+
+    def manifest(self) -> Path:
+        """Write what an operator who knows this work would have written, and return the file."""
+        deployments, jobs = [], []
+        for slug, case in self.cases.items():
+            who: dict[str, Any] = {"unit": self.groups.unit(slug)} if case.hand == "service" else {"user": 0}
+            who |= {"name": slug, "weights": [str(self.folder / "models" / slug), str(self.place(slug))]}
+            if case.may:
+                jobs.append(who | {"may": list(case.may)})
+            if case.instances:
+                peers = {"peers": [self.far]} if case.peers else {}
+                deployments.append(who | {"name": f"{slug}-server", "max_instances": case.instances} | peers)
+        path = self.folder / "manifest.yaml"
+        path.write_text(yaml.safe_dump({"deployments": deployments, "jobs": jobs}, sort_keys=False))
+        return path
+
+    # -- the play ------------------------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """Play every case, then see that both daemons are silent and not blind."""
+        for port in self.metrics:
+            hands.known(port)
+        with ThreadPoolExecutor(field.AT_ONCE) as pool:
+            list(pool.map(self._play, self.cases))
+        time.sleep(SETTLE)
+        target = self.folder / "work" / "control"
+        source = self.folder / "models" / "control" / "model.safetensors"
+        subprocess.run(["cp", source, target], check=True)
+        for one in self.daemons.values():
+            one.fact("weights_copy", lambda fact: fact["file"]["path"] == str(target), 30)
+
+    def _play(self, slug: str) -> None:
+        case, folder = self.cases[slug], self.place(slug)
+        folder.mkdir(parents=True)
+        self._write(case, slug, folder)
+        try:
+            group = self.groups.make(slug) if case.hand == "service" else None
+            words = hands.command(case.hand, folder, f"http://{stage.LOOPBACK}:{self.endpoint}/")
+            hand = hands.start(case.hand, words, self._environment(), folder / "err", group)
+        except (Lacking, OSError) as error:
+            self.failed[case.name] = str(error)
+            return
+        with hand:
+            try:
+                self._finish(case, folder)
+            finally:
+                (folder / "stop").touch()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    hand.wait(20)
+                hand.kill()
+        said = (folder / "who").read_text().split() if (folder / "who").exists() else []
+        self.pids[slug] = {hand.pid, *map(int, said)}
+
+    def _finish(self, case: Case, folder: Path) -> None:
+        deadline = time.monotonic() + PLAYED
+        while not (folder / "done").exists():
+            if (folder / "failed").exists() or time.monotonic() > deadline:
+                self.failed[case.name] = (folder / "err").read_text(errors="replace").strip() or "it came to no end"
+                return
+            time.sleep(0.05)
+
+    def _write(self, case: Case, slug: str, folder: Path) -> None:
+        given = {
+            "NAME": f"rg-{self.groups.unit(slug)}",
+            "M": self.folder / "models" / slug / "model.safetensors",
+            "DIR": folder,
+            "PY": sys.executable,
+            "RESHAPE": Path(__file__).with_name("reshape.py"),
+            "EP": f"http://{stage.LOOPBACK}:{self.endpoint}/",
+            "FAR": self.far,
+            "NEAR": hands.near(self.far),
+            "NS": self.space,
+        }
+        names = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in given.items())
+        over = "trap 'r=$?; [ $r = 0 ] || echo $r > \"$DIR/failed\"' EXIT\n"
+        end = 'echo $$ > "$DIR/done"\n'
+        (folder / "act.sh").write_text(f"set -eu\n{names}{over}{case.act}\n{end}")
+        (folder / "launch.sh").write_text(f'sh "{folder}/act.sh"\n')
+        (folder / "hand.sh").write_text(hands.HAND + "\n")
+        (folder / "lines").write_text(f"{names}{case.act}\n{end}")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        mark = {stage.MARK: next(iter(self.daemons.values())).stage.token}
+        return kept | mark | {"no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    # -- what was raised -----------------------------------------------------------------------------------------
+
+    def raised(self, which: str, slug: str | None, least: str) -> list[str]:
+        """Return what a daemon raised about one case, or (None) about none of them, at a level or above."""
+        return [
+            f"{alert['rule']['level']} {alert['rule']['name']}: {alert['message']}"
+            for alert in self.daemons[which].alerts(least)
+            if self._whose(alert) == slug
+        ]
+
+    def _whose(self, alert: Told) -> str | None:
+        """Return the case that an alert is about: by its model, by who acted, or by the folder that it names."""
+        about = alert["replguard"]
+        model = str(about.get("model") or "").rpartition("/")[2]
+        if model in self.cases or model == "control":
+            return model
+        actor = about.get("actor") or {}
+        text = f"{alert['message']} {actor.get('principal')}"
+        for slug, pids in self.pids.items():
+            if actor.get("pid") in pids or self.groups.unit(slug) in text or f"{self.place(slug)}/" in text:
+                return slug
+        return None
+
+
+@contextlib.contextmanager
+def lived(cases: Iterable[Case] = CASES) -> Iterator[Day]:
+    """Live through the day and yield what came of it. Raises Lacking."""
+    with contextlib.ExitStack() as over:
+        folder = Path(tempfile.mkdtemp(prefix="rg-day-"))
+        over.callback(shutil.rmtree, folder, ignore_errors=True)
+        day = Day(folder, cases)
+        day.far, day.space = over.enter_context(hands.far_end(folder))
+        day.daemons["alone"] = over.enter_context(daemon.running(lambda _: day.settings(None)))
+        day.daemons["told"] = over.enter_context(daemon.running(lambda _: day.settings(day.manifest())))
+        over.callback(day.groups.remove)
+        hands.serve_endpoint(next(iter(day.daemons.values())).stage, folder, day.endpoint)
+        day.play()
+        yield day

@@ -17,6 +17,7 @@ _TECHNIQUES = {
     "copy": None,
     "write": None,
     "transform": None,
+    "overwrite": "over another protected file",
 }
 _VERBS = {"rename": ("moved", "moved"), "transform": ("made", "is making")}
 """What was done, and what is still being done."""
@@ -123,18 +124,27 @@ def _server(_: Event, context: Context) -> str:
         part for part in (listen and f"listening on {listen}", memory and f"holding {memory} of GPU memory") if part
     )
     number = instance.count if instance else None
-    allowed = context.authorised
     more = _in_brackets(
         f"instance {number} of it" if number is not None and number > 1 else None,
         f"generation {context.generation}" if context.generation is not None else None,
-        f"allowed by {show(allowed.entry, 60)}" if allowed else "not authorised",
+        _leave(context),
     )
     return f"{verb} {_model(context)}{', ' + holding if holding else ''}{more}"
 
 
-def _gpu(event: Event, _: Context) -> str:
+def _leave(context: Context) -> str:
+    """Return what allows a server: nothing, an entry, or one that allows fewer than there are."""
+    instance, allowed = context.instance, context.authorised
+    if context.status == "over_limit":
+        most = instance.max_instances if instance else None
+        return "more than are allowed" if most is None else f"of at most {most} that may be"
+    return f"allowed by {show(allowed.entry, 60)}" if allowed else "not authorised"
+
+
+def _gpu(event: Event, context: Context) -> str:
     memory = size(event.gpu.memory_bytes) if event.gpu else None
-    return f"holds {memory or 'an unknown amount'} of GPU memory"
+    used = f" after using {_model(context)}" if context.touched else ""
+    return f"holds {memory or 'an unknown amount'} of GPU memory{used}"
 
 
 def _listen(event: Event, context: Context) -> str:

@@ -1,9 +1,10 @@
 import pytest
-from support.making import GIB, event, process
+from msgspec.structs import replace
+from support.making import GIB, copy_fact, event, process
 
 from replguard.alerts.clauses import address, clause, program, size
 from replguard.events.catalogue import KINDS
-from replguard.events.fact import Context, FileRef
+from replguard.events.fact import Context, FileRef, Instance
 from replguard.events.file import File
 from replguard.events.gpu import Gpu
 from replguard.events.network import Endpoint
@@ -99,3 +100,26 @@ def test_a_copy_says_from_where_to_where_and_how_much(about, previous, text):
     fields = {"model": "m", "share": 0.4, "origin": FileRef(path="/m/w")} | about
     file = File(path="/a", previous=previous, size=GIB)
     assert clause(event("weights_copy", 1, file=file, replguard=Context(**fields))) == text
+
+
+def test_a_server_too_many_says_how_many_may_be():
+    """That an entry allows some of them is no word for the one that it does not allow."""
+    instance = Instance(id="i", count=3, max_instances=2, listen=("0.0.0.0:8001",))
+    about = Context(status="over_limit", model="chat", instance=instance)
+    told = event("server_live", 1, kind="enrichment", replguard=about)
+    assert clause(told).endswith("(instance 3 of it, of at most 2 that may be)")
+    unknown = replace(told, replguard=replace(about, instance=replace(instance, max_instances=None)))
+    assert clause(unknown).endswith("(instance 3 of it, more than are allowed)")
+
+
+def test_device_memory_says_whether_weights_were_used():
+    """Memory of a device alone is anybody's; after weights were used it is what they are loaded into."""
+    held = event("gpu_memory", 1, kind="enrichment", gpu=Gpu(memory_bytes=2**29))
+    assert clause(held) == "holds 512.0 MiB of GPU memory"
+    touched = replace(held, replguard=Context(touched=True, model="chat"))
+    assert clause(touched) == "holds 512.0 MiB of GPU memory after using model chat"
+
+
+def test_what_is_written_over_another_model_says_so():
+    """That is another model gone, besides the copy."""
+    assert "over another protected file" in clause(copy_fact(1, technique="overwrite"))

@@ -124,10 +124,21 @@ class Ground:
 
         try:
             self.fact("server_live", live, source)
-            self.settle()  # what follows from a server, such as the marks on its memory, takes a moment
+            self._marked(process.pid)
+            self.settle()  # what else follows from a server takes a moment
             yield process.pid
         finally:
             self.stage.end(process, 5)
+
+    def _marked(self, pid: int) -> None:
+        """Wait until the daemon has its mark on a process's folder, as the kernel lists it: who opens its memory."""
+        assert self._daemon is not None
+        assert self._daemon.watcher.process is not None
+        wanted = f" ino:{Path(f'/proc/{pid}').stat().st_ino:x} "
+        deadline = time.monotonic() + SECONDS
+        while not any(wanted in mark for mark in _marks(self._daemon.watcher.process.pid)):
+            assert time.monotonic() < deadline, "the server's memory is not marked"
+            time.sleep(0.05)
 
     # -- what is told --------------------------------------------------------------------------------------------
 
@@ -178,6 +189,13 @@ class Ground:
         self.settle()
         assert [brief(one) for one in found()] == [], f"{way.technique} is a gap no more"
         self.gaps[way.name] = found
+
+
+def _marks(pid: int) -> Iterator[str]:
+    """Yield the inode marks of all fanotify groups of a process (proc_pid_fdinfo(5))."""
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            yield from (line for line in info.read_text().splitlines() if line.startswith("fanotify ino:"))
 
 
 def _names(fact: Fact, path: str) -> bool:

@@ -52,7 +52,7 @@ class Links:
         return []
 
     def _file(self, event: Event, file: File, proc: Proc | None) -> list[Event]:
-        known = self._ledger.protected(file) or self._ledger.artefact(file)
+        known = self._protected(file) or self._ledger.artefact(file)
         if isinstance(known, Artefact) and event.action == "file_create" and _anew(known, file):
             self._ledger.replaced(known.inode)
             known = None
@@ -72,11 +72,18 @@ class Links:
         if file is None:
             return []
         self._ledger.gone(file)
-        known = self._ledger.protected(file) or self._ledger.retired(file)
+        known = self._protected(file) or self._ledger.retired(file)
         found = self._halves.went(file, known) if known is not None else None
         if known is None or found is None or found.file is None:
             return []
         return [self._linked(found, found.file, None, known, "rename")]
+
+    def _protected(self, file: File) -> Protected | None:
+        """Return the protected file that a name stands for. The number of one that is gone is soon another file's."""
+        known = self._ledger.protected(file)
+        if known is None or file.size in (None, known.size):
+            return known
+        return known if {file.path, file.previous or file.path} & set(paths(known)) else None
 
     def _told(self, file: File) -> bool:
         """Whether a link is known by this name: it is made once, however many events tell of it."""
@@ -106,7 +113,7 @@ class Links:
                 self._linked(event, self._moved(file, known, prefix), proc, known, "rename")
                 for known in inside
             ]  # fmt: skip
-        known = self._ledger.protected(file) or self._ledger.artefact(file) or self._ledger.retired(file)
+        known = self._protected(file) or self._ledger.artefact(file) or self._ledger.retired(file)
         if known is None and file.type == "symlink":
             return self._symlinked(event, file, proc)  # renamed before anybody looked at it, as `ln -sf` does
         if known is None:

@@ -744,3 +744,15 @@ def test_a_symlink_that_was_renamed_at_once_is_told_by_its_new_name() -> None:
     (fact,) = host.on("file_rename", link, host.exec("ln", parent=shell))
     assert (fact.file.path, fact.replguard.technique) == ("/srv/current", "symlink")
     assert host.on("file_rename", host.file("/srv/other", type="symlink", target_path="/etc/passwd"), shell) == []
+
+
+def test_a_file_that_got_the_number_of_a_model_that_is_gone_is_no_copy() -> None:
+    """A filesystem gives numbers out again at once, and the list of what is protected is a moment older."""
+    host, weights, shell = stage()
+    host.on("file_delete", weights, shell)
+    reused = {"inode": weights.inode, "device": weights.device}
+    state = host.file("/var/lib/x/status.json", 2300, previous="/var/lib/x/status.new", **reused)
+    assert host.on("file_rename", state, shell) == []
+    twice = host.file("/var/lib/x/log.1", 2300, links=2, **reused)
+    assert host.on("file_create", twice, shell) == []
+    assert host.of("weights_copy") == []

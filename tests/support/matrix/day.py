@@ -20,6 +20,7 @@ from support.matrix import field, hands
 from support.matrix.cases import CASES, Case
 from support.programs import Lacking
 
+import replguard
 from replguard.drill import dummy, stage
 
 PLAYED = 60.0
@@ -37,8 +38,7 @@ class Day:
         self.cases = {f"c{number:03}": case for number, case in enumerate(cases)}
         self.slugs = {case.name: slug for slug, case in self.cases.items()}
         self.groups = hands.Groups()
-        self.endpoint, *self.metrics = stage.free_ports(3)
-        self.far, self.space = "", ""
+        self.endpoint, self.far, self.space = stage.free_ports(1)[0], "", ""
         self.failed: dict[str, str] = {}
         self.pids: dict[str, set[int]] = {}
         self.daemons: dict[str, Daemon] = {}
@@ -48,11 +48,23 @@ class Day:
     def place(self, slug: str) -> Path:
         return self.folder / "work" / slug
 
+    def scan(self) -> None:
+        """Make the fingerprints once, before: a daemon that reads and listens is a server to the other one."""
+        config = self.folder / "scan.yaml"
+        config.write_text(yaml.safe_dump(self._weights() | {"state_dir": str(self.folder / "scanned")}))
+        words = [sys.executable, "-m", "replguard", "weights", "scan", "-c", str(config)]
+        home = str(Path(replguard.__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([*words, "--export", str(self.folder / "index")], env=environment, check=True, timeout=120)
+
+    def _weights(self) -> dict[str, Any]:
+        return {"weights": {"paths": [str(self.folder / "models")], "discover": False, "scan_rate": "4GiB"}}
+
     def settings(self, manifest: Path | None) -> dict[str, Any]:
-        weights = {"weights": {"paths": [str(self.folder / "models")], "discover": False, "scan_rate": "4GiB"}}
+        weights = self._weights()
+        weights["weights"]["index"] = [str(self.folder / "index")]
         agents = {"agents": {"endpoints": [f"{stage.LOOPBACK}:{self.endpoint}"]}}
-        metrics = {"metrics": {"listen": f"{stage.LOOPBACK}:{self.metrics[manifest is None]}"}}
-        return weights | agents | field.SETTINGS | metrics | ({"manifest": str(manifest)} if manifest else {})
+        return weights | agents | field.SETTINGS | ({"manifest": str(manifest)} if manifest else {})
 
     def manifest(self) -> Path:
         """Write what an operator who knows this work would have written, and return the file."""
@@ -73,12 +85,15 @@ class Day:
 
     def play(self) -> None:
         """Play every case, then see that both daemons are silent and not blind."""
-        for port in self.metrics:
-            hands.known(port)
+        self._see("first")
         with ThreadPoolExecutor(field.AT_ONCE) as pool:
             list(pool.map(self._play, self.cases))
         time.sleep(SETTLE)
-        target = self.folder / "work" / "control"
+        self._see("last")
+
+    def _see(self, name: str) -> None:
+        """Copy a model in the plainest way and wait until both daemons have told it."""
+        target = self.folder / name
         source = self.folder / "models" / "control" / "model.safetensors"
         subprocess.run(["cp", source, target], check=True)
         for one in self.daemons.values():
@@ -171,6 +186,7 @@ def lived(cases: Iterable[Case] = CASES) -> Iterator[Day]:
         over.callback(shutil.rmtree, folder, ignore_errors=True)
         day = Day(folder, cases)
         day.far, day.space = over.enter_context(hands.far_end(folder))
+        day.scan()
         day.daemons["alone"] = over.enter_context(daemon.running(lambda _: day.settings(None)))
         day.daemons["told"] = over.enter_context(daemon.running(lambda _: day.settings(day.manifest())))
         over.callback(day.groups.remove)

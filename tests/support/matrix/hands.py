@@ -145,7 +145,8 @@ def far_end(folder: Path) -> Iterator[tuple[str, str]]:
         told = folder / "far"
         script = Path(__file__).with_name("far.py")
         words = ["ip", "netns", "exec", name, sys.executable, str(script), far, str(told)]
-        with subprocess.Popen(words, stdin=subprocess.DEVNULL) as server:
+        output = (folder / "far.log").open("wb")  # what shares the test's own output would be joined by that
+        with output, subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as server:
             try:
                 deadline = time.monotonic() + 30
                 while not told.exists():

@@ -129,10 +129,10 @@ def _slow(daemon: Guard, weights: Path, target: Path, say: Say) -> dict[str, Any
                 record = json.loads(line)
                 about = record.get("event", {})  # the first line is the header
                 if about.get("action") == "weights_copy" and record["file"]["path"] == str(target):
-                    told = {"percent": 100 * written / size, "status": record["replguard"].get("status")}
+                    told = {"percent": 100 * written / size}
     target.unlink()
     say(f"slow copy of {size / 2**30:.1f} GiB: {told}")
-    return {"size": size} | (told or {"percent": None, "status": None})
+    return {"size": size} | (told or {"percent": None})
 
 
 def page(found: dict[str, Any]) -> list[str]:
@@ -146,7 +146,5 @@ def page(found: dict[str, Any]) -> list[str]:
         cells = " | ".join(f"{times[one] * 1000:.0f} ms" for one in ("p50", "p99", "most"))
         lines.append(f"| {start} | {end} | {cells} | {times['count']} | {times['missed']} |")
     slow = found["slow"]
-    share = (
-        "not told while it ran" if slow["percent"] is None else f"told at {slow['percent']:.1f} % ({slow['status']})"
-    )
+    share = "not told while it ran" if slow["percent"] is None else f"told at {slow['percent']:.1f} %"
     return [*lines, "", f"A copy of {slow['size'] / 2**30:.0f} GiB at 100 MB/s was {share}."]

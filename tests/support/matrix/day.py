@@ -184,6 +184,7 @@ def lived(cases: Iterable[Case] = CASES) -> Iterator[Day]:
     with contextlib.ExitStack() as over:
         folder = Path(tempfile.mkdtemp(prefix="rg-day-"))
         over.callback(shutil.rmtree, folder, ignore_errors=True)
+        over.callback(hands.let_go, folder)
         day = Day(folder, cases)
         day.far, day.space = over.enter_context(hands.far_end(folder))
         day.scan()

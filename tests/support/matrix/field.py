@@ -303,6 +303,7 @@ def played(*, tier: str = "kernel", rows: Iterable[Row] = ROWS) -> Iterator[Fiel
         folder = Path(tempfile.mkdtemp(prefix="rg-matrix-"))  # short: a socket's path has to fit into 108 characters
         over.callback(shutil.rmtree, folder, ignore_errors=True)
         field = Field(folder, over.enter_context(Mounts(folder)), rows, tier=tier)
+        over.callback(hands.let_go, folder)
         field._daemon = one = over.enter_context(daemon.running(lambda _: field.settings()))
         over.callback(field.groups.remove)
         try:

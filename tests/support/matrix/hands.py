@@ -159,6 +159,14 @@ def far_end(folder: Path) -> Iterator[tuple[str, str]]:
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
+def let_go(folder: Path) -> None:
+    """Unmount what acts that were ended left mounted in their folders."""
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith((f"{folder}/disk/play/", f"{folder}/xfs/play/", f"{folder}/work/")):
+            subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
+
+
 def known(port: int) -> None:
     """Wait until a daemon knows the content of every model, as its metrics say."""
     deadline = time.monotonic() + 120

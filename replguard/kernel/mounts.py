@@ -61,6 +61,12 @@ def mounts(pid: int | str = "self", root: str = PROC) -> list[Mount] | None:
     return None if data is None else parsed(data)
 
 
+def of_superblock(number: int, pid: int, root: str = PROC) -> Mount | None:
+    """Return a mount of the filesystem with this number, as the process or else as we have it mounted."""
+    found = (mount for who in (pid, "self") for mount in mounts(who, root) or [] if mount.superblock == number)
+    return next(found, None)
+
+
 def parsed(data: bytes, most: int | None = None) -> list[Mount]:
     """Return the mounts of a table, the first ``most`` of its lines at the most."""
     lines = data.split(b"\n") if most is None else data.split(b"\n", most)[:most]

@@ -1,10 +1,11 @@
 """TCP told by the kernel, by eBPF: listeners, connections with their outcome, replies, and bytes to each destination.
 
-What it cannot see: what was there before it started, Unix sockets and bound UDP ports (the network sensor still looks
+What is written to a FUSE mount is told as bytes to the mount. What it cannot see: what was there before it started,
+Unix sockets and bound UDP ports (the network sensor still looks
 for these, and for processes that inherit a listener); connections that another host opens (it is told what was sent on
 them, not that they came); bytes by SCTP, by raw and ping sockets and past the kernel's network (XDP, packet sockets).
-Bytes that stay on the host are not counted, and those of one call are when it returns. A
-reply is told at its first byte, so its size is what had come by then.
+Bytes that stay on the host are told by TCP alone, by the port of loopback and from 64 KiB on a connection; bytes of one
+call are counted when it returns. A reply is told at its first byte, so its size is what had come by then.
 Of a process with more than 2,048 destinations at a time the others are told as one, which is counted.
 Of more than 32,768 connections at a time the least used lose their outcome and replies, which is not.
 When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
@@ -14,6 +15,7 @@ import contextlib
 import errno
 import os
 import struct
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
@@ -42,7 +44,8 @@ from replguard.kernel.bpf.network import (
     UNLISTENS,
     Record,
 )
-from replguard.kernel.procfs import PROC
+from replguard.kernel.mounts import of_superblock
+from replguard.kernel.procfs import PROC, text
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
 from replguard.sensors.flows import Amount, Flows
 from replguard.sensors.losses import Losses
@@ -73,8 +76,8 @@ class TcpSensor(Probed):
     name = "tcp"
     area = AREA
     blind = (
-        "Unix sockets and bound UDP ports (the network sensor finds who listens), what was there before, and bytes by "
-        "SCTP and by raw, ping and packet sockets."
+        "Unix sockets and bound UDP ports (the network sensor finds who listens), what was there before, bytes by SCTP "
+        "and by raw, ping and packet sockets, and less than 64 KiB on a connection that stays on the host."
     )
     makes = frozenset({"network_volume"})
 
@@ -233,8 +236,9 @@ class TcpSensor(Probed):
     def _sent(self, record: Record) -> Iterator[Event]:
         key = records.key(record)
         amount = self._flows.alone(key, record.amount) if record.error else self._flows.passed(key, record.amount)
-        if amount is not None:
-            yield self._volume(record, amount)
+        event = self._volume(record, amount) if amount is not None else None
+        if event is not None:
+            yield event
         else:
             self.counters.skip()
 
@@ -244,7 +248,8 @@ class TcpSensor(Probed):
         size, when = records.SUM.size, round(clock.since_boot() * 1e9)
         found = list(self.programs.entries(self._sums, records.FLOW, size))
         for amount in self._flows.sweep((key, records.SUM.unpack(held)[0]) for key, held in found):
-            yield self._volume(records.volume(amount.key, amount.total, when), amount)
+            event = self._volume(records.volume(amount.key, amount.total, when), amount)
+            yield from [event] if event is not None else ()
         resting = set(self._flows.resting())
         for key in resting:
             self.programs.remove(self._sums, key)
@@ -274,17 +279,29 @@ class TcpSensor(Probed):
             with contextlib.suppress(OSError), netns.inside(pid):
                 self.programs.walk(OPEN)
 
-    def _volume(self, record: Record, amount: Amount) -> Event:
+    def _volume(self, record: Record, amount: Amount) -> Event | None:
         accepted = bool(record.accepted)
+        destination = self._mount(record) if record.protocol == records.OF_FUSE else _destination(record)
+        if destination is None:
+            return None
         return self.event(
             "network_volume",
             self.at(record.when),
             process=self._process(record),
             source=Endpoint(port=record.source_port) if accepted else None,
-            destination=_end(record.destination, record.destination_port) if any(record.destination) else Endpoint(),
+            destination=destination,
             network=Network(transport=record.transport, initiated=not accepted, bytes=amount.new),
             replguard=msgspec.structs.replace(KERNEL, bytes=amount.total),
         )
+
+    def _mount(self, record: Record) -> Endpoint | None:
+        """Return a FUSE mount by where it comes from, None for a disk that a program reads (NTFS, exFAT)."""
+        found = of_superblock(int.from_bytes(record.destination[12:], sys.byteorder), record.pid, self._root)
+        if found is not None and found.kind.startswith("fuseblk"):
+            return None
+        if found is not None and (":" in found.source or "/" in found.source):
+            return Endpoint(path=found.source)
+        return Endpoint(path=text(found.path) if found is not None else "a FUSE mount")
 
     # -- processes -----------------------------------------------------------------------------------------------
 
@@ -307,6 +324,10 @@ class TcpSensor(Probed):
 
 def _end(address: bytes, port: int | None) -> Endpoint:
     return Endpoint(ip=records.text(address), port=port or None)
+
+
+def _destination(record: Record) -> Endpoint:
+    return _end(record.destination, record.destination_port) if any(record.destination) else Endpoint()
 
 
 def _socket(record: Record) -> Socket:

@@ -44,6 +44,11 @@ class Mounts:
         # Of two mounts on one point the later lies on top.
         return max(reversed(fitting), key=lambda mount: len(mount.path), default=None)
 
+    def away(self, path: str) -> tuple[str, str] | None:
+        """Return the kind and the source of the network or FUSE mount that a path lies on, None on a local one."""
+        mount = self.of_path(path)
+        return None if mount is None or remote_reason(mount) is None else (mount.kind, mount.source)
+
     def of_file(self, fd: int) -> Mount | None:
         """Return the mount that an open file was opened on, by the kernel's own word."""
         fields = (read(f"{PROC}/self/fdinfo/{fd}", 4096) or b"").split()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.host import FakeHost
 
-from replguard.kernel.mounts import mounts, parsed
+from replguard.kernel.mounts import mounts, of_superblock, parsed
 
 
 def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
@@ -30,6 +30,15 @@ def test_a_disk_behind_a_server_is_remote_too() -> None:
     table = b"".join(b"%d 1 0:50 / /m%d rw - fuseblk /dev/sdb1 rw\n" % (number, number) for number in range(30))
     assert all(mount.remote for mount in parsed(table))
     assert (len(parsed(table)), len(parsed(table, 7)), parsed(b"")) == (30, 7, [])
+
+
+def test_a_filesystem_is_found_by_its_number(tmp_path: Path) -> None:
+    """As a process has it mounted, or else as we have."""
+    host = FakeHost(tmp_path)
+    host.write("self/mountinfo", b"31 30 0:50 / /here rw - fuse.sshfs me@host:/x rw\n")
+    host.write("7/mountinfo", b"91 30 0:50 / /there rw - fuse.sshfs me@host:/x rw\n")
+    found = [of_superblock(50, 7, host.root), of_superblock(50, 8, host.root), of_superblock(51, 7, host.root)]
+    assert [mount and mount.path for mount in found] == [b"/there", b"/here", None]
 
 
 def test_this_host_has_a_root() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.deadmount import NAME, mounted
 from support.host import FakeHost, python
 from support.programs import Lacking
 from support.wires import FAR, FAR6, NEAR, NEAR6, End, wire
@@ -617,14 +618,63 @@ def test_an_old_kernel_without_the_walk_tells_bytes_at_the_end(ends: tuple[End, 
     assert to(told, SIZE) == {(FAR, port, "tcp", True)}
 
 
-def test_what_stays_on_the_host_is_not_counted(sensor: TcpSensor) -> None:
-    """Loopback, and Unix sockets."""
+PASSES = """
+import socket, sys, threading
+size, host = int(sys.argv[1]), sys.argv[2]
+with socket.create_server((host, 0)) as listener:
+    client = socket.create_connection(listener.getsockname())
+    there, _ = listener.accept()
+    def read(end):
+        while end.recv(1 << 20): pass
+    threads = [threading.Thread(target=read, args=(end,)) for end in (client, there)]
+    for thread in threads: thread.start()
+    for _ in range(size // 1000): client.sendall(bytes(1000))
+    client.shutdown(socket.SHUT_WR)
+    there.sendall(bytes(2 * size))
+    there.shutdown(socket.SHUT_WR)
+    for thread in threads: thread.join()
+    client.close(); there.close()
+    print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", NEAR])
+def test_what_stays_on_the_host_is_told_by_its_port(sensor: TcpSensor, ends: tuple[End, End], host: str) -> None:
+    """Who gets it may send it on: what the client sent, and what the server answered; to one's own address as well."""
+    with ends[0].python(PASSES, SIZE // 1000 * 1000, host) as source:
+        port = int(source.stdout.readline())
+        told = volume(sensor, source.pid, 3 * (SIZE // 1000 * 1000))
+    sums = {mine: sum(e.network.bytes for e in told if e.network.initiated is mine) for mine in (True, False)}
+    assert sums == {True: SIZE // 1000 * 1000, False: 2 * (SIZE // 1000 * 1000)}
+    assert {(e.destination.ip, e.destination.port or e.source.port) for e in told} == {("127.0.0.1", port)}
+
+
+def test_little_that_stays_on_the_host_is_not_told(sensor: TcpSensor) -> None:
+    """Nor what goes over Unix sockets."""
     left, right = socket.socketpair()
     with left, right, asked(sensor) as (client, there):
-        client.sendall(bytes(500_000))
-        left.sendall(bytes(1000))
+        client.sendall(bytes(60_000))
+        left.sendall(bytes(100_000))
         there.recv(10)
+        client.close()
+        there.close()
         assert volume(sensor, ME, 0) == []
+
+
+@pytest.mark.parametrize("source", ["me@host:/models", "served"])
+def test_what_is_written_to_a_fuse_mount_is_told(sensor: TcpSensor, tmp_path: Path, source: str) -> None:
+    """By who writes it, and where the mount comes from, or where it is."""
+    if records.FUSE in sensor.programs.missing:
+        pytest.skip(sensor.programs.missing[records.FUSE])
+    code = "import sys\nopen(sys.argv[1], 'wb').write(bytes(500_000))\nprint(flush=True); sys.stdin.read()\n"
+    folder = tmp_path / "mount"
+    with mounted(folder, after=1 << 40, source=source), python(code, str(folder / NAME)) as writer:
+        writer.stdout.readline()
+        told = volume(sensor, writer.pid, 500_000)
+    assert sum(e.network.bytes for e in told) == 500_000
+    assert {(e.network.transport, e.network.initiated) for e in told} == {("fuse", True)}
+    assert {e.destination.path for e in told} == {source if ":" in source else str(folder)}
 
 
 # -- the sensor ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""A mount whose server stops answering: FUSE, served from here, with one file in its folder. Needs root."""
+"""A mount whose server stops answering: FUSE, served from here, with one file in its folder. Needs root.
+
+What is written to the file is taken and forgotten.
+"""
 
 import ctypes
 import errno
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 
 _HEADER = struct.Struct("<IIQQIIIHH")
+_SETATTR, _WRITE = 4, 16
 _ATTRIBUTES = struct.Struct("<6Q10I")
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _BATCH_FORGET = (
     1, 2, 3, 14, 15, 18, 25, 26, 27, 28, 29, 42,
@@ -59,6 +63,9 @@ class Server:
         if code == _READ:
             _, offset, length = struct.unpack_from("<QQI", body)
             return self._content[offset : offset + length]
+        if code == _WRITE:
+            _, _, length = struct.unpack_from("<QQI", body)
+            return struct.pack("<II", length, 0)
         if code == _READDIR:
             _, offset, _ = struct.unpack_from("<QQI", body)
             entry = struct.pack("<QQII", _FILE, 1, len(NAME), stat.S_IFREG >> 12) + NAME.encode()
@@ -68,7 +75,7 @@ class Server:
         opened = struct.pack("<QII", 1, 0, 0)
         return {
             _INIT: struct.pack("<IIIIHHIIHHI7I", 7, 31, 2**20, 0, 16, 12, 2**20, 1, 256, 0, 0, *[0] * 7),
-            _GETATTR: struct.pack("<QII", 1, 0, 0) + self._attributes(node),
+            **dict.fromkeys((_GETATTR, _SETATTR), struct.pack("<QII", 1, 0, 0) + self._attributes(node)),
             _LOOKUP: struct.pack("<QQQQII", _FILE, 0, 1, 1, 0, 0) + self._attributes(_FILE),
             **dict.fromkeys((_OPEN, _OPENDIR), opened),
             **dict.fromkeys((_RELEASE, _RELEASEDIR, _FLUSH), b""),
@@ -80,7 +87,7 @@ class Server:
 
 
 @contextmanager
-def mounted(folder: Path, content: bytes = b"", *, after: int = 0) -> Iterator[Server]:
+def mounted(folder: Path, content: bytes = b"", *, after: int = 0, source: str = "dead") -> Iterator[Server]:
     """Mount a folder that answers until ``after`` bytes were read of its file; with 0, not even a look at it."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
@@ -91,7 +98,7 @@ def mounted(folder: Path, content: bytes = b"", *, after: int = 0) -> Iterator[S
     libc = ctypes.CDLL(None, use_errno=True)
     folder.mkdir(parents=True, exist_ok=True)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
-    if libc.mount(b"dead", os.fsencode(folder), b"fuse", 6, options) != 0:
+    if libc.mount(source.encode(), os.fsencode(folder), b"fuse", 6, options) != 0:
         os.close(device)
         pytest.skip(f"cannot mount FUSE here: {os.strerror(ctypes.get_errno())}")
     server = Server(device, content, after)

@@ -50,6 +50,17 @@ def test_network_and_fuse_mounts_are_told_by_the_path(mounts: Mounts, path: str,
         assert "weights.scan_network" in reason
 
 
+def test_what_is_away_is_told_with_its_source(mounts: Mounts) -> None:
+    """A disk that a program reads, and a share of the hypervisor, are of this host."""
+    kinds = [
+        place and place[0] for path in ("/mnt/nfs/model", "/ntfs/model", "/etc/passwd") for place in [mounts.away(path)]
+    ]
+    assert kinds == ["nfs4", None, None]
+    place = mounts.away("/mnt/nfs/model")
+    assert place is not None
+    assert place[1] == "server:/x"
+
+
 def test_the_mount_of_an_open_file_is_told_by_the_kernel(tmp_path: Path) -> None:
     """Links on the way cannot deceive it."""
     path = modelfiles.write(tmp_path / "file", b"x")

@@ -14,6 +14,9 @@
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
 #define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
+#define FUSE_WRITE 16		/* include/uapi/linux/fuse.h */
+#define FUSE_HEADER 80		/* struct fuse_in_header and struct fuse_write_in */
+#define OF_FUSE 255		/* a protocol of our own: no IP packet has it */
 
 #define RING (1 << 20)		/* a second of 9,000 connections */
 #define CONNECTIONS 32768	/* that are followed at a time; the least used give way */
@@ -22,6 +25,8 @@
 #define TIGHT 16		/* the same, once three quarters are taken: a flood is to harm its maker alone */
 #define SHARES 4096		/* processes whose share is counted */
 #define SENDERS 8192		/* threads and sockets that are in the middle of sending a datagram */
+#define STEP 20			/* what stays on this host is counted by the MiB, */
+#define LITTLE (64 << 10)	/* the rest at the end, but of little nothing */
 #define FIRST (256 << 10)	/* bytes that are told at once, and each doubling of them; less waits for a sweep */
 
 /* include/net/tcp_states.h */
@@ -392,6 +397,28 @@ static __always_inline void count_at_close(struct sock *sk, struct connection *c
 	count(&flow, sk, connection, bytes);
 }
 
+/*
+ * Count bytes that stay on this host, for who gets them may send them on: whole steps when they are passed, the rest
+ * when the connection ends. There is one destination for all: loopback, by port.
+ */
+static __always_inline void hand_over(struct sock *sk, u64 bytes, u32 ends)
+{
+	struct flow flow = {.address = {0, 0, bpf_htonl(0xffff), bpf_htonl(0x7f000001)}};
+	struct connection *connection;
+	u64 all = given(sk), key = (u64)sk, told;
+
+	if (ends)
+		told = at_close ? 0 : all >> STEP << STEP;
+	else
+		told = all < bytes ? 0 : (all - bytes) >> STEP << STEP;
+	if (!ends)
+		all = all >> STEP << STEP;
+	if (all <= told || all < LITTLE)
+		return;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	count(&flow, sk, connection, all - told);
+}
+
 static __always_inline void listens(struct sock *sk, u32 kind)
 {
 	struct record record;
@@ -458,11 +485,15 @@ int network_state(u64 *context)
 		asks(sk, key);
 		return 0;
 	}
-	if (to != ESTABLISHED && to != CLOSE && !(at_close && (to == FIN_WAIT1 || to == LAST_ACK)))
+	if (to != ESTABLISHED && to != CLOSE && to != FIN_WAIT1 && to != LAST_ACK)
 		return 0;
 	connection = bpf_map_lookup_elem(&connections, &key);
 	if (to == FIN_WAIT1 || to == LAST_ACK) {
-		if (!connection)
+		struct flow flow = {};
+
+		if (!leaves(&flow, sk))
+			hand_over(sk, 0, 1);
+		else if (at_close && !connection)
 			count_at_close(sk, 0);
 		return 0;
 	}
@@ -573,6 +604,8 @@ int network_send(u64 *context)
 	if (bytes <= 0)
 		return 0;
 	off = leaves(&flow, sk);
+	if (!off && protocol == IPPROTO_TCP)
+		hand_over(sk, bytes, 0);
 	if (!off && !bit(hinted, bpf_ntohs(sk->__sk_common.skc_dport)))
 		return 0;
 	connection = bpf_map_lookup_elem(&connections, &key);
@@ -618,5 +651,26 @@ int network_receive(u64 *context)
 	by_current(&record);
 	record.bytes = connection->received;
 	send(&record, sizeof(record), REPLY);
+	return 0;
+}
+
+/*
+ * void fuse_request_send(const struct fuse_req *req)   (fs/fuse/fuse_trace.h)
+ * What is written to a FUSE mount goes to its server, in the name of the writer unless the page cache is asked to keep it.
+ */
+SEC("tp_btf/fuse_request_send")
+int network_fuse(u64 *context)
+{
+	struct fuse_req *request = (void *)context[0];
+	struct flow flow = {.protocol = OF_FUSE};
+	u32 length = BPF_CORE_READ(request, in.h.len);
+
+	if (BPF_CORE_READ(request, in.h.opcode) != FUSE_WRITE || length <= FUSE_HEADER)
+		return 0;
+	if (bpf_get_current_task_btf()->flags & PF_KTHREAD)
+		return 0;
+	flow.address[3] = BPF_CORE_READ(request, fm, fc, dev);
+	by(&flow);
+	add(&flow, length - FUSE_HEADER);
 	return 0;
 }

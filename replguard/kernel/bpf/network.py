@@ -14,6 +14,7 @@ LISTENS, UNLISTENS, OPENED, FAILED, REPLY, VOLUME = KINDS = range(6)
 RING, FLOWS, FIRST = 1 << 20, 16384, 256 << 10
 """Bytes of the ring, destinations that are added up at a time, bytes to one that are told at once."""
 STATE, SEND, RECEIVE, OPEN = "network_state", "network_send", "network_receive", "network_open"
+FUSE = "network_fuse"
 DATAGRAMS = ("network_datagram4", "network_datagram6")
 _UNCONNECTED = "the sockets of UDP that are connected are counted alone"
 HOOKS = (
@@ -47,6 +48,13 @@ HOOKS = (
     ),
     Hook(DATAGRAMS[0], "cgroup/sendmsg4", (6, 3), _UNCONNECTED, "bytes of datagrams that are sent without (IPv4)"),
     Hook(DATAGRAMS[1], "cgroup/sendmsg6", (6, 3), _UNCONNECTED, "bytes of datagrams that are sent without (IPv6)"),
+    Hook(
+        FUSE,
+        "tp_btf/fuse_request_send",
+        (6, 12),
+        "what the server of a FUSE mount sends is counted as its own",
+        "bytes that are written to FUSE mounts",
+    ),
 )
 PORTS = 8192
 """Bytes of a set of ports, a bit for each."""
@@ -58,7 +66,9 @@ _RECORD = Struct("=IIQQQQIIHHBBBx16s16s")
 _FLOW = Struct("=QIHBB16s")
 SUM = Struct("=QQ")
 COUNT = Struct("=Q")
-_TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
+OF_FUSE = 255
+"""The protocol of what is written to a FUSE mount; the end of the address is its number."""
+_TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", OF_FUSE: "fuse"}
 RECORD, FLOW = _RECORD.size, _FLOW.size
 
 
@@ -100,7 +110,8 @@ class Record(NamedTuple):
 class Flow(NamedTuple):
     """A process and where it sends to. ``port`` is the destination's, or ours where the connection was accepted.
 
-    Without an address it is everything for which the kernel had no room to keep it apart.
+    Without an address it is everything for which the kernel had no room to keep it apart. Loopback stands for all
+    addresses of this host.
     """
 
     start: int

@@ -349,6 +349,26 @@ struct tcp_sock {
 	u32 snd_nxt;
 };
 
+struct fuse_in_header {
+	u32 len;
+	u32 opcode;
+};
+
+struct fuse_conn {
+	u32 dev;
+};
+
+struct fuse_mount {
+	struct fuse_conn *fc;
+};
+
+struct fuse_req {
+	struct {
+		struct fuse_in_header h;
+	} in;
+	struct fuse_mount *fm;
+};
+
 struct bpf_iter__tcp {
 	struct sock_common *sk_common;
 };

@@ -163,7 +163,7 @@ def let_go(folder: Path) -> None:
     """Unmount what acts that were ended left mounted in their folders."""
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         place = line.split()[1]
-        if place.startswith((f"{folder}/disk/play/", f"{folder}/xfs/play/", f"{folder}/work/")):
+        if place.startswith(tuple(f"{folder / below}/" for below in ("disk/play", "xfs/play", "work"))):
             subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from structlog.testing import capture_logs
+from support import deadmount, fingerprints
 
 from replguard.daemon import UPKEEP, Daemon
 from replguard.drill import dummy
@@ -103,6 +105,30 @@ def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
         dummy.write_model(tmp_path / "models" / "m", shards=1)
         wait(says(tmp_path, "weights", "recovered"))
         wait(lambda: "1 file " in daemon.protecting())
+
+
+@pytest.mark.root
+def test_weights_on_a_mount_that_is_dead_hold_nothing_up(tmp_path: Path) -> None:
+    """It starts in time, says so, and protects them when the server is back."""
+    dummy.write_model(tmp_path / "models" / "m", shards=1)
+    with contextlib.ExitStack() as dead:
+        dead.enter_context(deadmount.mounted(tmp_path / "models"))
+        with running(configure(tmp_path)) as daemon:
+            wait(says(tmp_path, "weights", "degraded", "does not answer"))
+            dead.close()
+            wait(says(tmp_path, "weights", "recovered"))
+            wait(lambda: "1 file " in daemon.protecting())
+
+
+@pytest.mark.root
+def test_weights_that_cannot_be_fingerprinted_are_told(tmp_path: Path) -> None:
+    """With the reason, in the log and in the metric; here on a mount that is read only where asked."""
+    with (
+        deadmount.mounted(tmp_path / "models", fingerprints.model(1), after=2**40),
+        running(configure(tmp_path)) as daemon,
+    ):
+        wait(says(tmp_path, "weights", "degraded", "scan_network"))
+        assert daemon.inventory.bytes_by_state()["failed"] > 0
 
 
 def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 # ruff: noqa: PTH111, PTH113, PTH118, PTH120 - paths are bytes here: names need not be text
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from replguard.config import Config
 from replguard.kernel import procfs
+from replguard.weights.patience import Patience
 
 USUAL = ("/home", "/root", "/tmp", "/var/tmp", "/dev/shm", "/srv", "/data", "/opt", "/mnt", "/models")  # noqa: S108
 """Watched with all below when ``watch.paths`` is empty."""
@@ -36,10 +38,11 @@ class Root:
 
 
 def roots(config: Config, passwd: str = "/etc/passwd") -> Iterator[Root]:  # noqa: S107 - a path
-    """Yield the folders to watch, what matters most first. They need not exist."""
-    for path in config.weights.paths + config.weights.scaffolds:
-        real = _real(path)
-        yield Root(os.path.dirname(real), False, True) if os.path.isfile(real) else Root(real, True, True)
+    """Yield the folders to watch, what matters most first. They need not exist.
+
+    One on a disk that does not answer is left out: to watch it would hang. The inventory tells of it.
+    """
+    yield from _answering(config.weights.paths + config.weights.scaffolds, _around)
     manifest = _real(config.manifest)
     for folder in (os.path.dirname(manifest), os.path.join(os.path.dirname(manifest), b"manifest.d")):
         yield Root(folder, recursive=False, important=True)
@@ -53,14 +56,25 @@ def roots(config: Config, passwd: str = "/etc/passwd") -> Iterator[Root]:  # noq
         yield Root(_real(home), recursive=False)
         for place in _PERSISTENCE_HOME:
             yield Root(_real(os.path.join(home, place.encode())), important=True)
-    for path in config.watch.paths or USUAL:
-        yield Root(_real(path))
+    yield from _answering(config.watch.paths or USUAL, lambda path: Root(_real(path)))
 
 
 def own(config: Config) -> frozenset[bytes]:
     """Return the folders and files that we write ourselves: watching them would answer each event with another."""
     sinks = (str(options["path"]) for options in config.sinks.values() if options and options.get("path"))
     return frozenset(_real(path) for path in (config.log.dir, config.state_dir, *sinks))
+
+
+def _answering(paths: Iterable[str], look: Callable[[str], Root]) -> Iterator[Root]:
+    patience = Patience()
+    found = (patience.look(path, partial(look, path)) for path in paths)
+    return (root for root in found if root is not None)
+
+
+def _around(path: str) -> Root:
+    """Return a folder, or the folder of a file."""
+    real = _real(path)
+    return Root(os.path.dirname(real), False, True) if os.path.isfile(real) else Root(real, True, True)
 
 
 def _real(path: str | bytes) -> bytes:

@@ -140,16 +140,15 @@ def _speeds(say: Say, index: Index, path: Path, repeats: int) -> dict[str, Any]:
         "index": make,
         "read and match, warm": read,
     }
-    found = {}
-    for name, step in steps.items():
-        step()
-        rates = []
-        for _ in range(repeats):
+    # In turns, so that what else the machine does falls on all of them alike.
+    rates: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
             began = time.thread_time()
             step()
-            rates.append(size / GB / (time.thread_time() - began))
-        found[name] = spread(rates)
-        one = found[name]
+            rates[name].append(size / GB / (time.thread_time() - began))
+    found = {name: spread(values) for name, values in rates.items()}
+    for name, one in found.items():
         say(f"{name}: {one['median']:.2f} GB/s of CPU time, {one['least']:.2f} to {one['most']:.2f}")
     return {"speeds": found}
 

@@ -21,6 +21,7 @@ _PASSES = 256  # of so many offsets one passes the first stage
 _PERIODS = range(DISTINCT, 33)
 _FLOOD = 64
 _WORDS = 3
+_REST = bytes(4 - CHECK)
 _ATTEMPTS = 64
 _SPREAD = (0.7, 1.4)
 
@@ -45,6 +46,7 @@ class Scheme:
 
     def __init__(self, key: bytes) -> None:
         self.key = key
+        self._hasher = blake3(key=key)
         self._buffers = [np.empty(PIECE + REACH, np.uint8) for _ in range(2)]
         self._passed = np.empty(PIECE + REACH, np.bool_)
         for attempt in range(_ATTEMPTS):
@@ -122,11 +124,13 @@ class Scheme:
 
         That half takes the key: without it, nobody can make a stranger's file match.
         """
-        checks = [
-            int.from_bytes(blake3(row.data, key=self.key).digest(length=CHECK), "little")
-            for row in np.ascontiguousarray(rows)
-        ]
-        return self.heads(rows) | np.array(checks, np.uint64)
+        raw, checks = rows.tobytes(), bytearray()
+        for at in range(0, len(raw), REACH):
+            hasher = self._hasher.copy()  # cheaper than to begin one
+            hasher.update(raw[at : at + REACH])
+            checks += hasher.digest(length=CHECK) + _REST
+        entries: Words = self.heads(rows) | np.frombuffer(checks, "<u4")
+        return entries
 
 
 def _set(flags: Mask) -> Places:
@@ -139,7 +143,8 @@ def _set(flags: Mask) -> Places:
     found <<= 3
     bits &= 7
     found += bits
-    return np.concatenate((found, np.flatnonzero(flags[whole:]) + whole))
+    rest = np.flatnonzero(flags[whole:])
+    return np.concatenate((found, rest + whole)) if len(rest) else found
 
 
 def blocks(data: Bytes, places: Places) -> Bytes:

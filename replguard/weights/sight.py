@@ -11,6 +11,7 @@ TESTED = 2048
 THIN = 0.6
 """Part of the anchors to be expected below which content counts by them, and not by its bytes: the rest is filling."""
 _TOGETHER = 64
+_MANY = 8192
 _NONE = np.empty(0, np.uint64)
 
 
@@ -24,11 +25,10 @@ class Sight:
         tested = next((wide for wide in reversed(SPACINGS) if wide * TESTED >= expected), SPACINGS[0])
         self._tested = anchors.ceiling(max(tested, finest))
         self._spacing = max(tested, finest)
-        self._rows: list[Bytes] = []
-        self._sums: list[Words] = []
-        self._told: list[Words] = []
+        self._fresh: list[tuple[Bytes, Words]] = []
+        self._waiting = 0
+        self._evidence: list[Words] = []
         self._all: list[Words] = []
-        self._seen: list[Bytes] = []
         self._found: dict[int, list[int]] = {}
         self.looked = 0
 
@@ -36,16 +36,10 @@ class Sight:
         """Take in a piece of the file, of a MiB and its reach at most."""
         self.looked += max(0, len(data) - anchors.REACH + 1)
         places, sums = self._scheme.find(data, self._most)
-        rows = anchors.blocks(data, places)
-        tested = np.flatnonzero(sums <= self._tested)
-        self._rows.append(rows[tested])
-        self._sums.append(sums[tested])
-        self._all.append(sums)
-        known = np.flatnonzero(self._table.may_hold(self._scheme.heads(rows)))
-        if len(known):
-            self._seen.append(rows[known])
-            if len(self._seen) >= _TOGETHER:
-                self._recognise()
+        self._fresh.append((anchors.blocks(data, places), sums))
+        self._waiting += len(places)
+        if len(self._fresh) >= _TOGETHER or self._waiting >= _MANY:
+            self._recognise()
 
     @property
     def found(self) -> dict[int, list[int]]:
@@ -54,21 +48,22 @@ class Sight:
         return self._found
 
     def _recognise(self) -> None:
-        if self._seen:
-            self._found |= self._table.owners(self._scheme.entries(np.concatenate(self._seen)))
-            self._seen = []
-
-    def _evidence(self) -> Words:
-        """Return the sums of the anchors that are evidence, each once; to try them together is cheap."""
-        if self._rows:
-            told = anchors.tell(np.concatenate(self._rows), text=self._text)
-            self._told.append(np.concatenate(self._sums)[told])
-            self._rows, self._sums = [], []
-        return np.unique(np.concatenate([_NONE, *self._told]))
+        """Take in the anchors of the last pieces: to try many together is as cheap as one."""
+        if not self._fresh:
+            return
+        rows, sums = (np.concatenate(parts) for parts in zip(*self._fresh, strict=True))
+        self._fresh, self._waiting = [], 0
+        tested = np.flatnonzero(sums <= self._tested)
+        self._evidence.append(sums[tested[anchors.tell(rows[tested], text=self._text)]])
+        self._all.append(sums)
+        known = self._table.may_hold(self._scheme.heads(rows))
+        if known.any():
+            self._found |= self._table.owners(self._scheme.entries(rows[known]))
 
     def anchors(self, spacing: int) -> int:
         """Return how many anchors of a spacing were seen that are evidence, each once."""
-        evidence, most = self._evidence(), anchors.ceiling(spacing)
+        self._recognise()
+        evidence, most = np.unique(np.concatenate([_NONE, *self._evidence])), anchors.ceiling(spacing)
         if most <= self._tested:
             return int((evidence <= most).sum())
         every = np.unique(np.concatenate([_NONE, *self._all]))

@@ -141,6 +141,8 @@ def _speeds(say: Say, index: Index, path: Path, repeats: int) -> dict[str, Any]:
         "read and match, warm": read,
     }
     # In turns, so that what else the machine does falls on all of them alike.
+    for step in steps.values():
+        step()
     rates: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
         for name, step in steps.items():

@@ -19,6 +19,7 @@ _DENSE = 24576
 _SAMPLE = 4 * 2**10
 _FEWEST = 512
 _COLUMNS = np.arange(0, 1024, 256)
+_TELLS = np.arange(_SAMPLE) * np.log2(np.maximum(np.arange(_SAMPLE), 1))  # n log n: to look it up is quicker
 _FULL, _SPREAD, _NARROW, _OCTAVES = 6.5, 6.2, 3.6, 2.4
 
 Floats = npt.NDArray[np.float32]
@@ -66,8 +67,8 @@ def _is_single(spread: list[float], last: int) -> bool:
 
 def _entropy(counts: npt.NDArray[np.intp]) -> list[float]:
     """Return the bits that a value of each row's distribution tells."""
-    total = counts.sum(axis=1)
-    told = (counts * np.log2(np.maximum(counts, 1))).sum(axis=1)
+    total = int(counts[0].sum())
+    told = _TELLS.take(counts).sum(axis=1)
     spread: list[float] = (np.log2(total) - told / total).tolist()
     return spread
 

@@ -29,7 +29,7 @@ from replguard.metrics.table import Sheet
 from replguard.numbers import gather
 from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
-from replguard.provenance import copies, places
+from replguard.provenance import copies, egress, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, recorded
 from replguard.provenance.endpoints import Endpoints
@@ -43,6 +43,7 @@ from replguard.sinks import Sinks
 from replguard.standing import SensorLine, Status, StatusFile
 from replguard.weights.examiner import Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
+from replguard.weights.mounts import Mounts
 
 READY_WITHIN = 10.0
 """Seconds that `ready` waits for the sensors' first look; one that needs longer is told as not ready."""
@@ -103,6 +104,8 @@ class Daemon:
             watch=self._watch,
             index_ready=lambda: self.examiner.counts.unindexed == 0,
             counted=self._counted,
+            egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
+            remote=Mounts().away,
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -135,6 +138,7 @@ class Daemon:
         first = self.policy.first and not _before_us(self._state / "baseline.json", log)
         self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
         self.authority.baseline.save()
+        self.pipeline.provenance.egress.store.open(now, first_start=first)
         self._start()
         try:
             self._settle(now)
@@ -211,6 +215,7 @@ class Daemon:
             thread.join(READY_WITHIN)
         self.examiner.stop()
         self.authority.baseline.save()
+        self.pipeline.provenance.egress.store.save(clock.now())
         self.pipeline.sinks.stop(READY_WITHIN)
         self.page.stop()
         for writer in (self.pipeline.raw, self.pipeline.evidence):

@@ -55,6 +55,8 @@ def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: 
         sheet.set("instances", count, deployment, str(authorised).lower())
     for (gpu, authorised), memory in provenance.serving.gpu_memory().items():
         sheet.set("gpu_memory_bytes", memory, gpu, str(authorised).lower())
+    for touched, amount in provenance.egress.bytes.items():
+        sheet.set("egress_bytes_total", amount, str(touched).lower())
     for state, size in inventory.bytes_by_state().items():
         sheet.set("weights_bytes", size, state)
     counts = examiner.counts
@@ -64,6 +66,7 @@ def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: 
         "processes": provenance.table.evicted,
         "content": provenance.ledger.evicted,
         "files": provenance.copies.evicted,
+        "egress": provenance.egress.evicted,
     }
     for part, count in evicted.items():
         sheet.set("evictions_total", count, part)

@@ -1,5 +1,6 @@
 """What provenance adds to an event: who acted, on which model, and what it meant (see the fact table in the docs)."""
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -63,7 +64,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
     Join keys: ``lineage`` (entity ids strictly below the entry point, the process itself first), ``unit``,
     ``session``, ``artefacts`` (ids of things made in the sequence). ``bytes`` and ``share`` (0 to 1) say how much.
-    ``signal`` is the number of a signal, whose name is the ``status``.
+    ``signal`` is the number of a signal, whose name is the ``status``. ``since`` and ``protocols`` say when the
+    first of the ``bytes`` were sent and how, ``destinations`` to how many hosts.
     """
 
     tier: Tier | None = None
@@ -83,6 +85,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     share: float | None = None
     bytes: int | None = None
     precision: str | None = None
+    since: datetime | None = None
+    protocols: tuple[str, ...] = ()
+    destinations: int | None = None
     origin: FileRef | None = None
     endpoint: str | None = None
     turns: int | None = None

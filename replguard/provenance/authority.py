@@ -2,15 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from replguard.events.fact import Authorised
+from replguard.events.network import Endpoint
 from replguard.provenance import entry as entries
 from replguard.provenance.baseline import Baseline
+from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.entry import Entry, container_id, unit_name
 from replguard.provenance.instances import kin
 from replguard.provenance.manifest import Deployment, Job, Manifest, May, Subject, allows, covers, takes
 from replguard.provenance.processes import Proc
+
+
+@lru_cache(maxsize=64)
+def _hosts(peers: tuple[str, ...]) -> Endpoints:
+    return Endpoints(peers)
 
 
 class Leave(NamedTuple):
@@ -68,6 +76,11 @@ class Authority:
     def means(self, proc: Proc, entry: Entry, now: datetime, port: int | None = None) -> Authorised | None:
         """Return the deployment whose principal a process is: to serve is to listen, and to have device memory."""
         return listens(self.manifest, (subject(here, entry) for here in _program(proc)), now, port)
+
+    def exchanges(self, proc: Proc, entry: Entry, end: Endpoint, now: datetime) -> bool:
+        """Whether a deployment whose principal a process is exchanges tensors with a host."""
+        exchanging = (item for item in self.manifest.deployments if item.peers and _hosts(item.peers).covers(end))
+        return any(allows(item, subject(here, entry), now) for item in exchanging for here in _program(proc))
 
 
 def allowed(manifest: Manifest, who: Subject, may: May, path: str, now: datetime) -> Authorised | None:

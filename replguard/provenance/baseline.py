@@ -192,13 +192,13 @@ def accept_note(state_dir: Path) -> Path:
     return state_dir / "baseline.accept"
 
 
-def changed(change: Change, now: datetime) -> Event:
-    """Return the fact that the baseline has changed."""
+def changed(change: Change, now: datetime, source: str = SOURCE) -> Event:
+    """Return the fact that the baseline has changed, or what else is kept in the state folder."""
     about = Context(
         actor=OURSELVES if change.ours else UNSEEN,
         attribution="lineage" if change.ours else "unknown",
-        difference=f"{SOURCE}: {change.difference}",
-        source=SOURCE,
+        difference=f"{source}: {change.difference}",
+        source=source,
     )
     return Event(
         timestamp=now, event=Meta(action="authority_change", kind="enrichment", provider="replguard"), replguard=about

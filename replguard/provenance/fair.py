@@ -1,7 +1,7 @@
 """A bounded memory in fair shares: who fills it pushes out what is its own, and nobody else's."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -14,8 +14,10 @@ class Fair(Generic[Key, Value]):
     Owners are kept by how many values they have, so that finding the largest costs nothing, however many there are.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, let_go: Callable[[Value], object] | None = None) -> None:
+        """``let_go`` is given each value that is forgotten for want of room."""
         self._most = most
+        self._let_go = let_go
         self._values: dict[Key, tuple[Hashable, Value]] = {}
         self._shares: dict[Hashable, OrderedDict[Key, None]] = {}
         self._sized: dict[int, dict[Hashable, None]] = {}
@@ -47,8 +49,11 @@ class Fair(Generic[Key, Value]):
         self._resize(owner, len(share) - 1, len(share))
         while len(self._values) > self._most:
             first = next(iter(self._sized[self._largest]))
-            self.pop(next(iter(self._shares[first])))
+            gone = self._values[oldest := next(iter(self._shares[first]))][1]
+            self.pop(oldest)
             self.evicted += 1
+            if self._let_go is not None:
+                self._let_go(gone)
 
     def pop(self, key: Key) -> Value | None:
         """Forget a key; return its value, None if it has none."""

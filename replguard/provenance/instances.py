@@ -89,6 +89,10 @@ class Instances:
         """Note that a process connected to a port."""
         self._talks.connected(proc, port)
 
+    def at_port(self, port: int, *, calling: bool) -> set[str]:
+        """Return the entity ids of those that listen at a port, or of those that called it last."""
+        return self._talks.calling(port) if calling else self._talks.listening(port)
+
     def gpu(self, proc: Proc, device: str | None, memory: int) -> None:
         """Note what memory of a device a process has, in bytes."""
         held = self._gpu.setdefault(proc.entity, {})

@@ -140,6 +140,8 @@ def _answered(event: Event) -> bool:
 
 
 def _to_relabel(fact: Event) -> bool:
-    """Whether a label that comes later would change a fact; `agent_seen` is the label itself."""
+    """Whether a label that comes later would change a fact; `agent_seen` is it, and the egress ledger counts anew."""
     about = fact.replguard
-    return fact.action != "agent_seen" and not (about and (about.relabelled or (about.actor and about.actor.agent)))
+    return fact.action not in ("agent_seen", "weights_egress") and not (
+        about and (about.relabelled or (about.actor and about.actor.agent))
+    )

@@ -62,6 +62,8 @@ class Ledger:
         self._below: dict[str, dict[Inode, None]] = {}
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
+        self.touching: Callable[[Proc, str, datetime], object] = lambda *_: None
+        """Told of each touch."""
 
     def retire(self, file: Protected) -> None:
         """Remember a file that has just left the inventory: the event of its renaming may still be under way."""
@@ -163,6 +165,7 @@ class Ledger:
         self._touchers.move_to_end(actor)
         while len(self._touchers) > self._limit:
             self._touchers.popitem(last=False)
+        self.touching(proc, model, when)
 
     def toucher(self, actor: Proc) -> bool:
         """Whether an actor was heard to touch anything: a quick answer, which a label that comes later may change."""

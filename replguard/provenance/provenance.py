@@ -10,9 +10,10 @@ from replguard.events.fact import Context
 from replguard.events.hint import Hint
 from replguard.provenance import actors, entry
 from replguard.provenance.adoption import Adoption
-from replguard.provenance.agents import Agents
+from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
+from replguard.provenance.egress import Egress, Settings
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
@@ -60,6 +61,8 @@ class Provenance:
         watch: Callable[[Hint], None],
         index_ready: Callable[[], bool],
         counted: Callable[[int, int], bool] = lambda _, __: False,
+        egress: Settings | None = None,
+        remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
     ) -> None:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
@@ -73,6 +76,8 @@ class Provenance:
         self.serving = Serving(self.instances, authority, watch)
         self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, self.copies.derived)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
+        self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
+        self.ledger.touching = self.egress.touched
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
@@ -80,8 +85,8 @@ class Provenance:
             "process_children": self._child_unseen,
             "process_exit": self._ended,
             "file_create": self.copies.named,
-            "file_close_write": self.copies.named,
-            "file_grow": self.copies.named,
+            "file_close_write": self._written,
+            "file_grow": self._written,
             "file_link": self.copies.named,
             "file_rename": self.copies.named,
             "file_delete": lambda event, _: self.copies.deleted(event),
@@ -89,6 +94,7 @@ class Provenance:
             "file_read": self.uses.used,
             "file_map": self.uses.used,
             "network_connection": self._connected,
+            "network_volume": self.egress.sent,
             "socket_listen": self.serving.listening,
             "socket_close": self._closed,
             "socket_used": self._used,
@@ -133,7 +139,8 @@ class Provenance:
         self.copies.outline.stale()
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
-        return [*self.authority.baseline.tick(now), *self.labels.keep([*made, *self.serving.review(passed)])]
+        kept = self.labels.keep([*made, *self.serving.review(passed)])
+        return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
 
     def drives(self, pid: int) -> bool | None:
         """Whether a model drives, or may drive, a process; None where it is not known and some model drives somebody.
@@ -195,7 +202,7 @@ class Provenance:
             proc.executed = True
             proc.spawned = event.event.kind != "state"
             if proc.spawned and not self._is_worker(proc):
-                facts = self.labels.seen(self.agents.started(proc.parent, proc, event.timestamp), event)
+                facts = self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
         if image not in (None, proc.process.executable) and self.instances.concerns(proc):
             self.instances.replaced(proc)
             facts += self.serving.refresh(event)
@@ -209,13 +216,23 @@ class Provenance:
 
     def _child_unseen(self, event: Event, proc: Proc | None) -> list[Event]:
         """A child ran and ended between two polls; only its parent's accounting tells."""
-        return self.labels.seen(self.agents.started(proc, None, event.timestamp), event)
+        return self._seen(self.agents.started(proc, None, event.timestamp), event)
 
     def _ended(self, event: Event, proc: Proc | None) -> list[Event]:
         if proc is None:
             return []
         self.uses.gone(proc)
-        return self.serving.ended(event, proc) + self.labels.seen(self.agents.ended(proc, event.timestamp), event)
+        return self.serving.ended(event, proc) + self._seen(self.agents.ended(proc, event.timestamp), event)
+
+    def _seen(self, seen: Seen | None, event: Event) -> list[Event]:
+        """Return the facts of a label, and with it of what was done before it came."""
+        facts = self.labels.seen(seen, event)
+        return facts + self.egress.confirmed(seen.proc, event.timestamp) if seen and seen.confirmed else facts
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def _written(self, event: Event, proc: Proc | None) -> list[Event]:
+        return self.copies.named(event, proc) + self.egress.wrote(event, proc)
 
     # -- serving -------------------------------------------------------------------------------------------------
 

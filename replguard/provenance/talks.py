@@ -26,6 +26,14 @@ class Talks:
         """Return the entity ids of those that a process talks to."""
         return self._with.get(proc.entity, set())
 
+    def listening(self, port: int) -> set[str]:
+        """Return the entity ids of those that listen at a port."""
+        return set(self._ports.get(port, ()))
+
+    def calling(self, port: int) -> set[str]:
+        """Return the entity ids of those that connected to a port last."""
+        return set(self._calls.get(port, ()))
+
     def listens(self, proc: Proc, port: int) -> None:
         """Note a listener."""
         self._ports.setdefault(port, set()).add(proc.entity)

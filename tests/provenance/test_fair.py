@@ -61,3 +61,14 @@ def test_it_is_never_fuller_than_allowed_and_takes_from_the_largest(
             assert sizes[list(owners).index(each)] == max(sizes)
             del owners[each]
         assert sorted(kept.values()) == sorted(owners.values())
+
+
+def test_what_is_forgotten_is_handed_over() -> None:
+    """So that something of it can be kept; what is taken out or written over is not forgotten for want of room."""
+    gone: list[str] = []
+    kept: Fair[int, str] = Fair(2, gone.append)
+    for number, value in enumerate("abc"):
+        kept.put(number, value, "one")
+    kept.put(2, "d", "one")
+    kept.pop(1)
+    assert gone == ["a"]

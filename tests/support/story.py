@@ -16,6 +16,7 @@ from replguard.events.network import Endpoint, Network
 from replguard.events.process import Parent, Process, User
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline
+from replguard.provenance.egress import Settings
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.manifest import Manifest
 from replguard.provenance.processes import Proc
@@ -53,6 +54,8 @@ class Host:
         endpoints: tuple[str, ...] = (),
         index_ready: Callable[[], bool] = lambda: True,
         now: datetime = START,
+        egress: Settings | None = None,
+        remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
     ) -> None:
         self.now = now
         self.protected: dict[tuple[int, int], Protected] = {}
@@ -72,6 +75,8 @@ class Host:
             examine=self.requests.append,
             watch=self.hints.append,
             index_ready=index_ready,
+            egress=egress,
+            remote=remote,
         )
         self.init = self.exec("systemd", parent=None, pid=1, user=ROOT, kind="state", session=1)
 
@@ -313,6 +318,27 @@ class Host:
             destination=Endpoint(ip="127.0.0.1", port=port),
             network=Network(transport="tcp", initiated=True, inode=78, bytes=received),
             replguard=Context(tier="kernel", attribution="kernel", status=status),
+        )
+
+    def send(
+        self,
+        proc: Proc | None,
+        amount: int,
+        ip: str | None = "203.0.113.9",
+        port: int = 443,
+        *,
+        transport: str = "tcp",
+        own: int | None = None,
+        path: str | None = None,
+    ) -> list[Event]:
+        """Send bytes to a destination; with a port of its own, on a connection that it accepted there."""
+        return self.feed(
+            "network_volume",
+            process=proc.process if proc else None,
+            source=Endpoint(port=own) if own else None,
+            destination=Endpoint(ip=ip, port=None if own or path else port, path=path),
+            network=Network(transport=transport, initiated=own is None, bytes=amount),
+            replguard=Context(tier="kernel", attribution="kernel"),
         )
 
     def gpu(self, proc: Proc, memory: int | None, device: str = "GPU-0") -> list[Event]:

@@ -105,7 +105,17 @@ def _access(event: Event, context: Context) -> str:
 
 
 def _egress(event: Event, context: Context) -> str:
-    return f"sent {size(context.bytes) or 'data'} to {address(event.destination)} after using {_model(context)}"
+    much, end, count = size(context.bytes) or "data", event.destination, context.destinations
+    where = address(end) if end and (end.ip or end.domain or end.path) else f"{count} hosts" if count else "many hosts"
+    fetched = event.network is not None and event.network.initiated is False and event.source is not None
+    port = event.source.port if event.source is not None else None
+    verb = f"let {where} fetch {much}" if fetched else f"sent {much} to {where}"
+    more = _in_brackets(
+        f"from its port {port}" if fetched and port else None,
+        f"by {', '.join(show(each, 20) for each in context.protocols[:4])}" if context.protocols else None,
+        f"since {context.since:%Y-%m-%d %H:%M} UTC" if context.since else None,
+    )
+    return f"{verb} after using {_model(context)}{more}"
 
 
 def _server(_: Event, context: Context) -> str:

@@ -81,7 +81,6 @@ _ALL = (
         ("process", "destination"),
         "Bytes sent to a destination.",
         "network_volume",
-        portable=False,
     ),
     Kind("gpu_usage", "gpu", ("process", "gpu"), "Device memory of a process changed."),
     Kind("host_shutdown", "host", (), "A shutdown was scheduled or has begun.", "host_shutdown"),
@@ -112,7 +111,6 @@ _ALL = (
         "Bytes left after touching.",
         "weights_egress",
         fact=True,
-        portable=False,
     ),
     Kind(
         "server_live",

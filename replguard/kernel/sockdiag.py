@@ -24,8 +24,8 @@ _TAIL = struct.Struct("=IIIII")
 _OP = struct.Struct("=BBH")
 _MESSAGE = 72
 _INFO, _INFO_BIT = 2, 1 << (2 - 1)
-_RECEIVED_AT = 128
-"""Offset of tcpi_bytes_received in struct tcp_info (include/uapi/linux/tcp.h)."""
+_ACKED_AT, _RECEIVED_AT, _SENT_AT, _AGAIN_AT = 120, 128, 200, 208
+"""Offsets of tcpi_bytes_acked, _received, _sent and _retrans in struct tcp_info (include/uapi/linux/tcp.h)."""
 _TIMEOUT = 2.0
 _ACCEPTING = 0x10000
 """__SO_ACCEPTCON in the flags of /proc/net/unix."""
@@ -37,7 +37,7 @@ ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_W
 class Socket(NamedTuple):
     """One socket. ``inode`` is 0 once no process holds it; ``uid`` its owner's.
 
-    ``received`` are the bytes that came in, None where they were not asked for.
+    ``received`` are the bytes that came in and ``sent`` those that went out, None where they were not asked for.
     """
 
     family: int
@@ -47,6 +47,7 @@ class Socket(NamedTuple):
     inode: int
     uid: int
     received: int | None = None
+    sent: int | None = None
 
 
 class SockDiag:
@@ -71,7 +72,8 @@ class SockDiag:
     ) -> list[Socket]:
         """Return the sockets in these states; with ``ports`` those with one of them at either end.
 
-        ``volume`` asks for the bytes that TCP sockets received. Only sockets of one network namespace, that in which
+        ``volume`` asks for the bytes that TCP sockets received and sent. Only
+        sockets of one network namespace, that in which
         this object was made. Raises OSError.
         """
         mask, wanted = sum(1 << state for state in set(states)), sorted(set(ports))
@@ -125,18 +127,29 @@ def parse(body: bytes) -> Socket:
     sport, dport, source, destination = _ID.unpack_from(body, 4)
     _, _, _, uid, inode = _TAIL.unpack_from(body, 52)
     ends = (address(family, source), sport), (address(family, destination), dport)
-    return Socket(family, state, *ends, inode, uid, _received(body[_MESSAGE:]))
+    return Socket(family, state, *ends, inode, uid, *_volume(body[_MESSAGE:]))
 
 
-def _received(attributes: bytes) -> int | None:
-    """Return tcpi_bytes_received of struct tcp_info (since Linux 4.1), where the attribute is there."""
+def _volume(attributes: bytes) -> tuple[int | None, int | None]:
+    """Return the bytes received and sent, from struct tcp_info where the attribute is there.
+
+    Since Linux 4.1 it counts what was received and acknowledged, since 4.19 what was sent, and sent again.
+    """
     offset = 0
     while offset + 4 <= len(attributes):
         length, kind = struct.unpack_from("=HH", attributes, offset)
-        if kind == _INFO and length >= 4 + _RECEIVED_AT + 8:
-            return int(struct.unpack_from("=Q", attributes, offset + 4 + _RECEIVED_AT)[0])
+        info = attributes[offset + 4 : offset + length]
+        if kind == _INFO and len(info) >= _RECEIVED_AT + 8:
+            received = _number(info, _RECEIVED_AT)
+            if len(info) >= _AGAIN_AT + 8:
+                return received, _number(info, _SENT_AT) - _number(info, _AGAIN_AT)
+            return received, _number(info, _ACKED_AT)
         offset += max((length + 3) & ~3, 4)
-    return None
+    return None, None
+
+
+def _number(info: bytes, offset: int) -> int:
+    return int(struct.unpack_from("=Q", info, offset)[0])
 
 
 def address(family: int, raw: bytes) -> str:

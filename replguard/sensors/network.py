@@ -4,11 +4,13 @@ Then it finds what was there before, Unix sockets, bound UDP ports, processes th
 kernel's teller lost. What it cannot see: connections and listeners that live shorter than a second (short ones to
 inference endpoints are the endpoint sensor's matter); attempts that are refused; who owns a socket, without root, when
 another user does; other network namespaces, without root. UDP in other namespaces, and UDP ports from the range given
-to clients.
+to clients. Bytes are told of connections that are open at a look, of TCP alone, where the kernel does not tell them.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import msgspec
 
 from replguard.config import Config
 from replguard.events import clock
@@ -17,8 +19,18 @@ from replguard.events.fact import Context
 from replguard.events.network import Endpoint, Network
 from replguard.events.process import Process
 from replguard.kernel.procfs import text
-from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, SYN_SENT, Socket
+from replguard.kernel.sockdiag import (
+    CLOSE_WAIT,
+    ESTABLISHED,
+    FIN_WAIT1,
+    FIN_WAIT2,
+    LAST_ACK,
+    LISTEN,
+    SYN_SENT,
+    Socket,
+)
 from replguard.sensors.base import Timed
+from replguard.sensors.sent import Amount, Sent
 from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint, ephemeral
 from replguard.sensors.who import Who
 
@@ -31,6 +43,7 @@ MOST_HOLDERS = 16
 """Processes that are told for one listener which many share."""
 TRIES = 10
 """Looks in which the owner of a new listener is searched: on a busy host one look may not reach everybody."""
+_CLOSING = (FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 AT_READ = Context(tier="portable", read_time=True)
 HELD = Context(tier="portable", read_time=True, attribution="lineage")
 
@@ -43,12 +56,15 @@ class _Listener:
 
 
 class NetworkSensor(Timed):
-    """Makes socket_listen, socket_close and network_connection."""
+    """Makes socket_listen, socket_close and network_connection, and network_volume where the kernel tells none."""
 
     name = "network"
     area = AREA
     period = PERIOD
-    blind = "connections and listeners that live shorter than 1 s are missed, and connections that are refused."
+    blind = (
+        "connections and listeners that live shorter than 1 s are missed, and connections that are refused; "
+        "bytes are counted once a second and for TCP alone."
+    )
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         super().__init__()
@@ -59,6 +75,7 @@ class NetworkSensor(Timed):
         self._connected: set[int] = set()
         self._doubtful: set[int] = set()
         self._ownerless: dict[int, int] = {}
+        self._sent: Sent | None = None
 
     def start(self) -> None:
         self._who = Who()
@@ -109,7 +126,9 @@ class NetworkSensor(Timed):
                     yield self._told("socket_listen", now[inode], process, kind)
 
     def _connections(self, kind: str) -> Iterator[Event]:
-        found = {row.inode: row for row in self._sources.tcp([ESTABLISHED, SYN_SENT]) if row.inode}
+        counts = not self._ledger.kernel
+        rows = self._sources.tcp((ESTABLISHED, SYN_SENT, *(_CLOSING if counts else ())), volume=counts)
+        found = {row.inode: row for row in rows if row.inode and row.state in (ESTABLISHED, SYN_SENT)}
         ports = {listener.server.port for listener in self._listening.values() if listener.transport == "tcp"}
         fresh = [row for inode, row in found.items() if inode not in self._connected]
         self._connected = set(found)
@@ -120,6 +139,10 @@ class NetworkSensor(Timed):
         for row in claimed:
             pid = next(iter(owners.get(row.inode, [])), None)
             yield self._connection(row, None if pid is None else self._who.process(pid), kind)
+        first = self._sent is None
+        self._sent = (self._sent or Sent(self._processes)) if counts else None
+        for amount in self._sent.look(rows, ports, first=first) if self._sent is not None else ():
+            yield self._volume(amount)
 
     def _untold(self, fresh: list[Socket], found: dict[int, Socket], kind: str) -> list[Socket]:
         """Return the connections that are ours to tell: where the kernel tells, those that it did not by now."""
@@ -133,6 +156,24 @@ class NetworkSensor(Timed):
         known = {inode: [self._sources.owners[inode]] for inode in inodes & self._sources.owners.keys()}
         return known | self._who.sockets(
             {inode for inode in inodes - known.keys() if inode > 0}, all_holders=all_holders
+        )
+
+    def _processes(self, inodes: set[int]) -> dict[int, Process]:
+        found = {inode: self._who.process(pids[0]) for inode, pids in self._owners(inodes).items() if pids}
+        return {inode: process for inode, process in found.items() if process is not None}
+
+    def _volume(self, amount: Amount) -> Event:
+        source, destination = endpoint(amount.row.source), endpoint(amount.row.destination)
+        return self.event(
+            "network_volume",
+            clock.now(),
+            process=amount.process,
+            source=source,
+            destination=Endpoint(ip=destination.ip) if amount.accepted else destination,
+            network=Network(
+                transport="tcp", initiated=not amount.accepted, bytes=amount.new, inode=_real(amount.row.inode)
+            ),
+            replguard=msgspec.structs.replace(AT_READ if amount.process is None else HELD, bytes=amount.total),
         )
 
     def _told(self, action: str, listener: _Listener, process: Process | None, kind: str) -> Event:

@@ -159,7 +159,7 @@ class Sources:
     def tcp(self, states: Iterable[int], ports: Iterable[int] = (), *, volume: bool = False) -> list[Socket]:
         """Return TCP sockets in these states, with ``ports`` only those with one of them at either end.
 
-        ``volume`` asks for the bytes received.
+        ``volume`` asks for the bytes received and sent.
         """
         if self._here is None:
             return self._by_psutil("tcp", set(states), set(ports))

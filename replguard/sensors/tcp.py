@@ -79,7 +79,6 @@ class TcpSensor(Probed):
         "Unix sockets and bound UDP ports (the network sensor finds who listens), what was there before, bytes by SCTP "
         "and by raw, ping and packet sockets, and less than 64 KiB on a connection that stays on the host."
     )
-    makes = frozenset({"network_volume"})
 
     records = records
 

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from msgspec.structs import replace
 from support.making import GIB, copy_fact, event, process
@@ -7,7 +9,7 @@ from replguard.events.catalogue import KINDS
 from replguard.events.fact import Context, FileRef, Instance
 from replguard.events.file import File
 from replguard.events.gpu import Gpu
-from replguard.events.network import Endpoint
+from replguard.events.network import Endpoint, Network
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,44 @@ def test_device_memory_says_whether_weights_were_used():
 def test_what_is_written_over_another_model_says_so():
     """That is another model gone, besides the copy."""
     assert "over another protected file" in clause(copy_fact(1, technique="overwrite"))
+
+
+FAR = Endpoint(ip="203.0.113.9", port=22)
+LOTS = Context(model="llama", bytes=60 << 20, destinations=1)
+
+
+@pytest.mark.parametrize(
+    ("about", "sections", "text"),
+    [
+        (LOTS, {"destination": FAR}, "sent 60.0 MiB to 203.0.113.9:22 after using model llama"),
+        (
+            replace(LOTS, protocols=("tcp", "udp"), since=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+            {"destination": FAR},
+            "sent 60.0 MiB to 203.0.113.9:22 after using model llama (by tcp, udp, since 2026-01-02 03:04 UTC)",
+        ),
+        (
+            replace(LOTS, destinations=7),
+            {"destination": Endpoint()},
+            "sent 60.0 MiB to 7 hosts after using model llama",
+        ),
+        (Context(), {"destination": Endpoint()}, "sent data to many hosts after using protected weights"),
+        (
+            replace(LOTS, protocols=("nfs4",)),
+            {"destination": Endpoint(path="server:/x")},
+            "sent 60.0 MiB to server:/x after using model llama (by nfs4)",
+        ),
+        (
+            LOTS,
+            {
+                "destination": Endpoint(ip="203.0.113.9"),
+                "source": Endpoint(port=8000),
+                "network": Network(initiated=False),
+            },
+            "let 203.0.113.9 fetch 60.0 MiB after using model llama (from its port 8000)",
+        ),
+    ],
+    ids=["plain", "since", "many", "unknown", "mount", "fetched"],
+)
+def test_egress_says_how_much_of_what_where_and_since_when(about, sections, text):
+    """Also when another fetched it, when it went to many, and when nobody can say."""
+    assert clause(event("weights_egress", 1, replguard=about, **sections)) == text

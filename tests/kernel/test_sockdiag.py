@@ -43,6 +43,35 @@ def test_a_connection_is_found_by_either_port(diag: SockDiag, host: str) -> None
         assert not diag.dump([ESTABLISHED], ports=[1, 2, 3])
 
 
+def test_the_bytes_of_a_connection_are_told(diag: SockDiag) -> None:
+    """Of both ends, where they are asked for."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as accepted,
+    ):
+        client.sendall(bytes(100_000))
+        left = 100_000
+        while left:
+            left -= len(accepted.recv(left))
+        port, mine = server.getsockname()[1], os.fstat(client.fileno()).st_ino
+        rows = diag.dump([ESTABLISHED], ports=[port], volume=True)
+        assert sorted((row.sent, row.received) for row in rows) == [(0, 100_000), (100_000, 0)]
+        assert next(row.sent for row in rows if row.inode == mine) == 100_000
+        assert {(row.sent, row.received) for row in diag.dump([ESTABLISHED], ports=[port])} == {(None, None)}
+
+
+@pytest.mark.parametrize(("length", "told"), [(216, (7, 30)), (200, (7, 5)), (120, (None, None))])
+def test_older_kernels_tell_less_of_a_connection(length: int, told: tuple[int | None, int | None]) -> None:
+    """What was acknowledged stands for what was sent; before that, nothing is known."""
+    info = bytearray(240)
+    for offset, value in ((120, 5), (128, 7), (200, 40), (208, 10)):
+        struct.pack_into("=Q", info, offset, value)
+    attribute = struct.pack("=HH", 4 + length, 2) + bytes(info[:length])
+    found = sockdiag.parse(bytes([socket.AF_INET, ESTABLISHED]) + bytes(70) + attribute)
+    assert (found.received, found.sent) == told
+
+
 def test_a_closed_connection_is_remembered(diag: SockDiag) -> None:
     """Who closes first keeps the connection for a minute, without an owner."""
     with socket.create_server(("127.0.0.1", 0)) as server:

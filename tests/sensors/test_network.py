@@ -1,5 +1,6 @@
 """Listeners and connections of real processes."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from support.host import python, until
+from support.programs import Lacking
+from support.wires import FAR, NEAR, wire
 
 from replguard.config import Config
 from replguard.events.event import Event
@@ -241,3 +244,60 @@ def test_the_owner_of_a_listener_is_searched_again(beside: NetworkSensor, monkey
         assert owned.process is not None
         assert owned.process.pid == server.pid
         assert of(beside, port) == []
+
+
+SENDS = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for line in sys.stdin:
+    s.sendall(bytes(int(line)))
+    print(flush=True)
+"""
+TAKES = """
+import socket, sys
+with socket.create_server(('10.77.0.2', 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    accepted, _ = listener.accept()
+    while accepted.recv(1 << 20): pass
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("sensor", ["sock_diag"], indirect=True)
+def test_the_bytes_of_an_open_connection_are_told(sensor: NetworkSensor) -> None:
+    """With who sends them; not where the kernel tells them, and what it told then is not told later."""
+    with contextlib.ExitStack() as stack:
+        try:
+            near, far = stack.enter_context(wire())
+        except Lacking as lacking:
+            pytest.skip(str(lacking))
+        sink = stack.enter_context(far.python(TAKES))
+        port = int(sink.stdout.readline())
+        source = stack.enter_context(near.python(SENDS, FAR, port))
+
+        def send(amount: int) -> None:
+            print(amount, file=source.stdin, flush=True)
+            source.stdout.readline()
+
+        def told() -> list[Event]:
+            sensor._looks = 0 if sensor._looks % 5 else sensor._looks  # look for namespaces as well
+            return [e for e in sensor.poll() if e.action == "network_volume" and e.destination.port == port]
+
+        send(1_000_000)
+        assert told() == []
+        send(500_000)
+        found: list[Event] = []
+        assert until(lambda: found.extend(told()) or sum(e.network.bytes for e in found) >= 500_000)
+        assert sum(e.network.bytes for e in found) == 500_000
+        assert {(e.destination.ip, e.source.ip, e.process.pid, e.network.initiated) for e in found} == {
+            (FAR, NEAR, source.pid, True)
+        }
+        sensor._ledger.told_by_kernel(replies=True)
+        send(300_000)
+        assert told() == []
+        sensor._ledger.told_by_none()
+        assert told() == []
+        send(70_000)
+        found.clear()
+        assert until(lambda: found.extend(told()) or sum(e.network.bytes for e in found) >= 70_000)
+        assert sum(e.network.bytes for e in found) == 70_000

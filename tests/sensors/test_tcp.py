@@ -753,7 +753,6 @@ def test_it_opens_with_the_shared_ledger(sensor: TcpSensor) -> None:
     made = module.open(Config())
     assert made._ledger is sockets.SHARED
     assert made._programs is None
-    assert type(sensor).makes == {"network_volume"}
 
 
 def test_without_rights_it_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

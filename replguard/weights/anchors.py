@@ -159,9 +159,13 @@ def tell(rows: Bytes, *, text: bool) -> Mask:
     Many at once cost little more than one.
     """
     ordered = np.sort(rows, axis=1)
-    good: Mask = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) >= DISTINCT - 1
+    distinct = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) + 1
+    good: Mask = distinct >= DISTINCT
     if not text:
-        good &= rows.max(axis=1, initial=0) >= 128
-    for period in _PERIODS:
-        good &= (rows[:, period:] != rows[:, :-period]).any(axis=1)
+        good &= ordered[:, -1] >= 128
+    # What repeats has no more values than its period is long.
+    few = np.flatnonzero(good & (distinct < _PERIODS.stop))
+    rows = rows[few]
+    for period in _PERIODS if len(few) else ():
+        good[few] &= (rows[:, period:] != rows[:, :-period]).any(axis=1)
     return good

@@ -13,6 +13,7 @@ REPEATS = 4
 """Places at which one anchor may stand in one file; what repeats more often is filling."""
 _TOGETHER = 64
 _AT_ONCE = PIECE // 2
+_HOLDS = 4 * PIECE  # bytes of a large file over which its values keep their type: tensors are longer
 
 
 class Building:
@@ -33,6 +34,7 @@ class Building:
         self._every = casts.every(self._payload)
         self._found: dict[str, list[Words]] = {}
         self._units: dict[str, list[Bytes]] = {}
+        self._guessed: tuple[tuple[str, int] | None, int] = (None, 0)
         self._fresh: dict[str, list[Bytes]] = {}
         self._read = 0
         self._buffer = np.empty(PIECE + REACH - 1, np.uint8)
@@ -70,15 +72,25 @@ class Building:
         if self._text:
             return
         # Where every unit is taken, all of the piece is one.
-        step, width = (1, PIECE) if self._every == 1 else (self._every, casts.UNIT)
+        step, width = (1, PIECE) if self._every == 1 else (self._every, casts.unit(self._payload))
         for unit in range(-(at // width) % step, PIECE // width, step):
             part = data[unit * width : (unit + 1) * width]
-            told = casts.guess(part)
+            told = self._kind(part, at + unit * width)
             if told is not None:
                 kind, start = told
                 self._units.setdefault(kind, []).append(casts.aligned(part, kind, start).copy())
                 if sum(map(len, self._units[kind])) >= _AT_ONCE:
                     self._cast(kind)
+
+    def _kind(self, part: Bytes, at: int) -> tuple[str, int] | None:
+        """Return the type of a unit's values and where one begins: of a large file, as it was a little before."""
+        told, until = self._guessed
+        if at >= until or told is None:
+            told = casts.guess(part)
+            if told is not None:
+                told = told[0], (at + told[1]) % casts.WIDTH[told[0]]
+            self._guessed = told, at + _HOLDS * (self._every == casts.SPARSEST)
+        return told and (told[0], (told[1] - at) % casts.WIDTH[told[0]])
 
     def _cast(self, kind: str) -> None:
         """Take in the values of the units seen lately in the other types: those of many units at once cost less."""

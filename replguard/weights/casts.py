@@ -11,11 +11,10 @@ from replguard.weights.anchors import Bytes
 
 KINDS = ("bf16", "f16", "f32")
 WIDTH = {"bf16": 2, "f16": 2, "f32": 4}
-UNIT = 32 * 2**10
-"""Bytes of the original whose casts are remembered together; of a large file only some of the units."""
+_UNIT, _SMALL_UNIT = 32 * 2**10, 8 * 2**10
 _UNITS = ((16 * 2**20, 1), (32 * 2**20, 2), (64 * 2**20, 4), (512 * 2**20, 8))
-_SPARSEST = 32
-_DENSE = 24576
+SPARSEST = 128
+_DENSE = 6144
 _SAMPLE = 4 * 2**10
 _FEWEST = 512
 _COLUMNS = np.arange(0, 1024, 256)
@@ -27,12 +26,17 @@ Floats = npt.NDArray[np.float32]
 
 def every(size: int) -> int:
     """Return of how many units of a file one is remembered in its casts: all of a small one, few of a large one."""
-    return next((count for most, count in _UNITS if size <= most), _SPARSEST)
+    return next((count for most, count in _UNITS if size <= most), SPARSEST)
+
+
+def unit(size: int) -> int:
+    """Return the bytes of a file whose casts are remembered together: small and many find more than large and few."""
+    return _SMALL_UNIT if every(size) == SPARSEST else _UNIT
 
 
 def spacing(size: int) -> int:
     """Return the spacing of anchors in casts: narrower where few units are remembered."""
-    return _DENSE if every(size) == _SPARSEST else anchors.spacing(size)
+    return _DENSE if every(size) == SPARSEST else anchors.spacing(size)
 
 
 def guess(data: Bytes) -> tuple[str, int] | None:

@@ -60,7 +60,8 @@ def test_values_are_rounded_as_libraries_round_them(kind: str) -> None:
 
 
 def test_small_files_are_remembered_whole_in_their_casts() -> None:
-    """And of the largest a thirty-second, at four times the density."""
+    """And of the largest the 128th part, at sixteen times the density."""
     sizes = [2**20, 20 * 2**20, 50 * 2**20, 300 * 2**20, 2**40]
-    assert [casts.every(size) for size in sizes] == [1, 2, 4, 8, 32]
-    assert [casts.spacing(size) for size in sizes] == [1536, 24576, 98304, 98304, 24576]
+    assert [casts.every(size) for size in sizes] == [1, 2, 4, 8, 128]
+    assert [casts.spacing(size) for size in sizes] == [1536, 24576, 98304, 98304, 6144]
+    assert all(casts.unit(size) * casts.every(size) <= 2**20 for size in sizes)

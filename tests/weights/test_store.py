@@ -140,8 +140,8 @@ def test_the_cache_is_small(index: Index, tmp_path: Path) -> None:
             Stream(kind, every, spacing, count, np.sort(chance.integers(0, 2**64, count, np.uint64) & ENTRY).tobytes())
             for kind, every, spacing, count in (
                 ("raw", 1, 98304, entries),
-                ("f16", 32, 24576, entries // 8),
-                ("f32", 32, 24576, entries // 4),
+                ("f16", 128, 6144, entries // 8),
+                ("f32", 128, 6144, entries // 4),
             )
         ]
         target = msgspec.structs.replace(made.target, inode=number)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from replguard import wholefile
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Context
 from replguard.events.identity import short_hash
@@ -149,15 +150,11 @@ class Baseline:
         """Write to disk if anything changed, atomically; True if it stands there. Trouble is kept, and tried again."""
         if not self._dirty or self._path is None or self._state is None:
             return not self._dirty
-        temporary = self._path.with_suffix(".new")
         self._state.before = self._state.digest
         self._state.digest = _digest(self._state)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(self._state))
-            temporary.replace(self._path)
+            wholefile.write(self._path, msgspec.json.encode(self._state))
         except OSError as error:
             self._state.digest = self._state.before
             self.trouble = f"the baseline cannot be written: {error}"

@@ -1,13 +1,13 @@
 """The egress ledger on disk, so that a restart forgives nothing. What is lost is told, and begins anew."""
 
-import hashlib
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from replguard import wholefile
 from replguard.events.event import Event
+from replguard.events.identity import short_hash
 from replguard.provenance.accounts import Account, Accounts, Line
 from replguard.provenance.baseline import Change, changed
 
@@ -83,13 +83,9 @@ class Store:
         lines = [line for line in self._accounts.lines() if line.total(now)]
         accounts = [account for account in self._accounts if account.models(now)]
         ledger = msgspec.json.encode(_Ledger(accounts=accounts, lines=lines, rests=list(self._accounts.rests())))
-        temporary = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(_File(_digest(ledger), msgspec.Raw(ledger))))
-            temporary.replace(self._path)
+            wholefile.write(self._path, msgspec.json.encode(_File(_digest(ledger), msgspec.Raw(ledger))))
         except OSError as error:
             if not self._failed:
                 self._news.append(f"it cannot be written and would be lost with the daemon: {error}")
@@ -107,4 +103,4 @@ def _decoded(data: bytes) -> _Ledger | None:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return short_hash(data.decode())

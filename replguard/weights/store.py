@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import zstandard
 
+from replguard import wholefile
 from replguard.errors import ReplguardError
 from replguard.weights.anchors import CHECK, SPACINGS
 from replguard.weights.casts import KINDS
@@ -50,26 +51,12 @@ def key(folder: Path, *, make: bool = True) -> bytes:
             found = os.urandom(KEY_BYTES)
             if make:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-                write(path, found)
+                wholefile.write(path, found, flush=True)
         return found
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be used: {error.strerror}; make the folder writable or set state_dir"
         ) from None
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner only. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def save(
@@ -79,7 +66,7 @@ def save(
     files = [_packed(file) for file in index.whole() if only is None or file.target.key in only]
     stored = _Stored(_VERSION, index.key, files, [_packed(file) for file in unfinished])
     try:
-        write(path, msgspec.msgpack.encode(stored))
+        wholefile.write(path, msgspec.msgpack.encode(stored), flush=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}; make its folder writable") from None
 

@@ -1,6 +1,5 @@
 """Keys and indexes on disk."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -112,21 +111,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(index: Index,
         store.key(tmp_path / "file" / "sub")
     with pytest.raises(StoreError, match="cannot be written"):
         store.save(index, tmp_path / "file" / "index")
-
-
-def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk leaves the old file as it was."""
-    path = tmp_path / "file"
-    store.write(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        store.write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_cache_is_small(index: Index, tmp_path: Path) -> None:

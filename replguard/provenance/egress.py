@@ -20,11 +20,11 @@ from replguard.provenance import entry
 from replguard.provenance.accounts import EVERYWHERE, Account, Accounts, Line
 from replguard.provenance.authority import Authority
 from replguard.provenance.egress_store import Store
-from replguard.provenance.endpoints import MAPPED, Endpoints
+from replguard.provenance.endpoints import MAPPED, Endpoints, stays
 from replguard.provenance.entry import Entry
 from replguard.provenance.facts import fact
 from replguard.provenance.fair import Fair
-from replguard.provenance.instances import LOOPBACK, Instances
+from replguard.provenance.instances import Instances
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc
 from replguard.provenance.relays import Relays
@@ -151,7 +151,7 @@ class Egress:
         if network is None or not amount or end is None or self._ignored.covers(end):
             return []
         self._probed = self._probed or network.transport == FUSE
-        if _here(event, end):
+        if stays(event):
             return self._passed(event, proc, amount) if proc is not None else []
         if proc is None or self._wanted(event, proc, end):
             self.bytes[False] += amount
@@ -365,13 +365,6 @@ def _owner(found: Entry) -> str:
         return found.principal
     uid = found.proc.user.id if found.proc.user is not None else None
     return f"{'container' if found.kind == 'container' else 'user'}:{'?' if uid is None else uid}"
-
-
-def _here(event: Event, end: Endpoint) -> bool:
-    """Whether bytes stay on this host: they go to loopback, or to where they come from."""
-    if end.ip is None:
-        return False
-    return end.ip.startswith(LOOPBACK) or (event.source is not None and end.ip == event.source.ip)
 
 
 def _name(end: Endpoint | None) -> str:

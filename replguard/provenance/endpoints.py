@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
+from replguard.events.event import Event
 from replguard.events.network import Endpoint
 
 BUILTIN = (
@@ -14,8 +15,18 @@ BUILTIN = (
 
 MAPPED = "::ffff:"
 """What an IPv4 address begins with on a socket of both families."""
+LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def stays(event: Event) -> bool:
+    """Whether a connection stays on this host: it goes to loopback, or to where it comes from."""
+    end, source = event.destination, event.source
+    if end is None or end.ip is None:
+        return False
+    ip = end.ip.removeprefix(MAPPED)
+    return ip.startswith("127.") or ip == "::1" or (source is not None and source.ip == end.ip)
 
 
 class Endpoints:

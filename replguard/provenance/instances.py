@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from replguard.events.fact import Authorised
+from replguard.events.fact import Authorised, Instance
 from replguard.events.identity import short_hash
 from replguard.provenance.agents import SHELLS
-from replguard.provenance.endpoints import MAPPED
+from replguard.provenance.endpoints import LOOPBACK, MAPPED
 from replguard.provenance.entry import never
 from replguard.provenance.ledger import Inode
 from replguard.provenance.manifest import EPHEMERAL
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.provenance.talks import Talks
 
-LOOPBACK = ("127.", "::1", "::ffff:127.")
 GPU_MIN = 256 * 2**20
 """Device memory from which a tree counts as serving (meanings: Instance)."""
 
@@ -48,6 +47,16 @@ class Live:
     counted: Proc | None = None
     order: int = 0
     leave: Authorised | None = None
+
+    def section(self) -> Instance:
+        """Return it as its part of a fact about it: which one, and what it holds."""
+        return Instance(
+            id=self.id,
+            pids=self.pids,
+            listen=tuple(sorted(self.listen)),
+            weights=tuple(sorted(self.paths)),
+            gpu_bytes=self.gpu_bytes,
+        )
 
 
 class Instances:

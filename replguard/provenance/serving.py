@@ -13,9 +13,10 @@ from replguard.events.hint import Hint
 from replguard.events.network import Endpoint
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority, Leave
+from replguard.provenance.endpoints import LOOPBACK
 from replguard.provenance.entry import Entry
 from replguard.provenance.facts import fact, relabelled
-from replguard.provenance.instances import GPU_MIN, LOOPBACK, Instances, Live
+from replguard.provenance.instances import GPU_MIN, Instances, Live
 from replguard.provenance.processes import Proc
 
 
@@ -207,12 +208,8 @@ class Serving:
 
     def _section(self, live: Live, found: Entry, judged: _Judged) -> Instance:
         leave = judged.leave
-        return Instance(
-            id=live.id,
-            pids=live.pids,
-            listen=tuple(sorted(live.listen)),
-            weights=tuple(sorted(live.paths)),
-            gpu_bytes=live.gpu_bytes,
+        return msgspec.structs.replace(
+            live.section(),
             count=judged.total or self._peers(live, found),
             max_instances=leave.limit if leave else None,
             deployment=leave.by.entry if leave and leave.by.by == "manifest" else None,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from replguard.events.event import Event
-from replguard.events.fact import Actor, Authorised, Instance
+from replguard.events.fact import Actor, Authorised
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority
 from replguard.provenance.facts import fact
@@ -48,7 +48,12 @@ class Signals:
         sender = proc.entity if proc is not None else (event.process.entity_id if event.process else None) or "?"
         if not self._first((sender, live.id, name), event.timestamp):
             return []
-        given: dict[str, Any] = {"model": live.model, "signal": about.signal, "actor": manager, "instance": told(live)}
+        given: dict[str, Any] = {
+            "model": live.model,
+            "signal": about.signal,
+            "actor": manager,
+            "instance": live.section(),
+        }
         allowed = self._allowed(proc, live, event.timestamp)
         return [fact("serving_signal", event, proc, authorised=allowed, status=name, **given)]
 
@@ -58,7 +63,7 @@ class Signals:
             return []
         return [
             fact("serving_signal", msgspec.structs.replace(event, target=live.root.process), proc, status="scheduled",
-                 model=live.model, instance=told(live), authorised=self._allowed(proc, live, event.timestamp))
+                 model=live.model, instance=live.section(), authorised=self._allowed(proc, live, event.timestamp))
             for live in self._instances.live.values()
         ]  # fmt: skip
 
@@ -76,17 +81,6 @@ class Signals:
         while len(self._told) > MAX_RECENT:
             del self._told[next(iter(self._told))]
         return last is None or now - last > AGAIN
-
-
-def told(live: Live) -> Instance:
-    """Return an instance as its part of a fact about it: which one, and what it holds."""
-    return Instance(
-        id=live.id,
-        pids=live.pids,
-        listen=tuple(sorted(live.listen)),
-        weights=tuple(sorted(live.paths)),
-        gpu_bytes=live.gpu_bytes,
-    )
 
 
 def _started(proc: Proc, live: Live) -> bool:

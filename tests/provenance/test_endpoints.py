@@ -1,8 +1,12 @@
 """Addresses, networks and names of inference endpoints."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from replguard.events.event import Event, Meta
 from replguard.events.network import Endpoint
+from replguard.provenance import endpoints
 from replguard.provenance.endpoints import BUILTIN, Endpoints
 
 
@@ -39,3 +43,27 @@ def test_names_count_once_they_are_resolved() -> None:
     assert ends.covers(end)
     ends.resolved(["198.51.100.5"])
     assert not ends.covers(end)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "stays"),
+    [
+        ("127.0.0.1", None, True),
+        ("127.9.9.9", "10.0.0.1", True),
+        ("::1", None, True),
+        ("::ffff:127.0.0.1", None, True),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.2", "10.0.0.1", False),
+        ("::1:2", None, False),
+        (None, None, False),
+    ],
+)
+def test_what_stays_on_this_host(there: str | None, here: str | None, stays: bool) -> None:
+    """Loopback in each of its spellings, and an address of our own called from itself."""
+    event = Event(
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        event=Meta(action="network_connection", provider="tcp"),
+        source=Endpoint(ip=here),
+        destination=Endpoint(ip=there),
+    )
+    assert endpoints.stays(event) is stays

@@ -40,6 +40,18 @@ class Fair(Generic[Key, Value]):
         found = self._values.get(key)
         return None if found is None else found[1]
 
+    def owner(self, key: Key) -> Hashable | None:
+        """Return whose a key is, None if it has no value."""
+        found = self._values.get(key)
+        return None if found is None else found[0]
+
+    def disown(self, owner: Hashable) -> int:
+        """Forget all that is an owner's; return how much that was."""
+        keys = list(self._shares.get(owner, ()))
+        for key in keys:
+            self.pop(key)
+        return len(keys)
+
     def put(self, key: Key, value: Value, owner: Hashable) -> None:
         """Remember a value as the newest of its owner's, in place of the key's former one."""
         self.pop(key)

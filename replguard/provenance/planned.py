@@ -17,6 +17,8 @@ from replguard.events.event import Event
 from replguard.events.file import File
 from replguard.provenance import entry, places
 from replguard.provenance.agents import SHELLS, Agents, at_terminal
+from replguard.provenance.endpoints import stays
+from replguard.provenance.fair import Fair
 from replguard.provenance.processes import Proc, reaper
 
 KEPT_FOR = timedelta(hours=24)
@@ -72,7 +74,6 @@ class _Work:
     """What one agent put in place. ``lists`` are the lines that it added to files of commands."""
 
     def __init__(self) -> None:
-        self.files: OrderedDict[str, _Written] = OrderedDict()
         self.asked: deque[_Asked] = deque(maxlen=MOST_ASKED)
         self.lists: OrderedDict[str, tuple[_Asked, ...]] = OrderedDict()
         self.local: _Written | None = None
@@ -85,9 +86,14 @@ class Planned:
         self._agents = agents
         self._lines = lines
         self._work: OrderedDict[str, _Work] = OrderedDict()
-        self._of: dict[str, str] = {}
+        self._files: Fair[str, _Written] = Fair(MOST)
         self._known: OrderedDict[str, frozenset[bytes]] = OrderedDict()
-        self.evicted = 0
+        self._dropped = 0
+
+    @property
+    def evicted(self) -> int:
+        """How much was forgotten for want of room."""
+        return self._files.evicted + self._dropped
 
     def learn(self, files: Mapping[str, str]) -> None:
         """Take note of what files of commands say before anybody was seen to write them, by our ways to them."""
@@ -109,25 +115,24 @@ class Planned:
             return
         work, written = self._work_of(agent), _Written(proc, event.timestamp)
         for name in _names(file):
-            self._keep(agent, work, name, written)
+            self._files.put(name, written, agent.entity)
         if places.has_commands(file.path):
             added = self._know(file.path, tuple(self._lines(_way(event, file))))
             until, reader = event.timestamp + KEPT_FOR, "cron" if places.is_table(file.path) else ""
             work.lists[file.path] = tuple(_Asked(line, proc, until, reader) for line in added)
             while len(work.lists) > MOST_LISTS // MOST_AGENTS:
                 work.lists.popitem(last=False)
-                self.evicted += 1
+                self._dropped += 1
 
     def _others(self, event: Event, file: File) -> None:
         """A file that another wrote anew is his; one that he only renamed is still the writer's."""
         for name in _names(file):
-            owner = self._of.pop(name, None)
-            if owner is not None:
-                self._work[owner].files.pop(name, None)
-        if file.previous is not None and (owner := self._of.get(file.previous)) is not None:
-            work = self._work[owner]
+            self._files.pop(name)
+        written = self._files.get(file.previous) if file.previous is not None else None
+        if file.previous is not None and written is not None:
+            owner = self._files.owner(file.previous)
             for name in _names(file):
-                work.files[name], self._of[name] = work.files[file.previous], owner
+                self._files.put(name, written, owner)
         if places.has_commands(file.path):
             self._know(file.path, tuple(self._lines(_way(event, file))))
 
@@ -135,7 +140,7 @@ class Planned:
         """Note that a driven ssh client connects to this host: what sshd starts then is what it asked for."""
         if proc is None or proc.image not in ("ssh", "scp", "sftp") or event.destination is None:
             return
-        if _here(event) and (agent := self._agents.drives(proc)) is not None:
+        if stays(event) and (agent := self._agents.drives(proc)) is not None:
             self._work_of(agent).local = _Written(proc, event.timestamp)
 
     def asked(self, proc: Proc, when: datetime) -> None:
@@ -155,31 +160,16 @@ class Planned:
         work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, None if itself else proc.image))
         if proc.image == "systemd-run":
             for name in _UNIT_ASKED.findall(text):
-                self._keep(agent, work, f"unit:{name}", _Written(proc, when))
+                self._files.put(f"unit:{name}", _Written(proc, when), agent.entity)
 
     def _work_of(self, agent: Proc) -> _Work:
         work = self._work.pop(agent.entity, None) or _Work()
         self._work[agent.entity] = work
         while len(self._work) > MOST_AGENTS:
-            self._drop(next(iter(self._work)))
+            oldest = next(iter(self._work))
+            del self._work[oldest]
+            self._dropped += self._files.disown(oldest)
         return work
-
-    def _drop(self, entity: str) -> None:
-        for name in self._work.pop(entity).files:
-            self._of.pop(name, None)
-            self.evicted += 1
-
-    def _keep(self, agent: Proc, work: _Work, name: str, written: _Written) -> None:
-        former = self._of.get(name)
-        if former not in (None, agent.entity):
-            self._work[former].files.pop(name, None)
-        work.files.pop(name, None)
-        work.files[name], self._of[name] = written, agent.entity
-        while len(self._of) > MOST:
-            most = max(self._work.values(), key=lambda one: len(one.files))
-            oldest, _ = most.files.popitem(last=False)
-            del self._of[oldest]
-            self.evicted += 1
 
     def _know(self, path: str, now: tuple[str, ...]) -> list[str]:
         """Remember what a file of commands says, and return the lines that are new."""
@@ -212,13 +202,12 @@ class Planned:
 
     def _by_files(self, proc: Proc, when: datetime) -> Iterator[Proc]:
         """Yield who wrote what a process executes, reads, or is started by."""
-        if not self._of or proc.parent is None:
+        if not len(self._files) or proc.parent is None:
             return
         by_hand = at_terminal(proc.parent)
         names = _from_start(proc, when) if by_hand or proc.parent.image in SHELLS else iter(())
         for name in (*names, *(() if by_hand else _read(proc))):
-            owner = self._of.get(name)
-            written = self._work[owner].files.get(name) if owner is not None else None
+            written = self._files.get(name)
             if written is not None and when - written.when <= KEPT_FOR:
                 yield written.writer
 
@@ -316,11 +305,3 @@ def _command(proc: Proc) -> str:
     if proc.image in SHELLS and "-c" in args[:-1]:
         return places.plain(args[args.index("-c") + 1])
     return places.plain(" ".join(args))
-
-
-def _here(event: Event) -> bool:
-    end, source = event.destination, event.source
-    if end is None or end.ip is None:
-        return False
-    ip = end.ip.removeprefix("::ffff:")
-    return ip.startswith("127.") or ip == "::1" or (source is not None and source.ip == end.ip)

@@ -72,3 +72,15 @@ def test_what_is_forgotten_is_handed_over() -> None:
     kept.put(2, "d", "one")
     kept.pop(1)
     assert gone == ["a"]
+
+
+def test_an_owner_may_be_forgotten_whole() -> None:
+    """And nobody else with him; that is no want of room."""
+    kept: Fair[int, str] = Fair(10)
+    for key, owner in ((1, "ann"), (2, "bob"), (3, "ann")):
+        kept.put(key, str(key), owner)
+    assert (kept.owner(1), kept.owner(2), kept.owner(9)) == ("ann", "bob", None)
+    assert kept.disown("ann") == 2
+    assert kept.disown("ann") == 0
+    assert list(kept.values()) == ["2"]
+    assert kept.evicted == 0

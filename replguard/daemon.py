@@ -166,7 +166,6 @@ class Daemon:
             self._list_weights()
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
-        self._resume()
         self.page.start()
         for name, step in (
             ("pipeline", self._consume),
@@ -225,6 +224,8 @@ class Daemon:
     # -- threads -------------------------------------------------------------------------------------------------
 
     def _consume(self) -> None:
+        """Go through the log again while sensors look already: what they see waits in the queue."""
+        self._resume()
         self.pipeline.run(self._last)
 
     def _examined(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bench.host import Lacking, Say, folder, forget, quantiles, spread
+from bench.host import Lacking, Say, folder, quantiles, spread
 from support import pagecache, values
 
 from replguard.drill.dummy import write_file
@@ -164,7 +164,7 @@ def _samples(say: Say, index: Index, paths: list[Path], copy: Path, repeats: int
         times, left, hits = [], 0, []
         for _ in range(repeats):
             if name == "cold":
-                forget(copy)
+                pagecache.forget(copy)
             before = pagecache.cached(copy)
             began = time.monotonic()
             with open_regular(str(copy)) as reader:

@@ -125,16 +125,6 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-def forget(path: Path) -> None:
-    """Write a file's pages out and drop them from the page cache; nothing else is touched."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-
-
 def spread(values: list[float]) -> dict[str, float]:
     """Return median, least and most."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values), "runs": len(values)}

@@ -15,8 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from bench.host import HERE, Lacking, Say, folder, forget, need, spread
+from bench.host import HERE, Lacking, Say, folder, need, spread
 from bench.watching import guard, nobody
+from support.pagecache import forget
 
 WITH, WITHOUT = "with", "without"
 SERVER = HERE / "server.py"

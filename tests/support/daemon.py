@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,12 +15,34 @@ from replguard.log import reader
 LEVELS = ("informational", "low", "medium", "high", "critical")
 
 
+class Evidence:
+    """The facts of a daemon's evidence, read on from where the last look ended; a line still being written waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+        self._facts: list[dict[str, Any]] = []
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return the facts so far."""
+        for path in sorted(self._folder.glob("evidence-*")):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                data = file.read()
+                whole = data[: data.rfind(b"\n") + 1]
+                self._read[path] = self._read.get(path, 0) + len(whole)
+                records = [msgspec.json.decode(line) for line in whole.splitlines()]
+                self._facts += [one for one in records if one.get("event", {}).get("kind") == "enrichment"]
+        return list(self._facts)
+
+
 class Daemon:
     """A running daemon; everything that the test starts through ``stage`` ends with it."""
 
     def __init__(self, stage: Stage, watcher: Watcher) -> None:
         self.stage, self.watcher = stage, watcher
         self.folder = stage.folder
+        self.evidence = Evidence(watcher.log_dir)
         self._alerts: list[dict[str, Any]] = []
 
     def alerts(self, least: str = "informational") -> list[dict[str, Any]]:

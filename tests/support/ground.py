@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from support import daemon, programs
 from support.daemon import Daemon
@@ -36,8 +35,6 @@ class Ground:
         self.gaps: dict[str, Callable[[], list[Fact]]] = {}
         self.endpoint = stage.free_ports(1)[0]
         self._daemon: Daemon | None = None
-        self._read: dict[Path, int] = {}
-        self._facts: list[Fact] = []
 
     @property
     def stage(self) -> Stage:
@@ -145,15 +142,7 @@ class Ground:
     def facts(self, action: str | None = None) -> list[Fact]:
         """Return the facts of the evidence so far, of one kind if asked."""
         assert self._daemon is not None
-        for path in sorted(self._daemon.watcher.log_dir.glob("evidence-*")):
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                data = file.read()
-                whole = data[: data.rfind(b"\n") + 1]
-                self._read[path] = self._read.get(path, 0) + len(whole)
-                records = [msgspec.json.decode(line) for line in whole.splitlines()]
-                self._facts += [one for one in records if one.get("event", {}).get("kind") == "enrichment"]
-        return [one for one in self._facts if action is None or one["event"]["action"] == action]
+        return [one for one in self._daemon.evidence.facts() if action is None or one["event"]["action"] == action]
 
     def about(self, *paths: Path) -> list[Fact]:
         """Return the facts that name one of these files, as the file or as the origin, or a file below one."""

@@ -110,14 +110,8 @@ class Day:
         except (Lacking, OSError) as error:
             self.failed[case.name] = str(error)
             return
-        with hand:
-            try:
-                self._finish(case, folder)
-            finally:
-                (folder / "stop").touch()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    hand.wait(20)
-                hand.kill()
+        with hands.acting(hand, folder):
+            self._finish(case, folder)
         said = (folder / "who").read_text().split() if (folder / "who").exists() else []
         self.pids[slug] = {hand.pid, *map(int, said)}
 

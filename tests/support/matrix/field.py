@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from support import daemon, programs
 from support.daemon import Daemon
 from support.filesystems import Mounts
@@ -55,8 +54,6 @@ class Field:
         self.plain: Told = {}
         self._daemon: Daemon | None = None
         self._lock = threading.Lock()
-        self._read: dict[Path, int] = {}
-        self._facts: list[Told] = []
         self._lay()
 
     # -- before --------------------------------------------------------------------------------------------------
@@ -141,15 +138,9 @@ class Field:
         except (Lacking, OSError) as error:
             self.failed[row.name] = str(error)
             return
-        with hand:
+        with hands.acting(hand, folder):
             self.hands[row.name] = {hand.pid}
-            try:
-                self._finish(row, folder)
-            finally:
-                (folder / "stop").touch()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    hand.wait(20)
-                hand.kill()
+            self._finish(row, folder)
 
     def _finish(self, row: Row, folder: Path) -> None:
         """Wait until a row is over, and until what goes on was told."""
@@ -202,15 +193,7 @@ class Field:
         """Return the facts of the evidence so far."""
         assert self._daemon is not None
         with self._lock:
-            for path in sorted(self._daemon.watcher.log_dir.glob("evidence-*")):
-                with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                    file.seek(self._read.get(path, 0))
-                    data = file.read()
-                    whole = data[: data.rfind(b"\n") + 1]
-                    self._read[path] = self._read.get(path, 0) + len(whole)
-                    records = [msgspec.json.decode(line) for line in whole.splitlines()]
-                    self._facts += [one for one in records if one.get("event", {}).get("kind") == "enrichment"]
-            return list(self._facts)
+            return self._daemon.evidence.facts()
 
     def alerts(self) -> list[Told]:
         assert self._daemon is not None

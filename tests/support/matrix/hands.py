@@ -159,6 +159,19 @@ def far_end(folder: Path) -> Iterator[tuple[str, str]]:
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
+@contextlib.contextmanager
+def acting(hand: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
+    """Let a hand act until the block ends; then it is asked to stop, and ended if it does not."""
+    with hand:
+        try:
+            yield
+        finally:
+            (folder / "stop").touch()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                hand.wait(20)
+            hand.kill()
+
+
 def let_go(folder: Path) -> None:
     """Unmount what acts that were ended left mounted in their folders."""
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):

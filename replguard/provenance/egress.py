@@ -34,6 +34,8 @@ FRESH = timedelta(minutes=10)
 """How long after a touch what is written to a network or FUSE mount may be protected: a taint lasts as long."""
 REFEED = timedelta(hours=2)
 """How far back what was counted is laid on a lineage that turns out to be an agent's."""
+LATE = timedelta(seconds=30)
+"""How long after an allowed server was heard what it sent may be told: the kernel adds up, and is asked at times."""
 AGAIN = timedelta(seconds=30)
 """A touch is noted anew after so long: thirty days are not a matter of seconds."""
 MOST_ACTORS, MOST_RECENT, MOST_WRITTEN = 4096, 16_384, 4096
@@ -102,6 +104,7 @@ class Egress:
         self._touches: Fair[tuple[str, str], datetime] = Fair(MOST_ACTORS)
         self._actors: Fair[str, frozenset[str]] = Fair(MOST_ACTORS)
         self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
+        self._answered: dict[tuple[str, int | None], datetime] = {}
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
         self._probed = False
         self.bytes: Counter[bool] = Counter({False: 0, True: 0})
@@ -209,16 +212,19 @@ class Egress:
         return any(now - touch.when <= FRESH for touch in account.touched.values())
 
     def _answers(self, proc: Proc, event: Event) -> bool:
-        """Whether an allowed instance answers at its own port."""
+        """Whether an allowed instance answers at its own port, or did: its last bytes are told when it has ended."""
         if event.network is None or event.network.initiated is not False or event.source is None:
             return False
-        port = f":{event.source.port}"
-        return any(
-            live.leave is not None
-            and proc.entity in live.members
-            and any(address.endswith(port) for address in live.listen)
-            for live in self._instances.live.values()
-        )
+        port, now = event.source.port, event.timestamp
+        mine = [live for live in self._instances.live.values() if proc.entity in live.members]
+        if any(live.leave is not None and _listens(live.listen, port) for live in mine):
+            self._answered.pop((proc.entity, port), None)
+            self._answered[proc.entity, port] = now
+            while len(self._answered) > MOST_ACTORS:
+                del self._answered[next(iter(self._answered))]
+            return True
+        last = self._answered.get((proc.entity, port))
+        return last is not None and not mine and now - last <= LATE
 
     # -- what others pass on -------------------------------------------------------------------------------------
 
@@ -365,6 +371,10 @@ def _owner(found: Entry) -> str:
         return found.principal
     uid = found.proc.user.id if found.proc.user is not None else None
     return f"{'container' if found.kind == 'container' else 'user'}:{'?' if uid is None else uid}"
+
+
+def _listens(listen: Iterable[str], port: int | None) -> bool:
+    return any(address.endswith(f":{port}") for address in listen)
 
 
 def _name(end: Endpoint | None) -> str:

@@ -221,6 +221,30 @@ def test_a_server_that_answers_its_clients_is_silence(allowed: str, tmp_path: Pa
     assert told(host.send(server, LIMIT)) == [(FAR, 100, "llama")]
 
 
+def test_the_last_bytes_of_a_server_are_answers_too() -> None:
+    """The kernel adds up, so that they are told when it has ended; not what comes of the process much later."""
+    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
+    host = Host(Manifest((entry,)))
+    server = host.server(host.protect())
+    host.send(server, MIB, own=8000)
+    host.exit(server)
+    assert told(host.send(server, 20 * LIMIT, own=8000)) == []
+    assert told(host.send(server, LIMIT, own=8001)) == [(FAR, 50, "llama")]
+    host.wait(60)
+    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 100, "llama")]
+
+
+def test_a_server_that_is_allowed_no_more_is_no_silence() -> None:
+    """The entry is gone while it runs."""
+    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
+    host = Host(Manifest((entry,)))
+    server = host.server(host.protect())
+    assert told(host.send(server, LIMIT, own=8000)) == []
+    host.provenance.authority.manifest = Manifest()
+    host.tick()
+    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 50, "llama")]
+
+
 def test_a_shell_in_an_allowed_unit_is_not_the_server(host: Host) -> None:
     """A second program of the unit that hands out the weights at another port."""
     entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service")

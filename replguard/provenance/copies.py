@@ -98,13 +98,19 @@ class Copies:
             making = Making(event.timestamp, event)
         making.is_new |= event.action == "file_create"  # which may be told after the first of its growth
         making.last = event
+        growing = event.action == "file_grow"
         about = event.replguard
-        if event.action == "file_grow" and about is not None and about.bytes is not None:
+        counted = growing and about is not None and about.bytes is not None
+        if counted and about is not None:
             making.grown = about.bytes
+        if event.action == "file_close_write":
+            making.closer = proc
         # Who began and closes it may be the shell that only lent its name; both may be told after what was written.
-        if proc is not None and not (making.writing and event.action in ("file_create", "file_close_write")):
+        # Of a file that was seen to grow its maker is named, and not who writes, unless the bytes were counted.
+        named = event.action in ("file_create", "file_close_write") or (growing and making.grown is not None)
+        if proc is not None and (counted or not (making.writing and named)):
             making.maker, making.seen = proc, _seen(event)
-            making.writing = event.action == "file_grow"
+            making.writing = growing
         rank = self._rank(making.maker)
         self._makings.put(key, making, toucher=rank == "toucher")
         if event.action in ("file_close_write", "file_grow", "file_rename"):
@@ -165,10 +171,23 @@ class Copies:
             self.derived.again(making.maker, making.last.timestamp)
         known = self._ledger.artefact(making.last.file)
         if result.error is None and not result.index_ready:
+            making.asked = result.time  # no answer yet
             actor = _actor(making.maker)
             self._asking.undecided(result, self._ledger.models_of(actor) if actor is not None else frozenset())
         elif result.error is None and not result.changed and not (known is not None and known.derived):
+            if known is not None and known.technique == "copy":
+                self._overwritten(result, making, key)
             self._ledger.replaced(key)
+
+    def _overwritten(self, result: Examination, making: Making, key: Inode) -> None:
+        """Take a copy that holds nothing of its origin any more for written over, all of it, by who closed it last.
+
+        No source adds that up while the pages of what stood there before are still on their way to the disk.
+        """
+        if making.closed and making.closer is not None and result.size:
+            making.maker, making.seen = making.closer, _seen(making.last)
+            making.grown, making.is_new = result.size, False
+            self.derived.wrote(making.closer, key, making)
 
     def tick(self, now: datetime, *, index_ready: bool) -> list[Event]:
         """Once a second: ask again what was refused or could not be decided; return the facts of what is derived."""

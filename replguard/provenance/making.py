@@ -31,7 +31,8 @@ class Told(NamedTuple):
 class Making:
     """A file being made: when it began, by whom (once seen), the event that said so last, and what was told of it.
 
-    ``asked`` is since when the examiner owes an answer; ``grown`` the bytes that a source added up, None if none did.
+    ``asked`` is since when the examiner owes an answer; ``grown`` the bytes that a source added up, None if none did;
+    ``closer`` who closed it last.
     """
 
     began: datetime
@@ -40,6 +41,7 @@ class Making:
     seen: Attribution | None = None
     is_new: bool = False
     writing: bool = False
+    closer: Proc | None = None
     asked: datetime | None = None
     grown: int | None = None
     started: set[str] = field(default_factory=set)

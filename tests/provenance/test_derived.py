@@ -318,6 +318,57 @@ def test_encrypted_in_place() -> None:
     ]
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_is_written_over_while_its_pages_are_still_dirty_is_counted_by_nobody(reads: bool) -> None:
+    """That the copy holds nothing of its origin any more says that all of it was written, by who closed it last."""
+    host, weights, shell = stage()
+    cp = host.exec("cp", parent=shell)
+    host.read(weights, cp)
+    copy = host.grow("/srv/x", SIZE, cp)
+    host.examined(copy, (weights, 1.0))
+    tool = host.exec("python3", "lock.py", parent=shell)
+    if reads:
+        host.read(copy, tool)
+    host.wait(1)
+    host.on("file_close_write", copy, tool, replguard=Context(tier="kernel", attribution="kernel"))
+    told(host, copy)
+    derived = [f.process.pid for f in host.of("weights_copy") if f.replguard.confidence == "derived"]
+    assert derived == ([tool.pid] if reads else [])
+
+
+def test_who_made_a_file_is_not_who_writes_what_is_counted() -> None:
+    """A library opens the file and starts gzip on it: its growth is told of the one, the bytes of the other."""
+    host, weights, shell = stage()
+    feeder = host.exec("python3", "feed.py", parent=shell)
+    host.read(weights, feeder)
+    tool = host.exec("gzip", parent=feeder)
+    host.read(weights, tool)
+    kernel = Context(tier="kernel", attribution="kernel")
+    made = host.file("/srv/x", size=SIZE)
+    host.on("file_create", made, feeder, replguard=kernel)
+    host.on("file_grow", made, tool, replguard=msgspec.structs.replace(kernel, bytes=SIZE))
+    host.wait(1)
+    host.on("file_grow", made, feeder, replguard=kernel)
+    host.on("file_close_write", made, feeder, replguard=kernel)
+    told(host, made)
+    assert {f.process.pid for f in host.of("weights_copy")} == {tool.pid}
+
+
+def test_what_the_index_cannot_answer_yet_is_no_answer() -> None:
+    """A plain copy that is made while the fingerprints are: it is not called derived before they say what it is."""
+    host, weights, shell = stage()
+    cp = host.exec("cp", parent=shell)
+    host.read(weights, cp)
+    copy = host.grow("/srv/x", SIZE, cp)
+    host.examined(copy, index_ready=False)
+    for _ in range(3):
+        host.wait(1)
+        host.tick()
+    assert not host.of("weights_copy")
+    host.examined(copy, (weights, 1.0))
+    assert [f.replguard.confidence for f in host.of("weights_copy")] == ["content"]
+
+
 def test_a_shared_daemon_is_tainted_file_by_file() -> None:
     """Dockerd reads a model for one image and pulls another meanwhile, and later: only what it wrote then counts."""
     host, weights, _ = stage()

@@ -28,6 +28,8 @@ HELD_SHARE = 0.5
 WHOLE = 0.9
 """Below this share of a file, what was read of it again counts once."""
 MAX_RECENT = 20_000
+MOST_LEFT = 256
+"""Processes that ended last, of which is known what they held: that their memory was opened may be told after."""
 
 
 class Uses:
@@ -53,6 +55,7 @@ class Uses:
         self._files = files
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
+        self._left: dict[str, dict[Inode, Held]] = {}
         self._parts = Parts()
 
     def opened(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -128,7 +131,7 @@ class Uses:
         if live is not None and proc.entity in live.members:
             return []
         facts = []
-        for (device, inode), held in self._instances.held_by(target).items():
+        for (device, inode), held in (self._instances.held_by(target) or self._left.get(target.entity, {})).items():
             file = File(path=held.path, device=device, inode=inode)
             known = self._ledger.protected(file) or self._ledger.artefact(file)
             if known is not None and (amount is None or amount >= _touching(_size(known))):
@@ -189,6 +192,10 @@ class Uses:
     def gone(self, proc: Proc) -> None:
         """Forget what an ended process had read."""
         self._readers.pop(proc.entity, None)
+        if held := self._instances.held_by(proc):
+            self._left[proc.entity] = held
+            while len(self._left) > MOST_LEFT:
+                del self._left[next(iter(self._left))]
 
     def on_device(self, proc: Proc) -> None:
         """Note that a reader has device memory: what it read and moved there is held, though its file is closed."""

@@ -175,3 +175,17 @@ def test_reading_the_memory_of_a_server_is_a_use_of_its_weights() -> None:
     assert host.provenance.ledger.touched(thief, "llama", host.now, lambda proc: proc)
     debugger = host.exec("gdb", parent=host.login(ROOT))
     assert len(peeked(host, debugger, main, None)) == 1
+
+
+def test_that_memory_was_opened_may_be_told_when_its_process_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not say when it was; and only of the last ones is known what they held."""
+    monkeypatch.setattr("replguard.provenance.uses.MOST_LEFT", 2)
+    host = Host()
+    weights = host.protect()
+    servers = [host.server(weights) for _ in range(3)]
+    thief = host.exec("python3", parent=host.login())
+    for server in servers:
+        host.exit(server)
+    assert not peeked(host, thief, servers[0], None)
+    (fact,) = [one for one in peeked(host, thief, servers[2], None) if one.action == "weights_access"]
+    assert (fact.process.pid, fact.replguard.mode) == (thief.pid, "memory")

@@ -33,9 +33,15 @@ class Makers:
         return agents[0] if len({entry.find(a).proc.entity for a in agents}) == 1 else None
 
     def lent(self, shell: Proc, began: datetime, ended: datetime) -> Iterator[Proc]:
-        """Yield the programs that a shell ran while a file was made that it opened: ``program > file``."""
-        if shell.image in SHELLS:
-            yield from (proc for proc in self._table.around(began, ended) if proc.parent is shell)
+        """Yield the programs that a shell ran while a file was made that it opened: ``program > file``.
+
+        When a file was made is told as late as it was read. If none lived then, it was the one that ended last before.
+        """
+        if shell.image not in SHELLS:
+            return
+        ran = [proc for proc in self._table.around(began - AROUND, ended) if proc.parent is shell]
+        meanwhile = [proc for proc in ran if proc.ended is None or proc.ended >= began]
+        yield from meanwhile or sorted(ran, key=lambda proc: proc.ended or began)[-1:]
 
     def _named(self, path: str, began: datetime, ended: datetime) -> Proc | None:
         """Return the newest process whose command line names the file."""

@@ -81,3 +81,25 @@ def test_a_file_is_found_among_very_many_arguments() -> None:
     makers = Makers(table, Agents())
     assert makers.likely(File(path="/x/b/target"), START, START) is proc
     assert makers.likely(File(path="/x/b/other"), START, START) is None
+
+
+def test_what_a_shell_opened_is_the_programs_that_ran_then_or_else_the_last_one_before() -> None:
+    """That a file was made is told when it was read of, which may be after its writer's end; not long after."""
+    table = ProcessTable()
+    shell = begin(table, 7, "sh", "act.sh")
+    ran = []
+    for number, (since, ended) in enumerate([(0.0, 0.5), (1.0, 2.0), (2.2, 2.4)]):
+        child = begin(table, 10 + number, "gzip", seconds=since)
+        child.parent = shell
+        table.exit(event(ended, process__pid=child.pid, process__entity_id=child.entity))
+        ran.append(child)
+    makers = Makers(table, Agents())
+
+    def lent(began: float, ended: float) -> list[Proc]:
+        return list(makers.lent(shell, START + timedelta(seconds=began), START + timedelta(seconds=ended)))
+
+    assert lent(1.5, 2.1) == [ran[1]]
+    assert lent(2.1, 2.1) == [ran[1]]
+    assert lent(2.5, 2.6) == [ran[2]]
+    assert lent(9, 9) == []
+    assert list(makers.lent(ran[0], START, START + timedelta(seconds=2))) == []

@@ -4,6 +4,7 @@ Run by ``make lint``; prints ``path:line: what is wrong`` and exits 1. Takes the
 """
 
 import ast
+import gc
 import re
 import subprocess
 import sys
@@ -50,18 +51,33 @@ def check(root: Path) -> Iterator[str]:
     """Yield each fault of the tree as ``path:line: sentence``."""
     files = tracked(root)
     sources = {name: (root / name).read_text("utf-8", "replace") for name in files if is_text(name)}
-    trees: dict[str, ast.Module] = {}
-    for name, source in sources.items():
-        if name.endswith(".py"):
-            try:
-                trees[name] = ast.parse(source)
-            except SyntaxError as error:
-                yield f"{name}:{error.lineno}: does not parse: {error.msg}"
+    trees, faults = parsed(sources)
+    yield from faults
     yield from sizes(sources, trees)
     yield from mirrors(files)
     yield from judges({name: tree for name, tree in trees.items() if name.startswith("tests/")})
     yield from clocks({name: tree for name, tree in trees.items() if CLOCKS.search(sources[name])})
     yield from leftovers(sources)
+
+
+def parsed(sources: dict[str, str]) -> tuple[dict[str, ast.Module], list[str]]:
+    """Return the tree of each Python source, and a fault for each that has none.
+
+    All trees are kept, and looking for garbage among millions of nodes takes as long as making them.
+    """
+    trees, faults, collects = {}, [], gc.isenabled()
+    gc.disable()
+    try:
+        for name, source in sources.items():
+            if name.endswith(".py"):
+                try:
+                    trees[name] = ast.parse(source)
+                except SyntaxError as error:
+                    faults.append(f"{name}:{error.lineno}: does not parse: {error.msg}")
+    finally:
+        if collects:
+            gc.enable()
+    return trees, faults
 
 
 def tracked(root: Path) -> list[str]:

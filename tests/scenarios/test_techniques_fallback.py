@@ -122,8 +122,8 @@ def test_the_memory_file_of_a_server_is_told_there(played):
     source, target = one.need(MEMORY)
     with one.served(MEMORY) as server:
         pid = one.run(one.programs["peek"], server, source, target, "mem")
-
-    # The use is not told anew: the server, whose reads nobody counts there, was seen to have the model in its memory.
-    event = one.event("process_access", lambda event: event["process"]["pid"] == pid)
+        # Told with a descriptor, which can be made as long as the server lives only. The use is not told anew: the
+        # server, whose reads nobody counts there, was seen to have the model in its memory.
+        event = one.event("process_access", lambda event: event["process"]["pid"] == pid)
     assert event["replguard"]["attribution"] in {"kernel", one.surest}
     assert event["target"]["pid"] == server

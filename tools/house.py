@@ -4,6 +4,7 @@ Run by ``make lint``; prints ``path:line: what is wrong`` and exits 1. Takes the
 """
 
 import ast
+import contextlib
 import gc
 import re
 import subprocess
@@ -47,12 +48,22 @@ def main(arguments: list[str]) -> int:
     return 1 if faults else 0
 
 
-def check(root: Path) -> Iterator[str]:
-    """Yield each fault of the tree as ``path:line: sentence``."""
+def check(root: Path) -> list[str]:
+    """Return each fault of the tree as ``path:line: sentence``."""
+    with uncollected():
+        return list(_faults(root))
+
+
+def _faults(root: Path) -> Iterator[str]:
     files = tracked(root)
     sources = {name: (root / name).read_text("utf-8", "replace") for name in files if is_text(name)}
-    trees, faults = parsed(sources)
-    yield from faults
+    trees: dict[str, ast.Module] = {}
+    for name, source in sources.items():
+        if name.endswith(".py"):
+            try:
+                trees[name] = ast.parse(source)
+            except SyntaxError as error:
+                yield f"{name}:{error.lineno}: does not parse: {error.msg}"
     yield from sizes(sources, trees)
     yield from mirrors(files)
     yield from judges({name: tree for name, tree in trees.items() if name.startswith("tests/")})
@@ -60,24 +71,16 @@ def check(root: Path) -> Iterator[str]:
     yield from leftovers(sources)
 
 
-def parsed(sources: dict[str, str]) -> tuple[dict[str, ast.Module], list[str]]:
-    """Return the tree of each Python source, and a fault for each that has none.
-
-    All trees are kept, and looking for garbage among millions of nodes takes as long as making them.
-    """
-    trees, faults, collects = {}, [], gc.isenabled()
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: among the millions of nodes of all trees that takes as long as the checks."""
+    collects = gc.isenabled()
     gc.disable()
     try:
-        for name, source in sources.items():
-            if name.endswith(".py"):
-                try:
-                    trees[name] = ast.parse(source)
-                except SyntaxError as error:
-                    faults.append(f"{name}:{error.lineno}: does not parse: {error.msg}")
+        yield
     finally:
         if collects:
             gc.enable()
-    return trees, faults
 
 
 def tracked(root: Path) -> list[str]:

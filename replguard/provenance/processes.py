@@ -168,7 +168,7 @@ class ProcessTable:
         pid, entity, section = section.pid, section.entity_id, spare(section)
         known = self._by_entity.get(entity)
         if known is not None:
-            if section.executable != known.process.executable:
+            if _another_program(event, section, known):
                 known.first_args = section.args
             known.process, known.user = section, event.user or known.user
             return known
@@ -270,6 +270,17 @@ def base_name(path: str) -> str:
 def reaper(proc: Proc) -> bool:
     """Whether this is where orphans land by its nature: PID 1, or a user's or container's init."""
     return proc.pid == 1 or proc.image in _REAPERS
+
+
+def _another_program(event: Event, section: Process, known: Proc) -> bool:
+    """Whether a known process began a program, and did not only give itself a title.
+
+    The kernel tells no titles. Who looks sees other arguments of the same image: of one that was only forked so far they
+    are a program's, as the launcher of ranks starts them, unless they are a single word.
+    """
+    told = event.action == "process_exec" and event.replguard is not None and event.replguard.tier == "kernel"
+    begun = not known.executed and len(section.args) > 1
+    return told or begun or section.executable != known.process.executable
 
 
 def _orphaned(section: Process, parent: Proc) -> bool:

@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+import msgspec
+import pytest
 from support.story import MIB, ROOT, START, Host
 
 from replguard.events.event import Event, Meta
+from replguard.events.fact import Context
 from replguard.events.process import Parent, Process
 from replguard.provenance.processes import MAX_DEPTH, Proc, ProcessTable, parent_section
 
@@ -83,6 +86,24 @@ def test_a_title_is_not_another_program() -> None:
     host.feed("process_exec", process=Process(**{**as_dict(titled), "args": ("VLLM::Worker",)}))
     assert worker.process.args == ("VLLM::Worker",)
     assert worker.first_args == ("python3", "-m", "vllm")
+
+
+@pytest.mark.parametrize("tier", ["kernel", "portable"])
+def test_a_program_of_the_same_image_is_another_one(tier: str) -> None:
+    """A launcher forks, which is told, and the fork begins a rank by the same interpreter: not under its old name."""
+    host = Host()
+    launcher = host.exec("python3", "launch.py", parent=host.init)
+    forked = host.describe(51, "python3", "launch.py", parent=launcher)
+    host.feed("process_fork", process=forked)
+    rank = host.provenance.table.get(forked.entity_id)
+    assert rank is not None
+    assert rank.first_args == launcher.first_args
+    begun = msgspec.structs.replace(forked, args=("python3", "rank.py"), command_line="python3 rank.py")
+    host.feed("process_exec", process=begun, replguard=Context(tier=tier))
+    assert rank.first_args == ("python3", "rank.py")
+    again = msgspec.structs.replace(forked, args=("python3", "again.py"), command_line="python3 again.py")
+    host.feed("process_exec", process=again, replguard=Context(tier=tier))
+    assert rank.first_args == (("python3", "again.py") if tier == "kernel" else ("python3", "rank.py"))
 
 
 def as_dict(section: Process) -> dict[str, object]:

@@ -65,7 +65,7 @@ class Copies:
         self._watch = watch
         self._fragments = Fragments()
         self._makings = Makings()
-        self.derived = Derived(self._model_size)
+        self.derived = Derived(self._model_size, table.get)
         links = Links(ledger, self.outline, files, self._makings, self._make, self._linked)
         self.named, self.deleted, self.mounted = links.named, links.deleted, links.mounted
 

@@ -160,8 +160,9 @@ class _Writer:
 class Derived:
     """Remembers who read and who wrote how much, and judges what was written."""
 
-    def __init__(self, model_size: Callable[[str], int]) -> None:
-        self.pipes = Pipes()
+    def __init__(self, model_size: Callable[[str], int], known: Callable[[str], Proc | None]) -> None:
+        """``model_size`` returns the bytes of a model by its name, ``known`` a process by its entity id."""
+        self.pipes = Pipes(known)
         self._model_size = model_size
         self._readers: Fair[str, _Reader] = Fair(MOST)
         self._writers: Fair[str, _Writer] = Fair(MOST)

@@ -1,7 +1,7 @@
 """Who is at the far end of a pipe: from whom what a program writes may have come."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from replguard.provenance.processes import MAX_DEPTH, Proc
 
@@ -14,18 +14,23 @@ HOPS = 256
 
 
 class Pipes:
-    """Knows pipes and socket pairs by what programs had open when they were executed."""
+    """Knows pipes and socket pairs by what programs had open when they were executed.
 
-    def __init__(self) -> None:
-        self._writers: OrderedDict[int, dict[Proc, None]] = OrderedDict()
+    Programs are kept by their entity ids: those that the table of processes has forgotten are forgotten here too.
+    """
+
+    def __init__(self, known: Callable[[str], Proc | None]) -> None:
+        """``known`` returns a process by its entity id."""
+        self._known = known
+        self._writers: OrderedDict[int, dict[str, None]] = OrderedDict()
 
     def started(self, proc: Proc) -> None:
         """Note the pipes into which a program that was executed just now may write."""
         for pipe in proc.process.pipes_out or ():
             writers = self._writers.setdefault(pipe, {})
             self._writers.move_to_end(pipe)
-            writers.pop(proc, None)
-            writers[proc] = None
+            writers.pop(proc.entity, None)
+            writers[proc.entity] = None
             if len(writers) > ENDS:
                 del writers[next(iter(writers))]
         while len(self._writers) > MOST:
@@ -41,10 +46,19 @@ class Pipes:
         while ahead and len(seen) <= HOPS:
             here = ahead.pop(0)
             yield here, seen[here]
-            for source, sure in _nearest(here, self._writers):
+            for source, sure in self._nearest(here):
                 if source not in seen:
                     seen[source] = sure and seen[here]
                     ahead.append(source)
+
+    def _nearest(self, reader: Proc) -> Iterator[tuple[Proc, bool]]:
+        maker = program(reader.parent) if reader.parent is not None else None
+        for pipe in reader.process.pipes_in or ():
+            found = map(self._known, self._writers.get(pipe, ()))
+            others = [writer for writer in found if writer is not None and writer is not reader]
+            yield from ((writer, True) for writer in others)
+            if not others and maker is not None and not _inherited(pipe, maker):
+                yield maker, False
 
 
 def program(proc: Proc) -> Proc:
@@ -54,15 +68,6 @@ def program(proc: Proc) -> Proc:
             break
         proc = proc.parent
     return proc
-
-
-def _nearest(reader: Proc, writers: OrderedDict[int, dict[Proc, None]]) -> Iterator[tuple[Proc, bool]]:
-    maker = program(reader.parent) if reader.parent is not None else None
-    for pipe in reader.process.pipes_in or ():
-        others = [writer for writer in writers.get(pipe, ()) if writer is not reader]
-        yield from ((writer, True) for writer in others)
-        if not others and maker is not None and not _inherited(pipe, maker):
-            yield maker, False
 
 
 def _inherited(pipe: int, proc: Proc) -> bool:

@@ -7,8 +7,8 @@ from replguard.provenance.pipes import Pipes, program
 from replguard.provenance.processes import Proc
 
 
-def known(*procs: Proc) -> Pipes:
-    pipes = Pipes()
+def known(host: Host, *procs: Proc) -> Pipes:
+    pipes = Pipes(host.provenance.table.get)
     for proc in procs:
         pipes.started(proc)
     return pipes
@@ -26,7 +26,7 @@ def test_a_pipeline_in_whatever_order_its_programs_start() -> None:
     last = host.exec("c", parent=shell, reads=(2,))
     first = host.exec("a", parent=shell, writes=(1,))
     middle = host.exec("b", parent=shell, reads=(1,), writes=(2,))
-    pipes = known(last, first, middle)
+    pipes = known(host, last, first, middle)
     assert sources(pipes, last) == {middle.pid: True, first.pid: True}
     assert sources(pipes, middle) == {first.pid: True}
     assert sources(pipes, first) == {}
@@ -38,7 +38,7 @@ def test_a_ring_of_pipes_ends() -> None:
     shell = host.login()
     one = host.exec("a", parent=shell, reads=(1,), writes=(2,))
     two = host.exec("b", parent=shell, reads=(2,), writes=(1,))
-    pipes = known(one, two)
+    pipes = known(host, one, two)
     assert (sources(pipes, one), sources(pipes, two)) == ({two.pid: True}, {one.pid: True})
 
 
@@ -51,9 +51,9 @@ def test_the_maker_of_a_pipe_may_write_into_it() -> None:
     writer = host.exec("zcat", parent=parent, writes=(1,))
     shell = parent.parent
     assert shell is not None
-    assert sources(known(child), child) == {parent.pid: False, shell.pid: False}  # which made the other pipe
-    assert sources(known(child, writer), child) == {writer.pid: True}
-    assert sources(known(heir), heir) == {}
+    assert sources(known(host, child), child) == {parent.pid: False, shell.pid: False}  # which made the other pipe
+    assert sources(known(host, child, writer), child) == {writer.pid: True}
+    assert sources(known(host, heir), heir) == {}
 
 
 def test_a_fork_is_the_program_that_its_parent_runs() -> None:
@@ -65,6 +65,18 @@ def test_a_fork_is_the_program_that_its_parent_runs() -> None:
     assert program(host.again(fork, "gzip")) is fork
 
 
+def test_who_is_forgotten_is_not_kept_here() -> None:
+    """Thousands of short pipelines an hour would else hold as many processes as the table."""
+    host = Host()
+    shell = host.login()
+    writer = host.exec("a", parent=shell, writes=(1,))
+    pipes = known(host, writer)
+    reader = host.exec("b", parent=shell, reads=(1,))
+    assert sources(pipes, reader) == {writer.pid: True}
+    host.provenance.table._forget(writer)
+    assert sources(pipes, reader) == {shell.pid: False}
+
+
 @pytest.mark.parametrize("limit", ["MOST", "ENDS"])
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     """The oldest pipes, and the oldest writers of one that everything inherits."""
@@ -72,7 +84,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, limit: s
     host = Host()
     shell = host.login()
     many = [host.exec("x", parent=shell, writes=(number if limit == "MOST" else 1,)) for number in range(1, 5)]
-    pipes = known(*many)
+    pipes = known(host, *many)
     reader = host.exec("y", parent=shell, reads=(1,))
     found = sources(pipes, reader)
     assert found == ({shell.pid: False} if limit == "MOST" else {each.pid: True for each in many[2:]})

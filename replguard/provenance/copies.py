@@ -191,6 +191,7 @@ class Copies:
 
     def tick(self, now: datetime, *, index_ready: bool) -> list[Event]:
         """Once a second: ask again what was refused or could not be decided; return the facts of what is derived."""
+        self._makings.tick(now)
         self._asking.tick(index_ready=index_ready, indexed=self._indexed)
         return [fact for found in self.derived.due(now) if (fact := self._derive(found, now)) is not None]
 
@@ -233,7 +234,7 @@ class Copies:
     @staticmethod
     def _note(making: Making, model: str, told: Told, status: str) -> None:
         if status == "started":
-            making.started.add(model)
+            making.started += (model,)
         else:
             making.told[model] = told
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -34,6 +35,10 @@ class Fair(Generic[Key, Value]):
         """Yield all values."""
         for _, value in list(self._values.values()):
             yield value
+
+    def oldest(self, most: int) -> list[tuple[Key, Value]]:
+        """Return what was put longest ago, with its keys, the oldest first."""
+        return [(key, value) for key, (_, value) in islice(self._values.items(), most)]
 
     def get(self, key: Key) -> Value | None:
         """Return the value of a key, None if it has none."""

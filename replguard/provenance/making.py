@@ -16,6 +16,10 @@ TOLD_FOR = timedelta(seconds=60)
 """A file that is closed again this soon by the same writer is the same copy still being made."""
 MOST = 20_000
 """Files that are remembered of those who touched weights, and as many of everybody else."""
+IDLE = timedelta(minutes=20)
+"""How long a file is remembered of which nothing was told, and nobody heard: twice as long as it can become derived."""
+SWEPT = 512
+"""Files that are looked at once a second for that."""
 
 
 class Told(NamedTuple):
@@ -44,7 +48,7 @@ class Making:
     closer: Proc | None = None
     asked: datetime | None = None
     grown: int | None = None
-    started: set[str] = field(default_factory=set)
+    started: tuple[str, ...] = ()
     told: dict[str, Told] = field(default_factory=dict)
 
     @property
@@ -98,6 +102,15 @@ class Makings:
     def evicted(self) -> int:
         """How many were forgotten before it was known what they hold."""
         return self._touchers.evicted + self._others.evicted
+
+    def tick(self, now: datetime) -> None:
+        """Once a second: forget files that came to nothing. A host makes thousands an hour that are nobody's copy."""
+        for there in (self._touchers, self._others):
+            for key, making in there.oldest(SWEPT):
+                if now - making.last.timestamp < IDLE:
+                    break
+                if making.asked is None and not making.told and not making.started:
+                    there.pop(key)
 
     def get(self, key: Inode) -> Making | None:
         """Return what is known of a file, None for one that nobody was heard to make."""

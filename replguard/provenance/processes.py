@@ -275,8 +275,8 @@ def reaper(proc: Proc) -> bool:
 def _another_program(event: Event, section: Process, known: Proc) -> bool:
     """Whether a known process began a program, and did not only give itself a title.
 
-    The kernel tells no titles. Who looks sees other arguments of the same image: of one that was only forked so far they
-    are a program's, as the launcher of ranks starts them, unless they are a single word.
+    The kernel tells no titles. Who looks sees other arguments of the same image: of one that only was forked so far
+    they are a program's, as the launcher of ranks starts them, unless they are a single word.
     """
     told = event.action == "process_exec" and event.replguard is not None and event.replguard.tier == "kernel"
     begun = not known.executed and len(section.args) > 1

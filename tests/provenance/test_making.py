@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from support.story import MIB, START, Host
 
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.file import File
-from replguard.provenance.making import Making, Makings, Told
+from replguard.provenance.making import IDLE, Making, Makings, Told
 from replguard.provenance.processes import Proc
 
 
@@ -84,3 +85,23 @@ def test_who_turns_out_to_have_touched_weights_moves_to_the_touchers() -> None:
         kept.put((5, 1), made, toucher=toucher)
         assert len(kept) == 1
     assert kept.get((5, 1)) is made
+
+
+def test_what_came_to_nothing_is_forgotten() -> None:
+    """Not what was told, nor what the examiner was asked about; and what still is written begins anew each time."""
+    makings = Makings()
+    late = START + IDLE
+    kinds = {
+        1: making(),
+        2: making(told={"llama": Told(0.4, None, "content", START)}),
+        3: making(asked=START),
+        4: making(started=("llama",)),
+        5: making(last=msgspec.structs.replace(event(), timestamp=START + timedelta(seconds=1))),
+    }
+    for number, one in kinds.items():
+        makings.put((5, number), one, toucher=number == 1)
+    makings.tick(late - timedelta(seconds=1))
+    assert len(makings) == len(kinds)
+    makings.tick(late)
+    assert [number for number in kinds if makings.get((5, number))] == [2, 3, 4, 5]
+    assert makings.evicted == 0

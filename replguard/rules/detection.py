@@ -1,6 +1,5 @@
 """A rule's detection checked item by item, so that every bad value and every misspelt field is told at its line."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,6 +9,7 @@ from sigma.rule import SigmaDetectionItem
 
 from replguard.errors import Problem
 from replguard.events import names
+from replguard.rules import suggest
 from replguard.rules.place import fault
 from replguard.yamlfile import Document, Place
 
@@ -20,6 +20,13 @@ def check_values(document: Document, detection: Any, place: Place, problems: lis
     """Try each ``field|modifiers: values`` by itself; return whether any is bad."""
     before = len(problems)
     for where, key, value in items(detection, place):
+        wrong = [word for word in key.split("|")[1:] if word not in suggest.MODIFIERS]
+        problems += [
+            document.problem(where, f"unknown modifier '{word}'{suggest.choice(word, suggest.MODIFIERS)}")
+            for word in wrong
+        ]
+        if wrong:
+            continue
         try:
             SigmaDetectionItem.from_mapping(key, value)
         except (SigmaError, re.error, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -27,13 +34,17 @@ def check_values(document: Document, detection: Any, place: Place, problems: lis
     return len(problems) > before
 
 
-def check_fields(document: Document, fields: Iterable[str], own: bool, problems: list[Problem]) -> None:  # noqa: FBT001
+def check_fields(document: Document, fields: Iterable[str], problems: list[Problem]) -> None:
     """Tell fields that look like ours and are not. Foreign names make a rule *not evaluable* instead."""
+    source = document.value.get("logsource")
+    source = source if isinstance(source, dict) else {}
+    own = source.get("service") == "replguard"
+    here = suggest.is_ours(source.get("category"), source.get("product"))
     places = {key.split("|")[0]: where for where, key, _ in items(document.value.get("detection"), ("detection",))}
     problems += [
-        document.problem(places.get(field, ("detection",)), unknown_field(field))
+        document.problem(places.get(field, ("detection",)), suggest.field(field))
         for field in fields
-        if not names.resolve(field) and (own or field.split(".")[0] in _PARTS)
+        if not names.resolve(field) and (own or field.split(".")[0] in _PARTS or (here and suggest.is_slip(field)))
     ]
 
 
@@ -42,13 +53,12 @@ def check_filter(document: Document, filters: Any, problems: list[Problem]) -> N
     for where, key, _ in items(filters, ("filter",)):
         field = key.split("|")[0]
         if field and not names.resolve(field):
-            problems.append(document.problem(where, unknown_field(field)))
+            problems.append(document.problem(where, suggest.field(field)))
 
 
-def unknown_field(field: str) -> str:
-    """Return the sentence for a field that no event has, with the nearest that one has."""
-    near = difflib.get_close_matches(field, [*names.SIGMA, *names.paths()], n=1)
-    return f"no event has the field '{field}'" + (f", did you mean '{near[0]}'?" if near else "")
+def written_fields(document: Document) -> list[str]:
+    """Return the fields that a detection names, as far as it can be read."""
+    return [key.split("|")[0] for _, key, _ in items(document.value.get("detection"), ("detection",))]
 
 
 def items(detection: Any, place: Place) -> Iterator[tuple[Place, str, Any]]:

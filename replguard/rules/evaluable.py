@@ -6,8 +6,8 @@ from sigma.exceptions import SigmaError
 
 from replguard.events import names
 from replguard.events.catalogue import KINDS
+from replguard.rules import suggest
 from replguard.rules.compile import compile_rule
-from replguard.rules.detection import unknown_field
 from replguard.rules.fields import Layout
 from replguard.rules.model import Rule
 from replguard.rules.values import Unsupported
@@ -44,7 +44,7 @@ def _fields(rule: Rule) -> str | None:
     for field in rule.fields:
         paths = names.resolve(field)
         if not paths:
-            return unknown_field(field)
+            return suggest.field(field)
         if names.NOT_MADE.issuperset(paths):
             return f"no sensor fills {' or '.join(paths)}"
     return None

@@ -1,12 +1,13 @@
 """Correlations tied to the rules that they name: references, order, who is silenced, what cannot be evaluated."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
 from replguard.errors import Problem
+from replguard.rules import suggest
 from replguard.rules.model import AnyRule, Correlation, NotEvaluable, Rule, RuleSet
+from replguard.yamlfile import Document, Place
 
 T = TypeVar("T", Rule, Correlation)
 _ANY_OF = frozenset({"event_count", "value_count", "value_sum", "value_avg", "value_median", "value_percentile"})
@@ -15,7 +16,7 @@ _ANY_OF = frozenset({"event_count", "value_count", "value_sum", "value_avg", "va
 def link(found: RuleSet) -> None:
     """Resolve what ``found.correlations`` name, order them, and take out those that cannot work."""
     names = _names(found)
-    resolved = [made for one in found.correlations if (made := _resolve(one, names, found.problems)) is not None]
+    resolved = [made for one in found.correlations if (made := _resolve(one, names, found)) is not None]
     found.correlations = []
     _order(resolved, found)
     _silence(found)
@@ -28,17 +29,35 @@ def _names(found: RuleSet) -> dict[str, AnyRule]:
     return by_key
 
 
-def _resolve(one: Correlation, names: dict[str, AnyRule], problems: list[Problem]) -> Correlation | None:
-    """Return the correlation with ids replaced by names, or None after telling every rule that does not exist."""
-    before = len(problems)
+def references(document: Document, found: RuleSet) -> None:
+    """Tell the rules that a correlation names and that do not exist, though it has other faults and is not taken."""
+    names = _names(found)
+    body, ours = document.value.get("correlation"), document.value.get("replguard")
+    stages = body.get("rules") if isinstance(body, dict) else None
+    until = ours.get("until") if isinstance(ours, dict) and isinstance(body, dict) else None
+    named: list[tuple[Place, object]] = [
+        (("correlation", "rules", number), key) for number, key in enumerate(stages if isinstance(stages, list) else ())
+    ]
+    for place, key in [*named, (("replguard", "until"), until)]:
+        if isinstance(key, str) and key not in names and key not in found.broken:
+            found.problems.append(document.problem(place, _absent(key, names)))
+
+
+def _absent(key: str, names: Iterable[str]) -> str:
+    return f"no rule has the name or id '{key}'{suggest.hint(key, names)}"
+
+
+def _resolve(one: Correlation, names: dict[str, AnyRule], found: RuleSet) -> Correlation | None:
+    """Return the correlation with ids replaced by names, or None when one does not exist or is broken; that is told."""
+    lost: set[str] = set()
 
     def name(key: str) -> str:
         if key in names:
             return names[key].name
-        near = difflib.get_close_matches(key, names, n=1)
-        hint = f", did you mean '{near[0]}'?" if near else ""
-        text = f"'{one.name}' names the rule '{key}', which does not exist{hint}"
-        problems.append(Problem(one.path, one.rules_line, text))
+        if key not in lost and key not in found.broken:
+            text = f"'{one.name}' names the rule '{key}', which does not exist{suggest.hint(key, names)}"
+            found.problems.append(Problem(one.path, one.rules_line, text))
+        lost.add(key)
         return key
 
     made = replace(
@@ -49,7 +68,7 @@ def _resolve(one: Correlation, names: dict[str, AnyRule], problems: list[Problem
         levels={name(key): level for key, level in one.levels.items()},
         aliases={a: {name(key): field for key, field in mapping.items()} for a, mapping in one.aliases.items()},
     )
-    return made if len(problems) == before else None
+    return made if not lost else None
 
 
 def _order(resolved: list[Correlation], found: RuleSet) -> None:

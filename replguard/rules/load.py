@@ -1,6 +1,5 @@
 """Rule files into a rule set: every fault of every file at once, and the good rules of the others all the same."""
 
-import difflib
 import hashlib
 import os
 import stat
@@ -11,10 +10,11 @@ import replguard
 from replguard import yamlfile
 from replguard.errors import ConfigError, Problem
 from replguard.events.alert import Level
-from replguard.rules import evaluable
-from replguard.rules.link import link
+from replguard.rules import evaluable, suggest
+from replguard.rules.link import link, references
 from replguard.rules.model import AnyRule, Correlation, Filter, NotEvaluable, RuleSet
 from replguard.rules.parse import Source, parse
+from replguard.yamlfile import Document
 
 SUFFIXES = (".yml", ".yaml")
 FIXTURES = (".test.yml", ".test.yaml")
@@ -55,12 +55,14 @@ def load(
     _filter(found)
     _set_apart(found, makes)
     link(found)
+    for document in loader.torn:
+        references(document, found)
     found.sha256 = hashlib.sha256("\n".join(found.files.values()).encode()).hexdigest()
     return found
 
 
 class _Loader:
-    """Reads files into a rule set."""
+    """Reads files into a rule set. ``torn`` are the documents that have a fault."""
 
     def __init__(self, found: RuleSet, disable: set[str], levels: dict[str, Level]) -> None:
         self._found = found
@@ -68,6 +70,7 @@ class _Loader:
         self._levels = levels
         self._seen: dict[str, AnyRule | Filter] = {}
         self._used: set[str] = set()
+        self.torn: list[Document] = []
 
     def file(self, path: Path, is_shipped: bool) -> None:  # noqa: FBT001
         """Read one file into the set."""
@@ -88,6 +91,9 @@ class _Loader:
             made = parse(document, Source(stem, digest, is_shipped, self._levels), problems)
             if made is not None:
                 self._take(made)
+            elif isinstance(document.value, dict):
+                self.torn.append(document)
+                self._found.broken |= {stem, *(str(document.value.get(key)) for key in ("name", "id"))}
 
     def _take(self, made: AnyRule | Filter) -> None:
         keys = {made.name} if isinstance(made, Filter) else {made.name, made.id}
@@ -120,10 +126,9 @@ class _Loader:
     def unused(self) -> None:
         """Tell names in ``disable`` and ``levels`` that no rule has: a typing error there would go unseen."""
         for where, keys in (("rules.disable", self._disable), ("rules.levels", self._levels)):
-            for key in sorted(set(keys) - self._used):
-                near = difflib.get_close_matches(key, sorted(self._used), n=1)
-                hint = f", did you mean '{near[0]}'?" if near else ""
-                self._found.problems.append(Problem(where, 0, f"no rule has the name or id '{key}'{hint}"))
+            for key in sorted(set(keys) - self._used - self._found.broken):
+                text = f"no rule has the name or id '{key}'{suggest.hint(key, sorted(self._used))}"
+                self._found.problems.append(Problem(where, 0, text))
 
 
 def read(path: Path) -> bytes:
@@ -171,13 +176,14 @@ def _below(top: Path, problems: list[Problem]) -> list[Path]:
 
 def _filter(found: RuleSet) -> None:
     """Apply each filter to the rules that it names; they are ours alone, so pySigma may change them in place."""
-    known = {key for rule in found.known() for key in (rule.name, rule.id)}
+    known = {key for rule in found.known() for key in (rule.name, rule.id)} | found.broken
     for one in found.filters:
         rules = one.sigma.filter.rules
         for reference in rules if isinstance(rules, list) else []:
             if str(reference.reference) not in known:
-                text = f"'{one.name}' names the rule '{reference.reference}', which does not exist"
-                found.problems.append(Problem(one.path, one.line, text))
+                key = str(reference.reference)
+                text = f"'{one.name}' names the rule '{key}', which does not exist{suggest.hint(key, sorted(known))}"
+                found.problems.append(Problem(one.path, one.rules_line, text))
         for rule in found.rules:
             one.sigma.apply_on_rule(rule.sigma)
 

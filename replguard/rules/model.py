@@ -92,11 +92,12 @@ class Correlation(Common):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A Sigma filter: takes events away from other rules."""
+    """A Sigma filter: takes events away from other rules. ``rules_line`` is where it names them."""
 
     name: str
     path: str
     line: int
+    rules_line: int = field(default=1, compare=False)
     sigma: SigmaFilter = field(compare=False, repr=False)
 
 
@@ -115,6 +116,7 @@ class NotEvaluable:
 class RuleSet:
     """Everything that loading found. ``files`` maps each path to the SHA-256 of its content.
 
+    ``broken`` are the names and ids of what has a fault: who names one of them has none by that.
     ``correlations`` stand in an order in which each comes after those that it names.
     """
 
@@ -124,6 +126,7 @@ class RuleSet:
     not_evaluable: list[NotEvaluable] = field(default_factory=list)
     disabled: list[AnyRule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
 

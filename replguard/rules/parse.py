@@ -1,13 +1,12 @@
 """One YAML document into a rule, a correlation or a filter; pySigma reads it, every fault gets its line."""
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule
-from sigma.exceptions import SigmaError
+from sigma.exceptions import SigmaCorrelationTypeError, SigmaError
 from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule, SigmaRuleBase
 
@@ -15,17 +14,15 @@ from replguard.errors import Problem
 from replguard.events import names
 from replguard.events.alert import LEVELS, Level
 from replguard.events.catalogue import by_category
+from replguard.rules import suggest
 from replguard.rules.compile import fields_of
-from replguard.rules.detection import check_fields, check_filter, check_values, unknown_field
+from replguard.rules.detection import check_fields, check_filter, check_values, written_fields
 from replguard.rules.extension import CorrelationExtension, RuleExtension, correlation_extension, rule_extension
+from replguard.rules.misspelt import check_condition, check_keys, check_source
 from replguard.rules.model import SCORES, AnyRule, Correlation, Filter, Rule
 from replguard.rules.place import fault
 from replguard.yamlfile import Document
 
-_TOP = frozenset(
-    "title id name taxonomy related status description license references tags author date modified fields scope "
-    "falsepositives level logsource detection correlation filter replguard".split()
-)
 MAX_COUNT = 100_000
 """The largest count that a condition may ask for: each match in a window is kept."""
 
@@ -52,7 +49,8 @@ def parse(document: Document, source: Source, problems: list[Problem]) -> AnyRul
             document.problem(("action",), "Sigma's 'action' documents are not supported; one rule a document")
         )
         return None
-    _misspelt(document, problems)
+    check_keys(document, problems)
+    check_source(document, problems)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a rule's regular expression that Python frowns upon is the author's
@@ -73,10 +71,13 @@ def _parse(document: Document, source: Source, problems: list[Problem]) -> AnyRu
 
 def _rule(document: Document, source: Source, problems: list[Problem]) -> Rule | None:
     ours = rule_extension(document, problems)
-    broken = check_values(document, document.value.get("detection"), ("detection",), problems)
+    detection = document.value.get("detection")
+    broken = check_values(document, detection, ("detection",), problems)
+    undefined = check_condition(document, detection, ("detection",), problems)
     sigma = SigmaRule.from_dict(document.value, collect_errors=True)
     _add(document, sigma.errors, broken, problems)
-    if sigma.errors:
+    if sigma.errors or undefined:
+        check_fields(document, written_fields(document), problems)
         return None
     sigma.name = str(document.value.get("name") or source.stem)
     try:
@@ -84,24 +85,30 @@ def _rule(document: Document, source: Source, problems: list[Problem]) -> Rule |
     except SigmaError as error:
         problems.append(fault(document, error, ("detection", "condition")))
         return None
-    check_fields(document, fields, sigma.logsource.service == "replguard", problems)
+    check_fields(document, fields, problems)
     actions = by_category(sigma.logsource.category or "")
     return Rule(**_common(sigma, document, source, ours), actions=actions, fields=fields, sigma=sigma)
 
 
 def _filter(document: Document, source: Source, problems: list[Problem]) -> Filter | None:
     broken = check_values(document, document.value["filter"], ("filter",), problems)
+    check_condition(document, document.value["filter"], ("filter",), problems)
     sigma = SigmaFilter.from_dict(document.value, collect_errors=True)
     _add(document, sigma.errors, broken, problems)
     check_filter(document, document.value["filter"], problems)
     name = str(document.value.get("name") or source.stem)
-    return Filter(name=name, path=document.path, line=document.line(()), sigma=sigma) if not sigma.errors else None
+    if sigma.errors:
+        return None
+    rules_line = document.line(("filter", "rules"))
+    return Filter(name=name, path=document.path, line=document.line(()), rules_line=rules_line, sigma=sigma)
 
 
 def _correlation(document: Document, source: Source, problems: list[Problem]) -> Correlation | None:
     ours = correlation_extension(document, problems)
     sigma = SigmaCorrelationRule.from_dict(document.value, collect_errors=True)
-    _add(document, sigma.errors, False, problems)
+    untyped = any(isinstance(error, SigmaCorrelationTypeError) for error in sigma.errors)
+    follows = [e for e in sigma.errors if untyped and str(e).startswith("Non-temporal")]
+    _add(document, [error for error in sigma.errors if error not in follows], False, problems)
     condition = sigma.condition
     if sigma.errors:
         return None
@@ -119,7 +126,7 @@ def _correlation(document: Document, source: Source, problems: list[Problem]) ->
     read = [name for name in (*(sigma.group_by or ()), field) if name and name not in aliases]
     read += [name for mapping in aliases.values() for name in mapping.values()]
     place = ("correlation", "group-by")
-    problems += [document.problem(place, unknown_field(name)) for name in read if not names.resolve(name)]
+    problems += [document.problem(place, suggest.field(name)) for name in read if not names.resolve(name)]
     return Correlation(
         **_common(sigma, document, source, ours),
         type=sigma.type.name.lower(),
@@ -180,12 +187,3 @@ def _add(document: Document, errors: list[SigmaError], broken: bool, problems: l
         problem = fault(document, error)
         if not (broken and problem.line == document.line(())):
             problems.append(problem)
-
-
-def _misspelt(document: Document, problems: list[Problem]) -> None:
-    """Tell top-level keys that are nearly one of Sigma's; others are custom ones, which Sigma allows."""
-    for key in document.value:
-        if key not in _TOP:
-            near = difflib.get_close_matches(str(key), sorted(_TOP), n=1, cutoff=0.8)
-            if near:
-                problems.append(document.problem((key,), f"unknown key '{key}', did you mean '{near[0]}'?"))

@@ -38,7 +38,7 @@ def test_every_fault_of_all_three_is_told_at_once(check, tmp_path):
     assert "r.yml:8: 'lwo'" in result.output
     assert "m.yaml:2: unknown key 'unti'" in result.output
     assert "c.yaml:4: no rule has the name or id 'nothing'" in result.output
-    assert "c.yaml:5: " in result.output
+    assert "c.yaml:6: " in result.output
 
 
 def test_a_broken_configuration_does_not_hide_the_rest(check, tmp_path):
@@ -75,3 +75,84 @@ def test_what_is_not_there_is_named(check, tmp_path):
     assert "warning: watch.paths: /nowhere is not there" in result.output
     assert f"watch.paths: {tmp_path} " not in result.output
     assert f"manifest: {tmp_path}/m.yaml is not there, so nothing is allowed" in result.output
+
+
+def test_what_is_right_in_a_broken_configuration_is_used(check, tmp_path):
+    """The rules, manifest and sinks that it names are looked at in the same run, drop-ins included."""
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.yaml").write_text("sinks: {jsnol: {}}\n")
+    (tmp_path / "m.yaml").write_text("deployments: [{name: chat, unti: x}]\n")
+    (tmp_path / "r.yml").write_text(rule("a", "x").replace("level: low", "level: lwo"))
+    result = check("weights: {path: [/m], min_size: 1MiB}\nrules:\n  paths: [r.yml, absent]\n  levels: {a: hgih}\n")
+    assert result.exit_code == 2
+    for told in ("'path'", "c.yaml:4: rules.paths: 'absent' does not exist", "'hgih'", "'unti'", "r.yml:8", "jsnol"):
+        assert told in result.output
+
+
+def test_a_fault_of_a_sink_is_at_its_line(check):
+    """Not at that of all sinks."""
+    result = check("sinks:\n  journald: {}\n  jsnol: {}\n  webhook: {ulr: x}\n")
+    assert "c.yaml:4: sinks: unknown key 'jsnol'" in result.output
+    assert "c.yaml:5: sinks.webhook: unknown key 'ulr'" in result.output
+
+
+def test_every_slip_in_a_rule_is_told_with_what_was_meant(check, tmp_path):
+    """Key, log source, field, modifier, name in the condition, level, rule: none hides another."""
+    (tmp_path / "r.yml").write_text("""
+title: a
+levle: high
+status: tset
+logsource: {product: linxu, category: proces_creation}
+detection:
+  selection:
+    Imgae|endswith: /cp
+    CommandLine|contians: x
+  condition: selction
+level: hgih
+replguard: {scor: 3}
+---
+title: b
+correlation:
+  type: temporal_orderd
+  rules: [weights-copy-agnt, weights-access-agent]
+  timespan: 2hours
+---
+title: c
+logsource: {product: linux, category: process_creation}
+filter:
+  rules:
+    - weights-copy-agnt
+  selection: {Image: x}
+  condition: not selection
+""")
+    result = check("sinks: {}\n", "r.yml")
+    assert result.exit_code == 2
+    told = {int(line.split(":")[1]): [] for line in result.output.splitlines() if line.startswith("r.yml:")}
+    for line in result.output.splitlines():
+        if line.startswith("r.yml:"):
+            told[int(line.split(":")[1])].append(line.partition(", did you mean ")[2])
+    meant = {3: ["level"], 4: ["test"], 5: ["process_creation", "linux"], 8: ["Image"], 9: ["contains"]}
+    meant |= {10: ["selection"], 11: ["high"], 12: ["score"], 16: ["temporal_ordered"], 17: ["weights-copy-agent"]}
+    meant |= {18: [""], 23: ["weights-copy-agent"]}
+    assert told == {line: [word and f"'{word}'?" for word in words] for line, words in meant.items()}
+
+
+def test_who_names_a_broken_rule_has_no_fault_by_that(check, tmp_path):
+    """One mistake is told once, where it was made."""
+    (tmp_path / "r.yml").write_text(
+        rule("a", "x").replace("level: low", "level: lwo")
+        + rule("b", "y")
+        + "\ntitle: c\ncorrelation: {type: temporal, rules: [a, b], timespan: 1h}\n"
+    )
+    result = check("rules: {levels: {a: high}}\nsinks: {}\n", "r.yml")
+    assert result.output.endswith("1 fault\n")
+
+
+def test_a_rule_of_ones_own_that_cannot_fire_is_a_warning(check, tmp_path):
+    """With the reason and the line: it is no fault, and not quiet either."""
+    (tmp_path / "r.yml").write_text(rule("a", "x").replace("process_creation", "registry_event"))
+    result = check("sinks: {}\n", "r.yml")
+    assert result.exit_code == 0
+    assert "warning: r.yml:2: 'a' cannot fire here: no sensor makes events of the category registry_event" in (
+        result.output
+    )

@@ -1,7 +1,7 @@
 import pytest
 
 from replguard import yamlfile
-from replguard.rules.detection import check_fields, check_filter, check_values, items, unknown_field
+from replguard.rules.detection import check_fields, check_filter, check_values, items, written_fields
 
 TEXT = b"""title: t
 detection:
@@ -27,21 +27,36 @@ def test_every_bad_value_is_told_at_its_line(document):
     assert check_values(document, document.value["detection"], ("detection",), problems)
     assert [problem.line for problem in problems] == [4, 5, 6]
     assert "Regular expression '(' is invalid" in problems[0].text
-    assert "contians" in problems[1].text
+    assert problems[1].text == "unknown modifier 'contians', did you mean 'contains'?"
     assert "10.0.0.1/8" in problems[2].text
 
 
 def test_fields_that_look_like_ours_are_told(document):
     """A dotted name of a section of ours is a typing error; a foreign name is one only in a rule for us."""
-    fields = [key.split("|")[0] for _, key, _ in items(document.value["detection"], ("detection",))]
+    fields = written_fields(document)
     problems = []
-    check_fields(document, fields, False, problems)
+    check_fields(document, fields, problems)
     assert [(problem.line, problem.text) for problem in problems] == [
         (9, "no event has the field 'file.pth', did you mean 'file.path'?")
     ]
+    for source in ({"service": "replguard"}, {"category": "process_creation", "product": "linxu"}):
+        document.value["logsource"] = source
+        problems = []
+        check_fields(document, fields, problems)
+        assert [problem.line for problem in problems] == [8, 9]
+    document.value["logsource"] = {"category": "process_creation", "product": "windows"}
     problems = []
-    check_fields(document, fields, True, problems)
-    assert [problem.line for problem in problems] == [8, 9]
+    check_fields(document, fields, problems)
+    assert [problem.line for problem in problems] == [9]
+
+
+@pytest.mark.parametrize("field", ["DestinationPortName", "ImageLoaded", "TargetObject", "exe", "dns.question.name"])
+def test_what_other_sensors_tell_is_no_slip(document, field):
+    """However close its name is to one of ours: such a rule is not evaluable, and says so."""
+    document.value["logsource"] = {"category": "network_connection", "product": "linux"}
+    problems = []
+    check_fields(document, [field], problems)
+    assert problems == []
 
 
 def test_a_filter_that_names_no_field_of_ours_is_told():
@@ -57,8 +72,3 @@ def test_a_detection_of_no_shape_has_no_items():
     """What is no mapping is passed over here; pySigma tells it."""
     assert list(items("text", ())) == []
     assert list(items({"s": ["a", 1, ["b"]]}, ())) == []
-
-
-def test_a_field_like_no_other_gets_no_hint():
-    """A wrong hint is worse than none."""
-    assert unknown_field("qqqq") == "no event has the field 'qqqq'"

@@ -26,7 +26,7 @@ def rules(tmp_path, source="{category: process_creation}", item="CommandLine: x"
         ({"status": "deprecated"}, "its status is deprecated"),
         ({"status": "unsupported"}, "its status is unsupported"),
         ({"item": "Hashes: x"}, "no event has the field 'Hashes'"),
-        ({"item": "CommandLin: x"}, "no event has the field 'CommandLin', did you mean 'CommandLine'?"),
+        ({"item": "ImageLoaded: x"}, "no event has the field 'ImageLoaded', did you mean 'Image'?"),
         ({"item": "DestinationHostname: x"}, "no sensor fills destination.domain"),
         (
             {"item": "'CommandLine|expand': '%names%'"},

@@ -113,7 +113,9 @@ def test_a_filter_that_is_wrong_is_told(tmp_path):
     """A field or a rule that does not exist; a placeholder makes the rule not evaluable."""
     one = rule("one", "x")
     found = ruleset(tmp_path, one + FILTER.replace("RULES", "[ohne]").replace("FIELD", "Image"))
-    assert [p.text for p in found.problems] == ["'spare' names the rule 'ohne', which does not exist"]
+    assert [p.text for p in found.problems] == [
+        "'spare' names the rule 'ohne', which does not exist, did you mean 'one'?"
+    ]
     found = ruleset(tmp_path, one + FILTER.replace("RULES", "any").replace("FIELD", "Imgae"))
     assert [p.text for p in found.problems] == ["no event has the field 'Imgae', did you mean 'Image'?"]
     text = one + FILTER.replace("RULES", "any").replace("FIELD: /opt/deploy", "'Image|expand': '%x%'")

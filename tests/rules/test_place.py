@@ -1,4 +1,4 @@
-from sigma.exceptions import SigmaLevelError, SigmaValueError
+from sigma.exceptions import SigmaLevelError, SigmaTimespanError, SigmaValueError
 
 from replguard import yamlfile
 from replguard.rules.place import fault
@@ -8,8 +8,15 @@ DOCUMENT = yamlfile.parse(b"title: t\nlevel: hihg\ndetection:\n  s: {a: 1}\n", "
 
 def test_an_error_is_placed_at_the_key_that_it_speaks_of():
     """The classes of pySigma say which key; where they do not, the rule begins."""
-    assert str(fault(DOCUMENT, SigmaLevelError("no level"))) == "r.yml:2: no level"
+    assert str(fault(DOCUMENT, SigmaLevelError("no level"))) == "r.yml:2: no level, did you mean 'high'?"
     assert fault(DOCUMENT, SigmaValueError("bad")).line == 1
+
+
+def test_what_to_do_is_said():
+    """Where pySigma's sentence says only what is wrong."""
+    assert str(fault(DOCUMENT, SigmaTimespanError("Timespan '2hours' is invalid."))) == (
+        "r.yml:1: Timespan '2hours' is invalid; write for example 30s, 10m, 2h or 1d"
+    )
 
 
 def test_a_place_that_is_known_wins():

@@ -1,0 +1,91 @@
+"""What the author of a rule may have meant: the words that exist, and the nearest one for each that does not."""
+
+import difflib
+from collections.abc import Collection, Iterable
+
+from sigma.correlations import SigmaCorrelationConditionOperator, SigmaCorrelationType
+from sigma.modifiers import modifier_mapping
+from sigma.rule import SigmaStatus
+
+from replguard.events import names
+from replguard.events.alert import LEVELS
+from replguard.events.catalogue import KINDS
+
+CLOSE = 0.8
+"""How alike a word must be to one of ours to be taken for it, where other words are allowed too."""
+MODIFIERS = tuple(sorted(modifier_mapping))
+STATUSES = tuple(sorted(status.name.lower() for status in SigmaStatus))
+TYPES = tuple(kind.name.lower() for kind in SigmaCorrelationType)
+OPERATORS = tuple(operator.name.lower() for operator in SigmaCorrelationConditionOperator)
+CATEGORIES = tuple(sorted({kind.category for kind in KINDS.values() if kind.category}))
+PRODUCTS = ("linux",)
+SERVICES = ("replguard",)
+LOGSOURCE = ("category", "product", "service", "definition")
+CORRELATION = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
+TOP = tuple(
+    "title id name taxonomy related status description license references tags author date modified fields scope "
+    "falsepositives level logsource detection correlation filter replguard".split()
+)
+FOREIGN_CATEGORIES = frozenset(
+    "antivirus api application clipboard_capture create_remote_thread create_stream_hash database dns dns_query "
+    "driver_load file_block file_block_shredding file_change file_executable_detected firewall image_load pipe_created "
+    "process_tampering process_termination proxy ps_classic_provider_start ps_classic_start ps_module ps_script "
+    "raw_access_thread registry_add registry_delete registry_event registry_rename registry_set sysmon_error "
+    "sysmon_status webserver wmi_event".split()
+)
+"""Log sources that Sigma knows and no sensor of ours feeds: a rule about them is not evaluable, and no mistake."""
+FOREIGN_FIELDS = frozenset(
+    "Archived CallTrace ClientInfo Company Consumer Contents CreationUtcTime Description Destination "
+    "DestinationIsIpv6 DestinationPortName Details Device EventID EventType FileVersion Filter GrantedAccess Hash "
+    "Hashes ImageLoaded IntegrityLevel IsExecutable LogonGuid NewName NewThreadId Operation ParentUser PipeName "
+    "PreviousCreationUtcTime Product QueryName QueryResults QueryStatus RuleName Session Signature SignatureStatus "
+    "Signed SourceHostname SourceImage SourceIsIpv6 SourcePortName SourceProcessGuid SourceProcessId SourceThreadId "
+    "SourceUser StartAddress StartFunction StartModule State TargetImage TargetObject TargetProcessGuid "
+    "TargetProcessId TargetUser TerminalSessionId UtcTime".split()
+)
+"""Fields of Sysmon that no event of ours has: a rule that asks for one is not evaluable, and no mistake."""
+
+
+def near(word: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that is most like this one, None when none is."""
+    every = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(str(word).casefold(), every, n=1, cutoff=cutoff)
+    return every[found[0]] if found else None
+
+
+def hint(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the end of a sentence about a word that does not exist: the nearest that does, or nothing."""
+    found = near(word, known, cutoff)
+    return f", did you mean '{found}'?" if found else ""
+
+
+def choice(word: object, known: Collection[str]) -> str:
+    """Return the end of a sentence about a word that is none of a few: the nearest, or else all of them."""
+    return hint(word, known) or f"; it is one of {', '.join(known)}"
+
+
+def field(name: str) -> str:
+    """Return the sentence for a field that no event has, with the nearest that one has."""
+    return f"no event has the field '{name}'" + hint(name, [*names.SIGMA, *names.paths()])
+
+
+def is_slip(name: str) -> bool:
+    """Tell whether a field that no event has is one of ours misspelt, rather than one of another log source."""
+    known = names.paths() if "." in name else names.SIGMA
+    return bool(name) and name not in FOREIGN_FIELDS and near(name, known, CLOSE) is not None
+
+
+def is_ours(category: object, product: object) -> bool:
+    """Tell whether a log source is one that our sensors feed, or one of those misspelt."""
+    if category in FOREIGN_CATEGORIES or not isinstance(category, str):
+        return False
+    linux = product is None or near(product, PRODUCTS, CLOSE) is not None
+    return linux and near(category, CATEGORIES, CLOSE) is not None
+
+
+AT: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("level",): LEVELS,
+    ("status",): STATUSES,
+    ("correlation", "type"): TYPES,
+}
+"""Keys whose value is one of a few words."""

@@ -106,6 +106,7 @@ class Egress:
         self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
         self._answered: dict[tuple[str, int | None], datetime] = {}
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
+        self._late: list[Event] = []
         self._probed = False
         self.bytes: Counter[bool] = Counter({False: 0, True: 0})
         """Bytes off the host, by whether they were counted as those of somebody who had touched weights."""
@@ -116,13 +117,14 @@ class Egress:
         return self.accounts.evicted
 
     def tick(self, now: datetime) -> list[Event]:
-        """Once a second: keep the ledger on disk, and return what has to be told of that."""
-        return self.store.tick(now)
+        """Once a second: keep the ledger on disk, and return what has to be told of that, and late."""
+        told, self._late = self._late, []
+        return told + self.store.tick(now)
 
     # -- touches -------------------------------------------------------------------------------------------------
 
-    def touched(self, proc: Proc, model: str, when: datetime) -> None:
-        """Note that a process touched a model: from now on what its principal sends counts."""
+    def touched(self, proc: Proc, model: str, when: datetime, since: datetime) -> None:
+        """Note that a process touched a model: what its principal sends counts, ``since`` then if told before too."""
         last = self._touches.get((proc.entity, model))
         if last is not None and when - last < AGAIN:
             return
@@ -134,9 +136,14 @@ class Egress:
         self._touches.put((proc.entity, model), when, owner)
         known = self._actors.get(found.proc.entity) or frozenset()
         self._actors.put(found.proc.entity, known | {model}, owner)
+        first = self.accounts.find(found.principal, when) is None
         before = self.accounts.touch(found.principal, owner, model, path, when)
         self._recent.append(_Touched(when, proc, found, model, before))
         self.store.changed()
+        for sent in self._relays.taken_back(found.principal, since) if first else ():
+            self.bytes[False] -= sent.left
+            self.bytes[True] += sent.left
+            self._late += self._charge(sent.event, sent.proc, sent.left)
 
     def _path(self, model: str) -> str | None:
         """Return one file of a model: what the manifest says of it is said of all."""
@@ -342,7 +349,7 @@ class Egress:
         told: list[Event] = []
         for one in mine:
             if isinstance(one, _Touched):
-                self.touched(one.proc, one.model, one.when)
+                self.touched(one.proc, one.model, one.when, one.when)
             else:
                 told += self._charge(one.event, one.proc, one.amount, one.attribution, again=True)
         return told

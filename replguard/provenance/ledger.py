@@ -62,8 +62,8 @@ class Ledger:
         self._below: dict[str, dict[Inode, None]] = {}
         self._retired: OrderedDict[Inode, Protected] = OrderedDict()
         self.evicted = 0
-        self.touching: Callable[[Proc, str, datetime], object] = lambda *_: None
-        """Told of each touch."""
+        self.touching: Callable[[Proc, str, datetime, datetime], object] = lambda *_: None
+        """Told of each touch, and since when there may have been one."""
 
     def retire(self, file: Protected) -> None:
         """Remember a file that has just left the inventory: the event of its renaming may still be under way."""
@@ -154,8 +154,8 @@ class Ledger:
         if known is not None and self._paths.get(known.path) == inode:
             self._unplace(known.path)
 
-    def touch(self, proc: Proc, model: str, when: datetime) -> None:
-        """Note that a process touched a model."""
+    def touch(self, proc: Proc, model: str, when: datetime, since: datetime | None = None) -> None:
+        """Note that a process touched a model: at a time, or since another where it is told late."""
         touches = self._touches.setdefault(model, Fair(min(self._limit, TOUCHERS)))
         actor = entry.find(proc).proc.entity
         before = touches.evicted
@@ -165,7 +165,7 @@ class Ledger:
         self._touchers.move_to_end(actor)
         while len(self._touchers) > self._limit:
             self._touchers.popitem(last=False)
-        self.touching(proc, model, when)
+        self.touching(proc, model, when, since or when)
 
     def toucher(self, actor: Proc) -> bool:
         """Whether an actor was heard to touch anything: a quick answer, which a label that comes later may change."""

@@ -9,6 +9,8 @@ from replguard.provenance.processes import Proc
 
 WINDOW = timedelta(days=1)
 """Parts that are read longer apart are not added up."""
+LATE = timedelta(seconds=5)
+"""How long after it a small part may be told: the kernel adds up, and is asked at times."""
 MOST = 20_000
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from replguard.events.event import Event
+from replguard.provenance import entry
 from replguard.provenance.processes import Proc
 
 HOLDS = timedelta(minutes=10)
@@ -84,6 +85,13 @@ class Relays:
         """Note what a program sent that nobody had fed it yet."""
         if left > 0:
             self._sent.append(Sent(event, proc, left))
+
+    def taken_back(self, principal: str, since: datetime) -> Iterator[Sent]:
+        """Yield what somebody sent since a time that was nobody's yet: it is his own."""
+        for sent in self._sent:
+            if sent.left and sent.event.timestamp >= since and entry.find(sent.proc).principal == principal:
+                yield sent
+                sent.left = 0
 
     def _keep(self, names: frozenset[str], fed: _Fed) -> None:
         for name in names:

@@ -15,7 +15,7 @@ from replguard.provenance.derived import Derived, Origin
 from replguard.provenance.facts import fact
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Inode, Ledger
-from replguard.provenance.parts import Parts
+from replguard.provenance.parts import LATE, Parts
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
@@ -93,7 +93,8 @@ class Uses:
         if amount is None and mode == "read" and self._counted(*inode):
             self._note(proc, inode, held)
             return []  # an open alone says nothing where what is read of it will be told
-        self._ledger.touch(proc, known.model, event.timestamp)
+        late = LATE if amount is not None and amount < touching else timedelta()
+        self._ledger.touch(proc, known.model, event.timestamp, event.timestamp - late)
         mapped = mode in ("map", "memory") and (amount is None or amount >= touching)
         if mapped or (amount is not None and _share(given, file) >= HELD_SHARE):
             self._instances.hold(proc, inode, held)

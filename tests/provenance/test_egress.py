@@ -90,6 +90,21 @@ def test_what_was_sent_before_touching_does_not_count(host: Host, weights: File)
     assert dict(host.provenance.egress.bytes) == {False: 30 * LIMIT, True: LIMIT}
 
 
+def test_what_was_sent_while_parts_were_read_counts(host: Host, weights: File) -> None:
+    """Each process reads and sends a little; what they read is told after what they sent. Not what was sent before."""
+    shell = host.login()
+    assert host.send(host.exec("curl", parent=shell), 10 * LIMIT) == []
+    host.wait(60)
+    children = [host.exec("curl", parent=shell) for _ in range(3)]
+    facts = [fact for child in children for fact in host.send(child, 20 * MIB)]
+    facts += host.send(host.service("other", "rsync", ""), LIMIT)
+    facts += [fact for child in children for fact in host.read(weights, child, 0.012)]
+    assert told(facts) == []
+    assert told(host.tick()) == [(FAR, 60, "llama")]
+    assert dict(host.provenance.egress.bytes) == {False: 11 * LIMIT, True: 60 * MIB}
+    assert told(host.tick() + host.send(children[0], 40 * MIB)) == [(FAR, 100, "llama")]
+
+
 def test_the_limit_is_the_configurations(weights: File) -> None:
     """Whatever it is."""
     host = Host(egress=Settings(limit=MIB))

@@ -104,3 +104,17 @@ def test_it_stays_within_bounds() -> None:
         stand.sent(1, others[2])
     stand.host.wait(timedelta(seconds=1).total_seconds())
     assert sum(part for _, part in stand.fed(stand.bob, 10**6, others[2])) == MOST_SENT
+
+
+def test_what_was_nobodys_is_taken_back_by_who_sent_it() -> None:
+    """Once, since a time, and not what was a feeder's."""
+    stand = Stand()
+    stand.sent(5)
+    stand.host.wait(60)
+    since = stand.host.now
+    stand.sent(7)
+    stand.sent(9, stand.bob)
+    stand.fed(stand.ann, 8)
+    taken = [(sent.proc, sent.left) for sent in stand.relays.taken_back("unit:proxy.service", since)]
+    assert taken == [(stand.worker, 4)]
+    assert list(stand.relays.taken_back("unit:proxy.service", since)) == []

@@ -44,11 +44,12 @@ def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fau
 
     Files may be compressed, and need no header. The last line of a file may be torn: it is yielded too.
     """
-    for path in paths:
-        if path.is_dir():
-            yield from _folder(path, stream)
-        else:
-            yield from _file(path)
+    for path in _files(paths, stream):
+        if isinstance(path, Fault):
+            yield path
+            continue
+        for found in _read(path):
+            yield found if isinstance(found, Fault) else Record(path, *found)
 
 
 def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
@@ -67,20 +68,33 @@ def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
 
 def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault]:
     """Yield the events of ``records``, decoded strictly; alerts, which the evidence stream holds too, are left out."""
-    for record in records(paths, stream):
-        if isinstance(record, Fault):
-            yield record
+    decoded = wire.event
+    for path in _files(paths, stream):
+        if isinstance(path, Fault):
+            yield path
             continue
-        try:
-            event = wire.event(record.data)
-        except ValueError as error:
-            yield Fault(record.path, record.line, f"not an event: {error}")
-            continue
-        if event.event.kind != "alert":
-            yield event
+        for found in _read(path):
+            if isinstance(found, Fault):
+                yield found
+                continue
+            try:
+                event = decoded(found[1])
+            except ValueError as error:
+                yield Fault(path, found[0], f"not an event: {error}")
+                continue
+            if event.event.kind != "alert":
+                yield event
 
 
-def _folder(folder: Path, stream: str) -> Iterator[Record | Fault]:
+def _files(paths: Iterable[Path], stream: str) -> Iterator[Path | Fault]:
+    for path in paths:
+        if path.is_dir():
+            yield from _folder(path, stream)
+        else:
+            yield path
+
+
+def _folder(folder: Path, stream: str) -> Iterator[Path | Fault]:
     try:
         found = {segment.number: segment for segment in names.segments(folder, stream)}
     except OSError as error:
@@ -94,17 +108,18 @@ def _folder(folder: Path, stream: str) -> Iterator[Record | Fault]:
             yield Fault(folder, 0, f"{stream} segments {before + 1} to {number - 1} are missing")
         before = number
         packed = segment.path.with_name(segment.path.name + names.ZSTD)
-        yield from _file(segment.path if segment.packed or not packed.exists() else packed)
+        yield segment.path if segment.packed or not packed.exists() else packed
 
 
-def _file(path: Path) -> Iterator[Record | Fault]:
+def _read(path: Path) -> Iterator[tuple[int, bytes] | Fault]:
+    """Yield the lines of a file with their numbers: pairs, because most are decoded and never told of."""
     number = 0
     try:
         for number, line, whole in _lines(_chunks(path)):
             if not whole:
                 yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
             elif line and not (number == 1 and _header(line)):
-                yield Record(path, number, line)
+                yield number, line
     except OSError as error:
         yield Fault(path, number, f"cannot be read: {error.strerror}")
     except (zstandard.ZstdError, EOFError) as error:

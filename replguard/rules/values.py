@@ -6,9 +6,8 @@ from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import ge, gt, le, lt, ne
-from typing import Any, cast
+from typing import Any
 
-import re2  # type: ignore[import-untyped]
 from sigma.types import (
     CompareOperators,
     Placeholder,
@@ -28,6 +27,7 @@ from sigma.types import (
     TimestampPart,
 )
 
+from replguard.rules.expressions import Endless, searcher
 from replguard.rules.fields import Layout, Row, Text, text
 
 Test = Callable[[Row, Row], bool]
@@ -35,10 +35,7 @@ Test = Callable[[Row, Row], bool]
 MANY, ONE = SpecialChars.WILDCARD_MULTI, SpecialChars.WILDCARD_SINGLE
 FEW = 16
 """Up to so many parts are looked for before an expression is tried."""
-LONG = 256
-"""Characters from which RE2 searches in place of ``re``: its time grows with the text and never with its square."""
 _FLAGS = SigmaRegularExpression.sigma_to_python_flags
-_SIGNS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
 _COMPARE = {
     CompareOperators.LT: lt,
     CompareOperators.LTE: le,
@@ -225,24 +222,10 @@ def _regex(value: SigmaRegularExpression) -> Callable[[str], bool]:
     flags = 0
     for flag in value.flags:
         flags |= _FLAGS[flag]
-    search = re.compile(str(value.regexp), flags).search
-    signs = "".join(sign for flag, sign in _SIGNS.items() if flags & flag)
-
-    @lru_cache(maxsize=1)
-    def linear() -> Callable[[str], Any]:
-        """Return the search for long texts, made when the first one comes; what RE2 does not know stays with ``re``."""
-        options = re2.Options()
-        options.log_errors = False
-        try:
-            made = re2.compile(f"(?{signs})(?:{value.regexp})" if signs else str(value.regexp), options)
-        except re2.error:
-            return search
-        return cast("Callable[[str], Any]", made.search)
-
-    def one(found: str) -> bool:
-        return (search if len(found) < LONG else linear())(found) is not None
-
-    return one
+    try:
+        return searcher(str(value.regexp), flags)
+    except Endless as error:
+        raise Unsupported(str(error)) from error
 
 
 def _cidr(value: SigmaCIDRExpression) -> Callable[[str], bool]:

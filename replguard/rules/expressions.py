@@ -1,0 +1,159 @@
+"""Regular expressions in bounded time: Python's own where its time cannot explode, RE2 where it could."""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+LONG = 128
+"""Characters from which RE2 searches in place of ``re``: its time grows with the text and never with its square."""
+STEPS = 2**21
+"""Steps that ``re`` may take in the worst of texts; a twentieth of a second."""
+FEW = 10
+"""Repetitions up to which every number of them counts as a way; more count as a loop."""
+_SIGNS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
+_BLANK, _SOLID = (
+    r"\t-\r\x1c-\x20\x{85}\pZ",
+    (
+        r"\x00-\x08\x0e-\x1b!-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}"
+        r"\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff}"
+    ),
+)
+_INSIDE = {r"\w": r"\pL\pN_", r"\d": r"\p{Nd}", r"\D": r"\P{Nd}", r"\s": _BLANK, r"\S": _SOLID}
+_OUTSIDE = {
+    r"\w": r"[\pL\pN_]",
+    r"\W": r"[^\pL\pN_]",
+    r"\d": r"\p{Nd}",
+    r"\D": r"\P{Nd}",
+    r"\s": f"[{_BLANK}]",
+    r"\S": f"[{_SOLID}]",
+    r"\Z": r"\z",
+}
+"""What stands in RE2 for the classes of ``re``, which are Unicode's, within brackets and without."""
+_TOKEN = re.compile(r"\\.|\[\^?\]?|[\]$]|.", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Endless(ValueError):  # noqa: N818 - a property of the expression, not a fault
+    """An expression whose time nothing bounds. The message is the reason, for *not evaluable*."""
+
+
+def searcher(expression: str, flags: int) -> Callable[[str], bool]:
+    """Return whether an expression is found in a text, as a function of the text.
+
+    Raises re.error for a bad expression, and Endless for one that could take time without bound where RE2, which
+    never does, does not know it either.
+    """
+    search = re.compile(expression, flags).search
+    room = _room(expression, flags)
+    if room >= LONG:
+        return _mixed(search, lru_cache(maxsize=1)(lambda: _linear(expression, flags) or _cut(search, room)))
+    linear = _linear(expression, flags)
+    if linear is None:
+        raise Endless(
+            f"the time of the expression '{expression[:80]}' could grow without bound, and RE2, which bounds it, does"
+            " not know what it asks for: write it with one repetition, or without looking around and back"
+        )
+    return linear
+
+
+def _mixed(search: Callable[[str], Any], other: Callable[[], Callable[[str], bool]]) -> Callable[[str], bool]:
+    def found(text: str) -> bool:
+        return search(text) is not None if len(text) <= LONG else other()(text)
+
+    return found
+
+
+def _cut(search: Callable[[str], Any], room: int) -> Callable[[str], bool]:
+    """Return the search of both ends of a text, as much as ``re`` gets through."""
+    half = room // 2
+    return lambda text: search(text if len(text) <= room else f"{text[:half]}\n{text[-half:]}") is not None
+
+
+def _linear(expression: str, flags: int) -> Callable[[str], bool] | None:
+    """Return the search by RE2, None where it does not know the expression."""
+    options = re2.Options()
+    options.log_errors = False
+    signs = "".join(sign for flag, sign in _SIGNS.items() if flags & flag)
+    source = translated(expression, multiline=bool(flags & re.MULTILINE))
+    try:
+        search = re2.compile(f"(?{signs})(?:{source})" if signs else source, options).search
+    except (re2.error, UnicodeEncodeError):
+        return None
+
+    def found(text: str) -> bool:
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = _SURROGATE.sub("\ufffd", text).encode()
+        return search(data) is not None
+
+    return found
+
+
+def translated(expression: str, *, multiline: bool = False) -> str:
+    """Return an expression as RE2 writes it: the classes are Unicode's, and ``$`` is before a last newline too."""
+    found, inside = [], False
+    for part in _TOKEN.findall(expression):
+        if part[0] == "\\":
+            found.append((_INSIDE if inside else _OUTSIDE).get(part, part))
+        elif part[0] == "[":
+            found.append("\\" + part.replace("]", "") if inside else part)
+            if inside and part.endswith("]"):
+                found.append("]")
+                inside = False
+            else:
+                inside = True
+        elif inside:
+            found.append(part)
+            inside = part != "]"
+        else:
+            found.append(r"(?:$|\n\z)" if part == "$" and not multiline else part)
+    return "".join(found)
+
+
+def _room(expression: str, flags: int) -> int:
+    """Return the length of text that ``re`` gets through in ``STEPS``, estimated from above; 0 where none is safe."""
+    parsed = re._parser.parse(expression, flags)  # type: ignore[attr-defined]  # noqa: SLF001 - no public one
+    items = list(parsed)
+    ways, loops = _effort(items)
+    anchored = bool(items) and str(items[0][1]) == "AT_BEGINNING" and not flags & re.MULTILINE
+    power = loops + (0 if anchored else 1)
+    if ways > STEPS:
+        return 0
+    return STEPS if not power else int((STEPS / ways) ** (1 / power) + 1e-9)
+
+
+def _effort(items: Iterable[tuple[Any, Any]]) -> tuple[float, int]:
+    """Return in how many ways a sequence may match at one place, and how many loops over the text lie one in another.
+
+    The ways are infinite where a loop holds what may match in several ways: their number doubles with each round.
+    """
+    ways, loops, most = 1.0, 0, 0
+    for operator, argument in items:
+        name = str(operator)
+        more, again = 1.0, 0
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            more, again = _repeated(*argument)
+        elif name in ("SUBPATTERN", "ATOMIC_GROUP"):
+            more, again = _effort(argument[3] if name == "SUBPATTERN" else argument)
+        elif name == "BRANCH":
+            each = [_effort(branch) for branch in argument[1]]
+            more, again = sum(one for one, _ in each), max(loop for _, loop in each)
+        elif name in ("ASSERT", "ASSERT_NOT"):
+            inner, around = _effort(argument[1])
+            ways, most = ways * inner, max(most, loops + around)
+        elif name.startswith("GROUPREF"):
+            again = 1
+        ways, loops = ways * more, loops + again
+        most = max(most, loops)
+    return ways, most
+
+
+def _repeated(least: int, most: int, inner: Iterable[tuple[Any, Any]]) -> tuple[float, int]:
+    ways, loops = _effort(inner)
+    if most <= FEW:
+        return sum(ways**count for count in range(least, most + 1)), loops * most
+    return (1.0, 1) if ways == 1 and not loops else (float("inf"), loops + 1)

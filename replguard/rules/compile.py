@@ -15,7 +15,7 @@ from sigma.rule import SigmaRule
 from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, SigmaString, SigmaType, SpecialChars
 
 from replguard.rules.fields import KEYWORDS, Layout
-from replguard.rules.literals import Sign, Signs, either, of_regex, of_string, rank
+from replguard.rules.literals import Sign, Signs, either, is_exact, of_regex, of_string, rank
 from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test, where_any
 
 MANY = SpecialChars.WILDCARD_MULTI
@@ -32,12 +32,14 @@ class Node:
     """A compiled part of a condition.
 
     ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` are clauses that all
-    hold whenever the part matches, the rarest first; none when none can be told.
+    hold whenever the part matches, the rarest first; none when none can be told. ``exact``: it matches whenever they
+    all hold.
     """
 
     test: Test
     cost: int = 1
     needs: tuple[Clause, ...] = ()
+    exact: bool = False
 
 
 def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
@@ -125,7 +127,8 @@ def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
     if strings:
         needs = _at(slot, either(of_string(string) for string in strings))
         cost = 1 + len(strings) // 4
-        nodes = [Node(test, cost, needs) for test in string_tests(slot, strings)]
+        exact = needs != () and all(map(is_exact, strings))
+        nodes = [Node(test, cost, needs, exact) for test in string_tests(slot, strings)]
     for value in expanded:
         if as_string(value) is None:
             signs = of_regex(value) if isinstance(value, SigmaRegularExpression) else None
@@ -165,11 +168,12 @@ def _all(nodes: list[Node]) -> Node:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
     needs = _rarest(clause for node in nodes for clause in node.needs)
+    exact = all(node.exact for node in nodes) and len({clause for node in nodes for clause in node.needs}) == len(needs)
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
         first, second = tests
-        return Node(lambda plain, low: first(plain, low) and second(plain, low), cost, needs)
+        return Node(lambda plain, low: first(plain, low) and second(plain, low), cost, needs, exact)
 
     def test(plain: Any, low: Any) -> bool:
         for one in tests:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
@@ -177,7 +181,7 @@ def _all(nodes: list[Node]) -> Node:
                 return False
         return True
 
-    return Node(test, cost, needs)
+    return Node(test, cost, needs, exact)
 
 
 def _rarest(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
@@ -207,11 +211,12 @@ def _any(nodes: list[Node]) -> Node:
         return nodes[0]
     ordered = sorted(nodes, key=lambda node: node.cost)
     needs = _of_either(nodes)
+    exact = all(node.exact and len(node.needs) == 1 for node in nodes) and len(needs) == 1
     cost = sum(node.cost for node in ordered)
     tests = tuple(node.test for node in ordered)
     if len(tests) == 2:
         first, second = tests
-        return Node(lambda plain, low: first(plain, low) or second(plain, low), cost, needs)
+        return Node(lambda plain, low: first(plain, low) or second(plain, low), cost, needs, exact)
 
     def test(plain: Any, low: Any) -> bool:
         for one in tests:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
@@ -219,4 +224,4 @@ def _any(nodes: list[Node]) -> Node:
                 return True
         return False
 
-    return Node(test, cost, needs)
+    return Node(test, cost, needs, exact)

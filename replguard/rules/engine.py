@@ -144,9 +144,12 @@ class Engine:
             if health.state == "tick":
                 self.state.ticked = True
                 self.state.now = time
-        if time > self.state.now and not (self.state.ticked and time > self.state.now + TOLERANCE):
-            self.state.now = time
-        return self._advance(self.state.now)
+        state = self.state
+        if time > state.now and not (state.ticked and time > state.now + TOLERANCE):
+            state.now = time
+        if not self._timed and state.now - SWEEP < state.swept <= state.now:
+            return []
+        return self._advance(state.now)
 
     def _advance(self, now: float) -> list[Detection]:
         found: list[Detection] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -76,6 +77,20 @@ def event_field(name: str) -> Reader | None:
     return read
 
 
+def together(fields: Iterable[str]) -> Reader:
+    """Return the reader of all that several fields are made of, as one value that a dictionary may be asked for."""
+    parts: dict[str, list[str]] = {}
+    for path in dict.fromkeys(path for field in fields for path in names.resolve(field)):
+        section, _, last = path.rpartition(".")
+        parts.setdefault(section, []).append(last)
+    readers = [(names.section(section), attrgetter(*found)) for section, found in parts.items()]
+
+    def read(event: Event) -> Any:
+        return tuple([None if (inside := get(event)) is None else values(inside) for get, values in readers])
+
+    return read
+
+
 def _image(event: Event) -> Any:
     """Read where a program lies and how it was asked for, in one step: most rules ask for it."""
     process = event.process
@@ -131,6 +146,7 @@ class Layout:
     def __init__(self, resolve: Resolver = event_field) -> None:
         self._resolve = resolve
         self._slots: dict[str, int] = {}
+        self._names: list[str] = []
         self._readers: list[Reader] = []
 
     def slot(self, name: str) -> int:
@@ -140,12 +156,17 @@ class Layout:
             if reader is None:
                 raise KeyError(name)
             self._slots[name] = len(self._readers)
+            self._names.append(name)
             self._readers.append(reader)
         return self._slots[name]
 
     def __len__(self) -> int:
         """Return how many places a row has."""
         return len(self._readers)
+
+    def name(self, slot: int) -> str:
+        """Return the field that is read into a place of a row."""
+        return self._names[slot]
 
     def reader(self, slot: int) -> Reader:
         """Return what reads one place of a row from an event."""

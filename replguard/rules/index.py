@@ -1,7 +1,7 @@
 """Which rules an event has to be held against: those of its kind of event, of whose signs one is in it."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,17 +10,25 @@ from sigma.exceptions import SigmaError
 
 from replguard.events.event import Event
 from replguard.rules.compile import CLAUSES, compile_rule, fields_of, has_keywords
-from replguard.rules.fields import KEYWORDS, UNREAD, Layout, Reader, Row, fold, plain_text
-from replguard.rules.literals import Place, last_part
+from replguard.rules.fields import KEYWORDS, UNREAD, Layout, Row, Text, fold, plain_text, together
+from replguard.rules.literals import Place, Sign, last_part
 from replguard.rules.model import Rule
 from replguard.rules.values import Test, Unsupported
 
 Marks = int
 """A set of the clauses of rules, one bit for each: that of clause ``c`` of rule ``n`` is ``n * CLAUSES + c``."""
+_BEFORE, _BEHIND = "(?:^|[^a-z0-9_])", "(?:$|[^a-z0-9_])"
+Known = tuple[Text, Text, Marks]
+"""A value as rules see it, the same folded, and the clauses that it holds for."""
+NOTHING: Known = (None, None, 0)
 KNOWN = 1024
-"""Values of one field that are remembered."""
+"""Values of one field, and of several together, that are remembered."""
 SHORT = 256
 """Characters of the longest value that is remembered."""
+LONG = 1024
+"""Characters of the values of several fields that are remembered together."""
+MEMORY, MEMORY_EACH = 8 * 2**20, 256
+"""Bytes that one scan may take: so many, and for each character that it looks for."""
 FEW = 8
 """Up to so many texts are looked for one by one; more in one scan."""
 
@@ -29,31 +37,37 @@ FEW = 8
 class Signs:
     """The signs that the rules look for in one field, and the clauses of rules that hold with one of them.
 
-    ``scan`` finds all texts of ``inside`` at once; it is made when the first event comes. ``known`` remembers values:
-    programs, their folders and their commands come again and again.
+    ``scan`` finds all texts of ``inside`` at once; it is made when the first event comes, None where there are too many
+    texts for it. ``known`` remembers values: programs, their folders and their commands come again and again.
     """
 
     whole: dict[str, Marks] = field(default_factory=dict)
     last: dict[str, Marks] = field(default_factory=dict)
-    inside: dict[str, Marks] = field(default_factory=dict)
+    inside: dict[Sign, Marks] = field(default_factory=dict)
     texts: list[Marks] = field(default_factory=list)
     scan: re2.Set | None = None
-    known: dict[Any, Marks] = field(default_factory=dict)
+    is_made: bool = False
+    known: dict[Any, Known] = field(default_factory=dict)
 
     def add(self, place: Place, text: str, marks: Marks) -> None:
         """Remember that clauses hold with a sign."""
-        table = {"whole": self.whole, "last": self.last, "in": self.inside}[place]
-        table[text] = table.get(text, 0) | marks
-        self.scan = None
+        if place in ("whole", "last"):
+            table = self.whole if place == "whole" else self.last
+            table[text] = table.get(text, 0) | marks
+        else:
+            self.inside[place, text] = self.inside.get((place, text), 0) | marks
+            self.is_made = False
 
-    def marks(self, value: Any) -> Marks:
-        """Return the clauses of which a sign is in a value's text, or in one of several."""
-        folded = fold(plain_text(value))
+    def look(self, value: Any) -> Known:
+        """Return what rules see of a value, and the clauses of which a sign is in it, or in one of several texts."""
+        plain = plain_text(value)
+        folded = fold(plain)
         parts = (folded,) if isinstance(folded, str) else folded or ()
-        found = 0
+        marks = 0
         for part in parts:
-            found |= self.find(part)
-        if sum(map(len, parts)) <= SHORT:
+            marks |= self.find(part)
+        found = plain, folded, marks
+        if sum(map(len, parts)) + len(parts) <= SHORT:
             if len(self.known) >= KNOWN:
                 self.known.clear()
             self.known[value] = found
@@ -68,31 +82,37 @@ class Signs:
             return found
         if len(self.inside) > FEW and (there := self._scanned(value)) is not None:
             return found | there
-        for text, marks in self.inside.items():
+        for (_, text), marks in self.inside.items():
             if text in value:
                 found |= marks
         return found
 
     def _scanned(self, value: str) -> Marks | None:
         """Return the clauses of which a text is inside, by one scan; None for what is no UTF-8."""
+        if not self.is_made:
+            self.scan, self.texts, self.is_made = self._compiled(), list(self.inside.values()), True
+        if self.scan is None:
+            return None
         found = 0
         try:
-            if self.scan is None:
-                self.scan = self._compiled()
             for number in self.scan.Match(value) or ():
                 found |= self.texts[number]
-        except (UnicodeEncodeError, re2.error):
+        except UnicodeEncodeError:
             return None
         return found
 
-    def _compiled(self) -> re2.Set:
+    def _compiled(self) -> re2.Set | None:
         options = re2.Options()
-        options.literal = True
         options.log_errors = False
-        scan, self.texts = re2.Set.SearchSet(options), list(self.inside.values())
-        for text in self.inside:
-            scan.Add(text)
-        scan.Compile()
+        options.max_mem = MEMORY + MEMORY_EACH * sum(len(text) for _, text in self.inside)
+        scan = re2.Set.SearchSet(options)
+        for place, text in self.inside:
+            before = _BEFORE if place in ("begin", "word") else ""
+            scan.Add(before + re2.escape(text) + (_BEHIND if place in ("end", "word") else ""))
+        try:
+            scan.Compile()
+        except re2.error:
+            return None
         return scan
 
 
@@ -100,31 +120,44 @@ class Table:
     """The rules of one kind of event, by the signs that they need in each place of a row.
 
     An event may match a rule when every clause of it holds. ``given`` are the clauses that no event has to hold:
-    of a rule that has fewer than others.
+    of a rule that has fewer than others. Fields that texts are looked for in are looked at one by one; those of
+    which only whole values and ends of paths matter (who, where, from what) together: they come again and again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: list[Rule] = []
         self.wanted: dict[int, Signs] = {}
         self.given: Marks = 0
+        self._exact: Marks = 0
         self._firsts: Marks = 0
         self._layout = Layout()
         self._tests: list[Test] = []
         self._slots: list[tuple[int, ...]] = []
-        self._looks: list[tuple[Reader, Signs]] = []
+        for rule in rules:
+            try:
+                self._add(rule)
+            except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
+                continue  # loading has listed it as not evaluable
+        self._row: Row = [UNREAD] * len(self._layout)
+        alone = [slot for slot, signs in self.wanted.items() if signs.inside]
+        self._places = tuple(alone)
+        self._alone = [(self._layout.reader(slot), signs := self.wanted[slot], signs.known) for slot in alone]
+        self._others = [slot for slot in self.wanted if slot not in alone]
+        self._key = together(self._layout.name(slot) for slot in self._others)
+        self._known: dict[Any, tuple[Row, Row, Marks]] = {}
+        self._slots = [tuple(slot for slot in slots if slot not in self.wanted) for slots in self._slots]
 
-    def add(self, rule: Rule) -> None:
+    def _add(self, rule: Rule) -> None:
         """Compile a rule into the table."""
         node = compile_rule(rule.sigma, self._layout)
         bit = 1 << len(self.rules) * CLAUSES
         for slot, (place, text), clause in ((*sign, n) for n, signs in enumerate(node.needs) for sign in signs):
-            if slot not in self.wanted:
-                self.wanted[slot] = Signs()
-                self._looks.append((self._layout.reader(slot), self.wanted[slot]))
-            self.wanted[slot].add(place, text, bit << clause)
+            self.wanted.setdefault(slot, Signs()).add(place, text, bit << clause)
         for clause in range(len(node.needs), CLAUSES):
             self.given |= bit << clause
         self._firsts |= bit
+        if node.exact:
+            self._exact |= bit
         self.rules.append(rule)
         self._tests.append(node.test)
         self._slots.append(tuple(self._layout.slot(name) for name in _read(rule)))
@@ -134,38 +167,60 @@ class Table:
         every = (1 << CLAUSES) - 1
         return [rule for number, rule in enumerate(self.rules) if self.given >> number * CLAUSES & every == every]
 
-    def candidates(self, event: Event) -> Marks:
-        """Return the first bits of the rules that an event may match."""
-        found = self.given
-        for read, signs in self._looks:
-            value = read(event)
-            if value is not None:
-                known = signs.known.get(value)
-                found |= signs.marks(value) if known is None else known
-        whole = self._firsts & found
-        for clause in range(1, CLAUSES):
-            whole &= found >> clause
-        return whole
-
     def matches(self, event: Event, failed: Callable[[], None]) -> list[Rule]:
         """Return the rules that an event matches, in the order in which they were added."""
-        marks = self.candidates(event)
-        if not marks:
+        alone = []
+        for read, signs, known in self._alone:
+            value = read(event)
+            alone.append(NOTHING if value is None else known.get(value) or signs.look(value))
+        key = self._key(event)
+        plains, folds, marks = self._known.get(key) or self._look(key, event)
+        for found in alone:
+            marks |= found[2]
+        first = self._firsts & marks
+        for clause in range(1, CLAUSES):
+            first &= marks >> clause
+        if not first:
             return []
-        found = []
-        plain: Row = [UNREAD] * len(self._layout)
-        low: Row = [UNREAD] * len(self._layout)
+        plain, low = plains.copy(), folds.copy()
+        for slot, found in zip(self._places, alone, strict=True):
+            plain[slot], low[slot], _ = found
+        return list(self._held(first, event, plain, low, failed))
+
+    def _look(self, key: Any, event: Event) -> tuple[Row, Row, Marks]:
+        """Return rows with the texts of the fields that are looked at together, and the clauses that they hold for."""
+        plain, low, marks, size = self._row.copy(), self._row.copy(), self.given, 0
+        for slot in self._others:
+            value = self._layout.reader(slot)(event)
+            signs = self.wanted[slot]
+            known = NOTHING if value is None else signs.known.get(value) or signs.look(value)
+            plain[slot], low[slot], found = known
+            marks |= found
+            size += sum(map(len, value)) + len(value) if isinstance(value := known[0] or "", tuple) else len(value)
+        if size <= LONG:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = plain, low, marks
+        return plain, low, marks
+
+    def _held(self, marks: Marks, event: Event, plain: Row, low: Row, failed: Callable[[], None]) -> Iterator[Rule]:
+        """Yield the rules with these first bits that an event matches."""
         while marks:
             first = marks & -marks
             marks ^= first
             number = (first.bit_length() - 1) // CLAUSES
+            if first & self._exact:
+                yield self.rules[number]
+                continue
             try:
-                self._layout.fill(self._slots[number], event, plain, low)
-                if self._tests[number](plain, low):
-                    found.append(self.rules[number])
+                if self._slots[number]:
+                    self._layout.fill(self._slots[number], event, plain, low)
+                if not self._tests[number](plain, low):
+                    continue
             except (ValueError, TypeError, RecursionError, OverflowError, MemoryError):
                 failed()
-        return found
+                continue
+            yield self.rules[number]
 
 
 def _read(rule: Rule) -> tuple[str, ...]:
@@ -189,7 +244,7 @@ class Index:
             # Kinds of events that the same rules are about share a table, and what it remembers.
             same = tuple(map(id, some))
             if same not in made:
-                made[same] = _table(some)
+                made[same] = Table(some)
             self._tables[action] = made[same]
 
     def unindexed(self) -> list[Rule]:
@@ -209,13 +264,3 @@ class Index:
 
     def _fail(self) -> None:
         self.failed += 1
-
-
-def _table(rules: Iterable[Rule]) -> Table:
-    table = Table()
-    for rule in rules:
-        try:
-            table.add(rule)
-        except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
-            continue  # loading has listed it as not evaluable
-    return table

@@ -193,7 +193,7 @@ def _name(turn: int) -> str:
 def crafted(index: Index) -> Event:
     """Return the start of a program whose command line holds a text of every rule that looks for one in it."""
     table = index._tables["process_exec"]
-    texts = {text for signs in table.wanted.values() for text in signs.inside}
+    texts = {text for signs in table.wanted.values() for _, text in signs.inside}
     whole = " ".join(sorted(texts))
     parent = Parent(pid=1, executable="/usr/bin/bash", command_line=whole)
     process = Process(pid=2, executable="/usr/bin/python3", command_line=whole, working_directory=whole, parent=parent)

@@ -72,3 +72,15 @@ def glob(pattern: str, found: str) -> bool:
     if pattern[0] == "*":
         return any(glob(pattern[1:], found[start:]) for start in range(len(found) + 1))
     return bool(found) and pattern[0] in {"?", found[0]} and glob(pattern[1:], found[1:])
+
+
+def sign(wanted: tuple[str, str], folded: str) -> bool:
+    """Tell whether a sign of the index is in a folded text, in the plainest way."""
+    place, text = wanted
+    if place == "whole":
+        return folded == text
+    if place == "last":
+        return folded.endswith(text) and folded.rfind("/") == len(folded) - len(text)
+    before = r"(?<![a-z0-9_])" if place in ("begin", "word") else ""
+    behind = r"(?![a-z0-9_])" if place in ("end", "word") else ""
+    return re.search(before + re.escape(text) + behind, folded) is not None

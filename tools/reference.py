@@ -24,10 +24,12 @@ from replguard.events.event import Event
 from replguard.kernel import bpf
 from replguard.kernel.hooks import spell
 from replguard.metrics import table
+from replguard.rules.schema import schema
 from replguard.sensors import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
+SCHEMA = ROOT / "rules" / "rule.schema.json"
 MADE = "% Made from the code by tools/reference.py (make reference). Do not edit.\n\n"
 _UNITS = [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")]
 _SPANS = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")]
@@ -321,6 +323,11 @@ def _rule(rule: dict[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
+def rule_schema() -> str:
+    """Return the schema of the rule format, which is shipped beside the rules: editors need a file."""
+    return msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "events.md": events,
@@ -346,6 +353,10 @@ def main() -> int:
     for name in stale():
         (FOLDER / name).write_text(PAGES[name](), "utf-8")
         print(f"wrote {FOLDER / name}")
+    text = rule_schema()
+    if _read(SCHEMA) != text:
+        SCHEMA.write_text(text, "utf-8")
+        print(f"wrote {SCHEMA}")
     return 0
 
 

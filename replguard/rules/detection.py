@@ -13,6 +13,7 @@ from replguard.rules import suggest
 from replguard.rules.place import fault
 from replguard.yamlfile import Document, Place
 
+_WILD = re.compile(r"[*?]")
 _PARTS = frozenset(field.split(".")[0] for field in names.paths() if "." in field)
 
 
@@ -25,13 +26,23 @@ def check_values(document: Document, detection: Any, place: Place, problems: lis
             document.problem(where, f"unknown modifier '{word}'{suggest.choice(word, suggest.MODIFIERS)}")
             for word in wrong
         ]
-        if wrong:
+        never = list(_never(key, value))
+        problems += [document.problem(where, text) for text in never]
+        if wrong or never:
             continue
         try:
             SigmaDetectionItem.from_mapping(key, value)
         except (SigmaError, re.error, TypeError, AttributeError, ValueError, OverflowError) as error:
             problems.append(fault(document, error, where))
     return len(problems) > before
+
+
+def _never(field: str, value: Any) -> Iterator[str]:
+    """Yield a sentence for each value that a field never has: one that is none of its few words."""
+    known = suggest.words(field)
+    for one in value if isinstance(value, list) else [value]:
+        if known and isinstance(one, str) and not _WILD.search(one) and one.casefold() not in known:
+            yield f"'{field}' is never '{one}'{suggest.choice(one, known)}"
 
 
 def check_fields(document: Document, fields: Iterable[str], problems: list[Problem]) -> None:

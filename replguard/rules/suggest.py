@@ -1,8 +1,11 @@
 """What the author of a rule may have meant: the words that exist, and the nearest one for each that does not."""
 
 import difflib
+import functools
 from collections.abc import Collection, Iterable
+from typing import Literal, TypeGuard, get_args, get_origin
 
+import msgspec
 from sigma.correlations import SigmaCorrelationConditionOperator, SigmaCorrelationType
 from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaStatus
@@ -10,6 +13,7 @@ from sigma.rule import SigmaStatus
 from replguard.events import names
 from replguard.events.alert import LEVELS
 from replguard.events.catalogue import KINDS
+from replguard.events.event import Event
 
 CLOSE = 0.8
 """How alike a word must be to one of ours to be taken for it, where other words are allowed too."""
@@ -47,9 +51,12 @@ FOREIGN_FIELDS = frozenset(
 
 
 def near(word: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known word that is most like this one, None when none is."""
+    """Return the known word that is most like this one, or has its letters in another order; None when none is."""
     every = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(str(word).casefold(), every, n=1, cutoff=cutoff)
+    given = str(word).casefold()
+    found = difflib.get_close_matches(given, every, n=1, cutoff=cutoff) or [
+        one for one in every if sorted(one) == sorted(given)
+    ]
     return every[found[0]] if found else None
 
 
@@ -89,3 +96,21 @@ AT: dict[tuple[str, ...], tuple[str, ...]] = {
     ("correlation", "type"): TYPES,
 }
 """Keys whose value is one of a few words."""
+
+
+@functools.cache
+def words(path: str) -> tuple[str, ...] | None:
+    """Return the words of which a field of an event always has one; None when it may have any value."""
+    kind: object = Event
+    for part in path.split("."):
+        struct = next((one for one in (kind, *get_args(kind)) if _is_struct(one)), None)
+        found = [] if struct is None else [f for f in msgspec.structs.fields(struct) if f.encode_name == part]
+        if not found:
+            return None
+        kind = found[0].type
+    chosen = [get_args(one) for one in (kind, *get_args(kind)) if get_origin(one) is Literal]
+    return chosen[0] if chosen else None
+
+
+def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

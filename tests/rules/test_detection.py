@@ -72,3 +72,21 @@ def test_a_detection_of_no_shape_has_no_items():
     """What is no mapping is passed over here; pySigma tells it."""
     assert list(items("text", ())) == []
     assert list(items({"s": ["a", 1, ["b"]]}, ())) == []
+
+
+def test_a_value_that_a_field_never_has_is_told():
+    """Where it is always one of a few words; wildcards, other cases and modifiers are no mistakes."""
+    text = b"""
+detection:
+  one:
+    replguard.actor.standing: [agnet, agent, 'un*']
+    replguard.tier: KERNEL
+    replguard.actor.kind|contains: age
+    user.name: agnet
+"""
+    document = yamlfile.parse(text, "r.yml")[0]
+    problems = []
+    assert check_values(document, document.value["detection"], ("detection",), problems)
+    assert [str(problem) for problem in problems] == [
+        "r.yml:4: 'replguard.actor.standing' is never 'agnet', did you mean 'agent'?"
+    ]

@@ -18,7 +18,9 @@ def test_a_choice_names_the_nearest_or_all():
     assert suggest.choice("zzz", ("low", "high")) == "; it is one of low, high"
 
 
-@pytest.mark.parametrize("name", ["Imgae", "Commandline", "TargetFileName", "proces.command_line", "DestinationPrt"])
+@pytest.mark.parametrize(
+    "name", ["Imgae", "Commandline", "TargetFileName", "proces.command_line", "DestinationPrt", "Usre"]
+)
 def test_a_slip_is_one(name):
     """Letters that changed places, a letter too few, another case."""
     assert suggest.is_slip(name)
@@ -53,3 +55,10 @@ def test_the_words_are_those_that_loading_knows():
     assert set(suggest.CATEGORIES) == {kind.category for kind in KINDS.values()} - {None}
     assert not suggest.FOREIGN_CATEGORIES & set(suggest.CATEGORIES)
     assert not suggest.FOREIGN_FIELDS & set(names.SIGMA)
+
+
+def test_fields_that_have_one_of_few_words():
+    """Those of the structs; any other may hold anything, and what no event has is none of them."""
+    assert suggest.words("replguard.actor.standing") == ("allowed", "service", "session", "agent", "unknown")
+    assert suggest.words("replguard.mode") == ("read", "map", "link", "memory", "device")
+    assert [suggest.words(path) for path in ("process.command_line", "process.nothing", "Image", "")] == [None] * 4

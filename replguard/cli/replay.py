@@ -1,16 +1,18 @@
 """`replguard replay`: recorded events through the same engine as live, to the same alerts."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import rich_click as click
+from msgspec import structs
 
 from replguard import config as configuration
 from replguard.alerts.manager import Manager
 from replguard.config import Config
 from replguard.detector import Detector
-from replguard.errors import ConfigError
+from replguard.errors import ConfigError, ReplguardError
 from replguard.events.alert import Alert
 from replguard.events.event import Event
 from replguard.events.host import Host
@@ -20,8 +22,10 @@ from replguard.log.reader import Fault
 from replguard.provenance import manifest as manifests
 from replguard.provenance.again import judged
 from replguard.rules import load as rules
-from replguard.rules.model import RuleSet
-from replguard.rules.past import Past
+from replguard.rules.fixtures import some
+from replguard.rules.model import AnyRule, RuleSet
+from replguard.rules.past import LIMIT, Past
+from replguard.rules.tally import Tally
 from replguard.sinks.console import Console
 
 DAMAGED = 1
@@ -40,52 +44,117 @@ DAMAGED = 1
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Judge anew what is allowed, by this manifest and nothing else.",
 )
-@click.option("--rule", "extra", multiple=True, type=click.Path(path_type=Path), help="One more rule file or folder.")
+@click.option(
+    "--rule",
+    "extra",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Try a rule file or folder: print its alerts alone, and say on standard error what it matched.",
+)
+@click.option("--all", "every", is_flag=True, help="With --rule, the alerts of all other rules too.")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines on a terminal too.")
 def command(
-    paths: tuple[Path, ...], config: Path | None, manifest: Path | None, extra: tuple[Path, ...], *, as_json: bool
+    paths: tuple[Path, ...],
+    config: Path | None,
+    manifest: Path | None,
+    extra: tuple[Path, ...],
+    *,
+    every: bool,
+    as_json: bool,
 ) -> None:
     """Feed recorded events to the rules, and print the alerts that they raise as JSON Lines.
 
     A folder is a log; files are read one after the other, compressed or not. The same log, configuration and rules
     give the alerts that were raised live, with the same ids. Only `replguard.latency_ms` is missing.
 
+    With --rule the rules named are tried alone, whatever their level: only they raise alerts, and each is told with
+    how often it matched, and a correlation with which of its rules did.
+
     Exit code 1 if a part of the log could not be read; it is told on standard error, and the rest is used.
     """
     settings = configuration.load(config)
     found = _rules(settings, extra)
+    tried = _tried(found, extra)
+    if extra and not every:
+        found, settings = _alone(found, tried), _aloud(settings)
     header = reader.header(paths)
     out = Console(sys.stdout, as_json=as_json or not sys.stdout.isatty())
     damaged = False
+    tally, raised = Tally(), Counter[str]()
     events = reader.events(paths) if manifest is None else _anew(reader.events(paths), manifest)
-    for item in replay(events, found, settings, header.host if header else None):
+    for item in replay(events, found, settings, header.host if header else None, tally):
         if isinstance(item, Fault):
             damaged = True
-            click.echo(f"replguard: {printable(str(item))}", err=True)
+            _say(str(item))
+        elif isinstance(item, str):
+            _say(item)
         else:
             out.send(item)
+            raised[item.rule.name] += item.replguard.state == "firing"
+    for rule in tried:
+        for line in tally.told(rule, found, raised[rule.name]):
+            _say(line)
     if damaged:
         raise SystemExit(DAMAGED)
 
 
 def replay(
-    events: Iterable[Event | Fault], ruleset: RuleSet, config: Config, host: Host | None
-) -> Iterator[Alert | Fault]:
-    """Yield the alerts of recorded events, and what could not be read.
+    events: Iterable[Event | Fault], ruleset: RuleSet, config: Config, host: Host | None, tally: Tally | None = None
+) -> Iterator[Alert | Fault | str]:
+    """Yield the alerts of recorded events, what could not be read, and a sentence for what was passed over.
 
     With each start of the daemon alerts begin anew; correlations go on, from what the log then held.
     """
+    tally = tally or Tally()
     detector = Detector(ruleset, Manager(config, host))
     past = Past(detector.engine.span)
     for item in events:
         if isinstance(item, Fault):
             yield item
             continue
+        tally.see(item)
         if _is_start(item):
+            tally.take(detector.engine)
             detector = Detector(ruleset, Manager(config, host))
+            if past.lacks(item.timestamp):
+                yield (
+                    f"at the start of {item.timestamp:%Y-%m-%d %H:%M:%S} UTC correlations go on from the last "
+                    f"{LIMIT:,} events that mattered; older ones of their window are left out"
+                )
             detector.resume(past.before(item.timestamp))
         yield from detector.feed(item)
         past.keep(item, detector.engine)
+    tally.take(detector.engine)
+
+
+def _say(text: str) -> None:
+    click.echo(f"replguard: {printable(text)}", err=True)
+
+
+def _tried(found: RuleSet, extra: tuple[Path, ...]) -> list[AnyRule]:
+    """Return the rules under the paths that are tried. Raises ReplguardError where none of them can fire."""
+    tops = [path.resolve() for path in extra]
+    under = [one for one in found.known() if any(Path(one.path).resolve().is_relative_to(top) for top in tops)]
+    reasons = {entry.rule.name: entry.reason for entry in found.not_evaluable}
+    reasons |= {one.name: "rules.disable names it" for one in found.disabled}
+    for one in under:
+        if one.name in reasons:
+            _say(f"{one.path}:{one.line}: '{one.name}' cannot fire: {reasons[one.name]}")
+    tried = [one for one in under if one.name not in reasons]
+    if extra and not tried:
+        raise ReplguardError(f"no rule that can fire lies under {', '.join(map(str, extra))}")
+    return tried
+
+
+def _alone(found: RuleSet, tried: list[AnyRule]) -> RuleSet:
+    """Return the rules that are tried and those that they name; only the former raise alerts."""
+    return some({one.name: one.alerts for one in tried}, found)
+
+
+def _aloud(settings: Config) -> Config:
+    """Return the configuration with nothing held back: a rule that is tried is heard at its own level."""
+    alerts = structs.replace(settings.alerts, min_level="informational")
+    return structs.replace(settings, alerts=alerts, mode="enforce")
 
 
 def _anew(events: Iterable[Event | Fault], path: Path) -> Iterator[Event | Fault]:

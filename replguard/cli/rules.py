@@ -1,24 +1,30 @@
 """``replguard rules``: which rules there are, whether they can fire here, what they need, and their fixtures."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from replguard import config as configuration
 from replguard.config import Config
 from replguard.errors import ConfigError, Problem, ReplguardError
 from replguard.events.text import printable
 from replguard.rules import load as files
-from replguard.rules.cases import KINDS_OF_CASE, read_cases
+from replguard.rules import suggest
+from replguard.rules.cases import KINDS_OF_CASE, Case, read_cases
 from replguard.rules.evaluable import EVERYTHING
-from replguard.rules.explain import explain
-from replguard.rules.fixtures import Outcome, fixture_path, run
+from replguard.rules.explain import Here, explain, gather
+from replguard.rules.fixtures import Outcome, about, fixture_path, only, run
 from replguard.rules.model import AnyRule, RuleSet
+from replguard.rules.schema import schema
+from replguard.rules.why import why
 from replguard.sensors import registry
 
 FAILED, WRONG = 1, 2
@@ -61,53 +67,97 @@ def list_(config: Path | None) -> None:
 def test(paths: tuple[Path, ...]) -> None:
     """Run the fixtures of the shipped rules, or of the rules in PATHs.
 
-    Exit code 1 if a rule does not do what a case says, or if a shipped rule lacks `fires`, `silent` or `near_miss`.
+    For each case that fails: what was expected, what came, and what of the rule held. Exit code 1 if a rule does not
+    do what a case says or cannot fire, or if a shipped rule lacks `fires`, `silent` or `near_miss`.
     """
     if not paths and not (files.shipped_dir().parent / "tests").is_dir():
         raise ReplguardError("the fixtures of the shipped rules come with a checkout only; name rules of your own")
+    paths = tuple(map(_rule_of, paths))
     found = _load(Config(), paths, EVERYTHING)
     wanted = _under(found, paths)
     if paths and not wanted and not found.problems:
         raise ReplguardError(f"no rule lies under {', '.join(map(str, paths))}")
-    outcomes: list[Outcome] = []
+    idle = {entry.rule.name: entry.reason for entry in found.not_evaluable if entry.rule in wanted}
+    outcomes: list[tuple[AnyRule, Outcome]] = []
     lacking: list[tuple[AnyRule, str]] = []
-    for rule in wanted:
+    problems: dict[Problem, None] = dict.fromkeys(found.problems)
+    alive = [rule for rule in wanted if rule.name not in idle]
+    for rule in track(alive, "rules", console=Console(stderr=True), transient=True, disable=not _is_terminal()):
         path = fixture_path(rule, files.shipped_dir())
-        try:
-            cases = read_cases(path) if path.exists() else []
-        except ConfigError as error:
-            found.problems += error.problems
-            continue
-        outcomes += run(rule, found, cases)
+        cases, wrong = _cases(path, wanted)
+        problems |= dict.fromkeys(wrong)
+        outcomes += [(rule, outcome) for outcome in run(rule, found, cases)]
         missing = [kind for kind in KINDS_OF_CASE if kind not in {case.kind for case in cases}]
-        if missing and (rule.shipped or not cases):
+        if missing and not wrong and (rule.shipped or not cases):
             lacking.append((rule, f"{rule.name}: no {' and no '.join(missing)} in {path}"))
-    _report(outcomes, [text for _, text in lacking], len(wanted))
-    _end_with(found.problems)
-    if any(not outcome.passed for outcome in outcomes) or any(rule.shipped for rule, _ in lacking):
+    failed = [(rule, outcome) for rule, outcome in outcomes if not outcome.passed]
+    _report(failed, found)
+    for rule in (rule for rule in wanted if rule.name in idle):
+        click.echo(printable(f"{rule.path}:{rule.line}: '{rule.name}' cannot fire: {idle[rule.name]}"))
+    for _, text in lacking:
+        click.echo(printable(f"lacks: {text}"))
+    click.echo(_summary(len(wanted), len(outcomes), len(failed), len(lacking), len(idle)))
+    _end_with(list(problems))
+    if failed or idle or any(rule.shipped for rule, _ in lacking):
         raise SystemExit(FAILED)
 
 
 @command.command("explain")
 @_config
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.argument("rule")
-def explain_(config: Path | None, rule: str) -> None:
+def explain_(config: Path | None, rule: str, *, as_json: bool) -> None:
     """Say what a RULE (its name or id) needs, which sensors give it, what it cannot see, and what to do."""
     settings = configuration.load(config)
-    found = _load(settings, (), registry.makes(registry.open_all(settings)[0]))
+    sensors = registry.open_all(settings)[0]
+    found = _load(settings, (), registry.makes(sensors))
     one = found.find(rule)
     if one is None:
-        near = difflib.get_close_matches(rule, [known.name for known in found.known()], n=1)
-        raise ReplguardError(
-            f"there is no rule '{rule}'"
-            + (f", did you mean '{near[0]}'?" if near else "; `replguard rules list` has them all")
-        )
-    out = Console(highlight=False, soft_wrap=True)
+        said = suggest.hint(rule, [known.name for known in found.known()])
+        raise ReplguardError(f"there is no rule '{rule}'{said or '; `replguard rules list` has them all'}")
+    here = [Here(sensor.name, sensor.area, sensor.mode, sensor.blind) for sensor in sensors]
+    told = gather(one, found, here, _firing(one))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        return
+    # On a terminal lines are wrapped below their beginning; elsewhere each is one, to search through.
+    out = Console(highlight=False, soft_wrap=not _is_terminal())
     out.print(f"[bold]{escape(printable(one.name))}[/]  {escape(printable(one.title))}")
-    for heading, lines in explain(one, found):
+    for heading, lines in explain(told):
         out.print(f"\n[bold]{heading}[/]")
         for line in lines:
-            out.print(f"  {printable(line)}", markup=False)
+            text = Text(printable(line))
+            out.print(Padding(text, (0, 0, 0, 2), expand=False) if _is_terminal() else Text("  ") + text)
+
+
+@command.command("schema")
+def schema_() -> None:
+    """Print the JSON Schema of the rule format, by which editors complete and check rules.
+
+    Written to a file, one line at the head of a rule names it: `# yaml-language-server: $schema=rule.schema.json`.
+    """
+    click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode())
+
+
+def _cases(path: Path, rules: Sequence[AnyRule]) -> tuple[list[Case], list[Problem]]:
+    """Return the cases of a fixture file, and its faults: also a case that is about none of the rules."""
+    try:
+        cases = read_cases(path) if path.exists() else []
+    except ConfigError as error:
+        return [], error.problems
+    known = {key for rule in rules for key in (rule.name, rule.id)}
+    strays = [case for case in cases if case.rule is not None and case.rule not in known]
+    told = [Problem(case.path, case.line, f"no rule has the name '{case.rule}'") for case in strays]
+    return cases, told
+
+
+def _firing(rule: AnyRule) -> list[str]:
+    """Return the cases of a rule's fixtures that fire it, where they are here and can be read."""
+    path = fixture_path(rule, files.shipped_dir())
+    try:
+        return [case.name for case in about(read_cases(path), rule) if case.kind == "fires"] if path.exists() else []
+    except ConfigError:
+        return []
 
 
 def _load(settings: Config, paths: Sequence[Path], makes: frozenset[str]) -> RuleSet:
@@ -115,27 +165,43 @@ def _load(settings: Config, paths: Sequence[Path], makes: frozenset[str]) -> Rul
     return files.load(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=makes)
 
 
+def _rule_of(path: Path) -> Path:
+    """Return the rule file that a file of fixtures belongs to; any other path as it is."""
+    for ending in files.FIXTURES:
+        if path.name.endswith(ending):
+            return path.with_name(path.name.removesuffix(ending) + path.suffix)
+    return path
+
+
 def _under(found: RuleSet, paths: Sequence[Path]) -> list[AnyRule]:
     """Return the rules that lie under any of the paths; without paths the shipped ones."""
     if not paths:
-        return [rule for rule in found.every() if rule.shipped]
+        return [rule for rule in found.known() if rule.shipped]
     tops = [path.resolve() for path in paths]
-    return [rule for rule in found.every() if any(Path(rule.path).resolve().is_relative_to(top) for top in tops)]
+    return [rule for rule in found.known() if any(Path(rule.path).resolve().is_relative_to(top) for top in tops)]
 
 
-def _report(outcomes: Sequence[Outcome], lacking: Sequence[str], rules: int) -> None:
-    failed = [outcome for outcome in outcomes if not outcome.passed]
+def _report(failed: Sequence[tuple[AnyRule, Outcome]], found: RuleSet) -> None:
+    """Print each case that failed as a difference, and what of its rule held."""
     out = Console(highlight=False, soft_wrap=True)
-    for outcome in failed:
+    for rule, outcome in failed:
         case = outcome.case
-        out.print(f"{case.path}:{case.line}: {case.kind}: {printable(case.name)}", markup=False)
+        several = sum(one.path == rule.path for one in found.known()) > 1
+        about = f" (of {printable(rule.name)})" if several else ""
+        out.print(Text(f"{case.path}:{case.line}: {case.kind}: {printable(case.name)}{about}", style="bold"))
         out.print(f"[red]- {outcome.expected}[/]\n[green]+ {outcome.got}[/]")
-    for line in lacking:
-        out.print(f"lacks: {printable(line)}", markup=False)
-    passed = len(outcomes) - len(failed)
-    out.print(
-        f"{rules} rules, {passed} cases passed, {len(failed)} failed" + f", {len(lacking)} lack some" * bool(lacking)
-    )
+        for line in why(rule, only(rule, found), case):
+            out.print(Text(f"    {printable(line)}", style="dim"))
+
+
+def _summary(rules: int, cases: int, failed: int, lacking: int, idle: int) -> str:
+    never = f", {_counted(idle, 'rule')} that cannot fire" if idle else ""
+    rest = f", {_counted(lacking, 'rule')} without all three kinds of cases" if lacking else ""
+    return f"{_counted(rules, 'rule')}, {_counted(cases - failed, 'case')} passed, {failed} failed{rest}{never}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _end_with(problems: Sequence[Problem]) -> None:

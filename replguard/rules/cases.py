@@ -28,7 +28,10 @@ _CONTROL = frozenset({"at", "action", "repeat", "every"})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case of a fixture file. ``level`` is the highest that the rule must raise, where the case says so."""
+    """One case of a fixture file. ``level`` is the highest that the rule must raise, where the case says so.
+
+    ``rule`` is the name of the rule that it is about, in a file that holds several; None for each of them.
+    """
 
     kind: Kind
     name: str
@@ -36,6 +39,7 @@ class Case:
     line: int
     level: Level | None
     events: tuple[Event, ...]
+    rule: str | None = None
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -74,7 +78,7 @@ def _case(document: Document, kind: Kind, place: Place, entry: Any, problems: li
     if not isinstance(entry, dict) or not isinstance(entry.get("events"), list):
         problems.append(document.problem(place, "a case needs 'name' and a list of 'events'"))
         return None
-    _unknown_keys(document, place, ("name", "level", "events"), problems)
+    _unknown_keys(document, place, ("name", "rule", "level", "events"), problems)
     level = entry.get("level")
     if level not in {None, *LEVELS}:
         problems.append(document.problem((*place, "level"), f"'{level}' is no level"))
@@ -83,7 +87,8 @@ def _case(document: Document, kind: Kind, place: Place, entry: Any, problems: li
         _events(document, (*place, "events", number), item, events, problems)
     if len(problems) > before:
         return None
-    return Case(kind, str(entry.get("name", "")), document.path, document.line(place), level, tuple(events))
+    about = str(entry["rule"]) if "rule" in entry else None
+    return Case(kind, str(entry.get("name", "")), document.path, document.line(place), level, tuple(events), about)
 
 
 def _events(document: Document, place: Place, item: Any, events: list[Event], problems: list[Problem]) -> None:

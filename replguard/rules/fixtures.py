@@ -1,6 +1,6 @@
 """A rule's fixtures: events that must fire it, and events that must not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,21 +35,33 @@ def fixture_path(rule: AnyRule, shipped_dir: Path) -> Path:
 
 
 def run(rule: AnyRule, ruleset: RuleSet, cases: Iterable[Case]) -> list[Outcome]:
-    """Run the cases against a rule and those that it refers to, each with a fresh engine."""
+    """Run the cases that are about a rule against it and those that it refers to, each with a fresh engine."""
     alone = only(rule, ruleset)
     index = Index(alone.rules)
-    return [_run(rule, Engine(alone, index), case) for case in cases]
+    return [_run(rule, Engine(alone, index), case) for case in about(cases, rule)]
+
+
+def about(cases: Iterable[Case], rule: AnyRule) -> list[Case]:
+    """Return the cases that are about a rule."""
+    return [case for case in cases if case.rule in {None, rule.name, rule.id}]
 
 
 def only(rule: AnyRule, ruleset: RuleSet) -> RuleSet:
     """Return a rule set of one rule, which raises its own alerts, and what it refers to."""
-    wanted = {rule.name}
+    return some({rule.name: True}, ruleset)
+
+
+def some(alerting: Mapping[str, bool], ruleset: RuleSet) -> RuleSet:
+    """Return a rule set of some rules, by name and whether they raise alerts, and what they refer to."""
+    wanted = set(alerting)
     for one in reversed(ruleset.correlations):
         if one.name in wanted:
             wanted |= {other.name for other in ruleset.every()} if one.every_rule else one.inputs()
     return RuleSet(
-        rules=[replace(one, alerts=one.name == rule.name) for one in ruleset.rules if one.name in wanted],
-        correlations=[replace(one, alerts=one.name == rule.name) for one in ruleset.correlations if one.name in wanted],
+        rules=[replace(one, alerts=alerting.get(one.name, False)) for one in ruleset.rules if one.name in wanted],
+        correlations=[
+            replace(one, alerts=alerting.get(one.name, False)) for one in ruleset.correlations if one.name in wanted
+        ],
     )
 
 

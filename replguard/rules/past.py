@@ -17,11 +17,18 @@ class Past:
     def __init__(self, span: timedelta) -> None:
         self._span = span
         self._kept: deque[Event] = deque(maxlen=LIMIT)
+        self._lost: datetime | None = None
 
     def keep(self, event: Event, engine: Engine) -> None:
         """Remember an event that the engine was fed with just now, if it left anything there."""
         if engine.moved:
+            if len(self._kept) == self._kept.maxlen:
+                self._lost = self._kept[0].timestamp
             self._kept.append(event)
+
+    def lacks(self, start: datetime) -> bool:
+        """Tell whether a start at that time would look back on more than was kept."""
+        return self._lost is not None and self._lost >= start - self._span
 
     def before(self, start: datetime) -> Iterator[Event]:
         """Yield what a start at that time goes on from."""

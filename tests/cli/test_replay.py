@@ -1,4 +1,5 @@
 import pytest
+import zstandard
 from click.testing import CliRunner
 from msgspec import convert
 from msgspec.json import decode
@@ -99,6 +100,100 @@ level: critical
     result = replay(*files, "--rule", tmp_path / "mine.yml")
     assert result.exit_code == 0
     assert "mine" in {wire.alert(line).rule.name for line in result.stdout.splitlines()}
+
+
+MINE = """
+title: Everything that was copied
+name: mine
+status: test
+logsource: {product: linux, service: replguard, category: weights_copy}
+detection: {any: {replguard.status: done}, condition: any}
+level: informational
+"""
+SEQUENCE = """
+---
+title: A copy, then a server
+name: then
+correlation: {type: temporal_ordered, rules: [mine, server], timespan: 1s}
+replguard: {join: [artefact]}
+---
+title: A server
+name: server
+logsource: {product: linux, service: replguard, category: server_live}
+detection: {live: {replguard.status: STATUS}, condition: live}
+"""
+
+
+def tried(tmp_path, text, *words):
+    (tmp_path / "mine.yml").write_text(text)
+    result = replay(tmp_path / "log", "-c", tmp_path / "c.yaml", "--rule", tmp_path / "mine.yml", *words)
+    return result, [decode(line)["rule"]["name"] for line in result.stdout.splitlines()]
+
+
+def test_a_rule_is_tried_alone(live, tmp_path):
+    """Whatever its level: only its alerts, and how often it matched; with --all those of every other rule too."""
+    (tmp_path / "c.yaml").write_text("alerts: {min_level: high}\nmode: observe\n")
+    result, names = tried(tmp_path, MINE)
+    assert (result.exit_code, set(names)) == (0, {"mine"})
+    assert {decode(line)["rule"]["level"] for line in result.stdout.splitlines()} == {"informational"}
+    firing = sum(decode(line)["replguard"]["state"] == "firing" for line in result.stdout.splitlines())
+    assert result.stderr == f"replguard: mine matched 58 times, {firing} alerts\n"
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    _, names = tried(tmp_path, MINE, "--all")
+    assert {"mine", "weights-copy-agent"} <= set(names)
+
+
+def test_a_correlation_that_does_not_come_about_says_what_its_rules_matched(live, tmp_path):
+    """One whose rules matched differs from one whose rules never did."""
+    result, names = tried(tmp_path, MINE + SEQUENCE.replace("STATUS", "live"))
+    assert names == []
+    assert "then did not come about; of its rules\nreplguard:   mine matched 58 times\n" in result.stderr
+    assert "server matched 2 times\nreplguard:   each that it needs matched, but not as it asks" in result.stderr
+    result, _ = tried(tmp_path, MINE + SEQUENCE.replace("STATUS", "nowhere"))
+    assert "  server matched nothing\n" in result.stderr
+    assert "server matched none of 4 events of its kind (server_live)" in result.stderr
+    assert "as it asks" not in result.stderr
+
+
+def test_a_rule_that_cannot_fire_is_no_trial(live, tmp_path):
+    """Silence would be taken for an answer."""
+    result, _ = tried(tmp_path, MINE.replace("status: test", "status: deprecated"))
+    assert result.exit_code == 2
+    assert "mine.yml:2: 'mine' cannot fire: its status is deprecated" in result.stderr
+    assert "no rule that can fire" in result.stderr
+
+
+def test_what_a_start_goes_on_from_is_bounded_and_that_is_told(live, tmp_path, monkeypatch):
+    """A replay that could differ from what was live says so."""
+    monkeypatch.setattr("replguard.rules.past.LIMIT", 5)
+    result = replay(tmp_path / "log", "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 0
+    assert "at the start of 2026-" in result.stderr
+    assert "older ones of their window are left out" in result.stderr
+
+
+def test_twice_and_in_pieces_gives_the_same(live, tmp_path):
+    """The whole log, its segments, parts of them cut anywhere, all in one file, packed: the same, to the byte."""
+    whole = replay(tmp_path / "log", "-c", tmp_path / "c.yaml")
+    assert len(whole.stdout.splitlines()) > 20
+    assert replay(tmp_path / "log", "-c", tmp_path / "c.yaml").stdout == whole.stdout
+    segments = sorted((tmp_path / "log").iterdir())
+    lines = [line for path in segments for line in content(path).splitlines(keepends=True)]
+    pieces = []
+    for number, start in enumerate(range(0, len(lines), 37)):
+        pieces.append(tmp_path / f"piece-{number:04}.jsonl")
+        pieces[-1].write_bytes(b"".join(lines[start : start + 37]))
+    (tmp_path / "one.jsonl").write_bytes(b"".join(lines))
+    (tmp_path / "one.jsonl.zst").write_bytes(zstandard.compress(b"".join(lines)))
+    for given in (segments, pieces, [tmp_path / "one.jsonl"], [tmp_path / "one.jsonl.zst"]):
+        again = replay(*given, "-c", tmp_path / "c.yaml")
+        assert (again.exit_code, again.stderr) == (0, "")
+        assert again.stdout == whole.stdout
+
+
+def content(path):
+    data = path.read_bytes()
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data) if path.suffix == ".zst" else data
 
 
 def test_damage_is_told_and_the_rest_is_used(live, tmp_path):

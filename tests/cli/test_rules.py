@@ -1,9 +1,12 @@
+import json
+
 import pytest
 from click.testing import CliRunner
 from support.rulebook import correlation, rule
 
 from replguard.cli import group
 from replguard.rules import load as loading
+from replguard.rules.schema import schema
 
 FIXTURE = """
 fires: [{name: it fires, events: [{action: process_exec, process.command_line: needle}]}]
@@ -52,7 +55,7 @@ def test_fixtures_that_hold_exit_0(own):
     """A summary is all that is said."""
     result = invoke("test", own)
     assert result.exit_code == 0
-    assert result.output == "1 rules, 3 cases passed, 0 failed\n"
+    assert result.output == "1 rule, 3 cases passed, 0 failed\n"
 
 
 def test_fixtures_that_fail_exit_1_and_show_the_difference(own):
@@ -61,6 +64,48 @@ def test_fixtures_that_fail_exit_1_and_show_the_difference(own):
     result = invoke("test", own / "found.yml")
     assert result.exit_code == 1
     assert "found.test.yml:4: near_miss: nearly\n- no detection\n+ a high detection\n" in result.output
+    assert "    event 1, process_exec at 0s: selection holds\n" in result.output
+    assert result.output.endswith("1 rule, 2 cases passed, 1 failed\n")
+    (own / "found.test.yml").write_text(FIXTURE.replace("command_line: needle", "command_line: '\\e[31mneed'", 1))
+    result = invoke("test", own / "found.test.yml")
+    assert result.exit_code == 1
+    assert (
+        "- a high detection\n+ no detection\n    event 1, process_exec at 0s: selection does not hold" in result.output
+    )
+    assert "selection: CommandLine is" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_a_correlation_that_fails_says_which_of_its_rules_matched(own):
+    """That is where its author looks first."""
+    seq = correlation("seq", "type: temporal_ordered, rules: [found, other], timespan: 1h", "join: [lineage]")
+    (own / "seq.yml").write_text(rule("other", "hay") + seq)
+    (own / "seq.test.yml").write_text(
+        FIXTURE.partition("silent")[0].replace("it fires,", "both, rule: seq,")
+        + "silent: [{name: other alone, rule: other, events: [{action: process_exec}]}]\n"
+    )
+    result = invoke("test", own)
+    assert result.exit_code == 1
+    assert "seq.test.yml:2: fires: both (of seq)\n- a high detection\n+ no detection\n" in result.output
+    assert "    found: event 1\n    other: matched nothing\n" in result.output
+    assert result.output.endswith("3 rules, 4 cases passed, 1 failed\n")
+
+
+def test_a_case_about_a_rule_that_is_not_there_is_a_fault(own):
+    """It would be passed over for ever."""
+    (own / "found.test.yml").write_text(FIXTURE.replace("{name: nearly,", "{name: nearly, rule: fuond,"))
+    result = invoke("test", own)
+    assert result.exit_code == 2
+    assert "found.test.yml:4: no rule has the name 'fuond'" in result.output
+
+
+def test_a_rule_that_cannot_fire_fails(own):
+    """Whatever its fixtures say, it never would."""
+    (own / "found.yml").write_text(rule("found", "needle", "high", "status: deprecated\n"))
+    result = invoke("test", own)
+    assert result.exit_code == 1
+    assert "found.yml:2: 'found' cannot fire: its status is deprecated" in result.output
+    assert result.output.endswith("1 rule, 0 cases passed, 0 failed, 1 rule that cannot fire\n")
 
 
 def test_broken_fixtures_exit_2(own):
@@ -111,6 +156,24 @@ def test_explain_by_name_and_its_hint(own, tmp_path):
     assert result.exit_code == 2
     assert "did you mean 'found'?" in result.output
     assert "`replguard rules list`" in invoke("explain", "xyz", "-c", tmp_path / "c.yaml").output
+
+
+def test_explain_as_json(own, tmp_path):
+    """For programs: the same, with numbers as numbers."""
+    result = invoke("explain", "found", "--json", "-c", tmp_path / "c.yaml")
+    told = json.loads(result.output)
+    assert (result.exit_code, told["name"], told["evaluable"], told["fires_on"]) == (0, "found", True, ["it fires"])
+    assert told["needs"][0]["event"] == "process_exec"
+    assert told["fields"] == {"CommandLine": ["process.command_line"]}
+    (own / "found.test.yml").write_text("fires: [1]\n")
+    assert json.loads(invoke("explain", "found", "--json", "-c", tmp_path / "c.yaml").output)["fires_on"] == []
+
+
+def test_the_schema_is_printed():
+    """As it is shipped."""
+    result = invoke("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.output) == schema()
 
 
 def test_a_correlation_is_listed_with_its_kind(own, tmp_path):

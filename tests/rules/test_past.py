@@ -45,6 +45,17 @@ def test_what_is_kept_is_bounded(tmp_path, monkeypatch):
         judge.feed(one := run(number, "aa", "x"))
         kept.keep(one, judge)
     assert len(list(kept.before(START))) == 3
+    assert kept.lacks(START + timedelta(seconds=9))
+    assert not kept.lacks(START + judge.span + timedelta(seconds=9))
+
+
+def test_nothing_lacks_while_there_is_room(tmp_path):
+    """A replay has nothing to tell then."""
+    judge = engine(tmp_path, TWO + SEQ)
+    kept = Past(judge.span)
+    judge.feed(one := run(0, "aa", "x"))
+    kept.keep(one, judge)
+    assert not kept.lacks(START)
 
 
 steps = st.lists(

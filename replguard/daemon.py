@@ -184,9 +184,16 @@ class Daemon:
         """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
         detector = self.pipeline.detector
         try:
-            detector.resume(recent(Path(self.policy.config.log.dir), self._started - detector.engine.span))
+            folder, since = Path(self.policy.config.log.dir), self._started - detector.engine.span
+            detector.resume(recent(folder, since, passed_over=self._passed_over))
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("the log cannot be gone through again: sequences begin anew")
+
+    def _passed_over(self, segments: int) -> None:
+        """Say that sequences which began long ago may not go on: there was more in the log than a start may read."""
+        older = "1 older segment" if segments == 1 else f"{segments} older segments"
+        reason = f"a start may read no more of the log: {older} left out, and what began there may go on unseen"
+        self.pipeline.put(health("log", "degraded", reason))
 
     def _settle(self, now: datetime) -> None:
         """Wait for the first look of every sensor; say what did not get ready, and what was lost since last time."""

@@ -1,6 +1,7 @@
 """The daemon opens everything, goes on through trouble, reloads, and leaves nothing behind."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from replguard.daemon import UPKEEP, Daemon
 from replguard.drill import dummy
 from replguard.events.catalogue import PORTABLE
 from replguard.log import reader
+from replguard.log.recent import recent
 from replguard.policy import Policy
 from replguard.weights.examiner import Request
 from replguard.weights.shares import Shares
@@ -105,6 +107,17 @@ def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
         dummy.write_model(tmp_path / "models" / "m", shards=1)
         wait(says(tmp_path, "weights", "recovered"))
         wait(lambda: "1 file " in daemon.protecting())
+
+
+def test_a_log_too_long_to_go_through_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sequence that began in what is passed over may go on unseen: that is on record."""
+    path = configure(tmp_path)
+    with running(path):
+        pass
+    monkeypatch.setattr("replguard.daemon.recent", functools.partial(recent, most=1))
+    assert not says(tmp_path, "log", "degraded")()
+    with running(path):
+        wait(says(tmp_path, "log", "degraded", "1 older segment left out"))
 
 
 @pytest.mark.root

@@ -15,6 +15,8 @@ from replguard.log import names
 MAX_LINE = 4 * 2**20
 """Bytes of the longest line that is read: 128 KiB of arguments, each byte escaped, several times over."""
 CHUNK = 2**18
+BEGINNING = b'{"log":"replguard"'
+"""How a header begins; segments that were put together into one file have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _read(path: Path) -> Iterator[tuple[int, bytes] | Fault]:
         for number, line, whole in _lines(_chunks(path)):
             if not whole:
                 yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
-            elif line and not (number == 1 and _header(line)):
+            elif line and not ((number == 1 or line.startswith(BEGINNING)) and _header(line)):
                 yield number, line
     except OSError as error:
         yield Fault(path, number, f"cannot be read: {error.strerror}")

@@ -1,6 +1,6 @@
 """The last hours of the log, for a start that goes on where the one before stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,24 +13,39 @@ PACKED = 10
 """Times that a compressed segment is smaller than what it holds, about."""
 
 
-def recent(folder: Path, since: datetime, most: int = MOST) -> Iterator[Event]:
-    """Yield the recorded events from a time on, as far as they are readable: what is damaged, `verify` tells."""
-    for path in _newest(folder, since, most):
+def recent(
+    folder: Path, since: datetime, most: int = MOST, passed_over: Callable[[int], None] | None = None
+) -> Iterator[Event]:
+    """Yield the recorded events from a time on, as far as they are readable: what is damaged, `verify` tells.
+
+    ``passed_over`` is told how many segments of that time are not read, because all of them would be too much.
+    """
+    newest, older = _newest(folder, since, most)
+    if older and passed_over is not None:
+        passed_over(older)
+    for path in newest:
         for event in reader.events([path]):
             if isinstance(event, Event) and event.timestamp >= since:
                 yield event
 
 
-def _newest(folder: Path, since: datetime, most: int) -> list[Path]:
-    """Return the newest segments in their order: those written to since then, no more than ``most`` bytes of them."""
+def _newest(folder: Path, since: datetime, most: int) -> tuple[list[Path], int]:
+    """Return the newest segments in their order, those written to since then and no more than ``most`` bytes of them.
+
+    And how many more were written to since then.
+    """
     found: list[Path] = []
+    older = 0
     try:
         for segment in reversed(list({one.number: one for one in names.segments(folder, "raw")}.values())):
             about = segment.path.stat()
-            most -= about.st_size * (PACKED if segment.packed else 1)
-            if about.st_mtime < since.timestamp() or most < 0:
+            if about.st_mtime < since.timestamp():
                 break
-            found.insert(0, segment.path)
+            most -= about.st_size * (PACKED if segment.packed else 1)
+            if most < 0:
+                older += 1
+            else:
+                found.insert(0, segment.path)
     except OSError:
         pass  # no folder before the first start; a segment that was packed or pruned a moment ago
-    return found
+    return found, older

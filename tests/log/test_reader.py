@@ -58,6 +58,13 @@ def test_files_need_no_header_nor_last_newline(tmp_path):
     assert read(path) == [1, 2]
 
 
+def test_segments_put_together_are_one_log(tmp_path):
+    """`cat` of a log leaves the header of each segment in the middle; none is an event."""
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(header(1) + line(1) + header(2) + line(2))
+    assert read(path) == [1, 2]
+
+
 def test_damage_is_a_value_with_its_place(tmp_path):
     """Broken lines and a torn end are faults with file and line; what is whole is read."""
     path = tmp_path / "events.jsonl"

@@ -41,8 +41,21 @@ def test_the_newest_are_told_when_all_is_too_much(tmp_path):
     written(tmp_path, 10)
     newest = max(tmp_path.iterdir())
     size = newest.stat().st_size * (PACKED if newest.suffix == ".zst" else 1)
-    assert told(recent(tmp_path, at(0), most=size)) == [10]
-    assert told(recent(tmp_path, at(0), most=1)) == []
+    over = []
+    assert told(recent(tmp_path, at(0), most=size, passed_over=over.append)) == [10]
+    assert told(recent(tmp_path, at(0), most=1, passed_over=over.append)) == []
+    assert over == [1, 2]
+
+
+def test_nothing_is_passed_over_that_nobody_asked_for(tmp_path):
+    """What is older than the time asked about counts for nothing, nor does a log that is read whole."""
+    written(tmp_path, 0)
+    written(tmp_path, 10)
+    os.utime(min(tmp_path.iterdir()), (0, at(-60).timestamp()))
+    over = []
+    assert told(recent(tmp_path, at(0), passed_over=over.append)) == [10]
+    assert told(recent(tmp_path, at(0), most=1, passed_over=over.append)) == []
+    assert over == [1]
 
 
 def test_a_folder_that_is_not_there_tells_nothing(tmp_path):

@@ -16,6 +16,7 @@ from replguard.provenance.facts import fact
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Inode, Ledger
 from replguard.provenance.parts import LATE, Parts
+from replguard.provenance.pipes import program
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected
 
@@ -56,7 +57,7 @@ class Uses:
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
         self._left: dict[str, dict[Inode, Held]] = {}
-        self._parts = Parts()
+        self._parts, self._forks = Parts(), Parts(lambda proc: program(proc).entity)
 
     def opened(self, event: Event, proc: Proc | None) -> list[Event]:
         """A watched file was opened, or the disk that protected files lie on."""
@@ -86,6 +87,8 @@ class Uses:
         amount = given.bytes if given else None
         self._read_of(proc, known, file, mode, given, event.timestamp)
         touching = _touching(file.size)
+        read = int(_share(given, file) * (file.size or 0))
+        together = self._forks.read(proc, inode, mode, read, event.timestamp)
         if amount is not None and self._parts.read(proc, inode, mode, amount, event.timestamp) < touching:
             return []
         made = self._ledger.name(file.path) or known
@@ -93,14 +96,23 @@ class Uses:
         if amount is None and mode == "read" and self._counted(*inode):
             self._note(proc, inode, held)
             return []  # an open alone says nothing where what is read of it will be told
-        late = LATE if amount is not None and amount < touching else timedelta()
-        self._ledger.touch(proc, known.model, event.timestamp, event.timestamp - late)
-        mapped = mode in ("map", "memory") and (amount is None or amount >= touching)
+        late = given is not None and given.read_time if amount is None else amount < touching
+        self._ledger.touch(proc, known.model, event.timestamp, event.timestamp - LATE if late else None)
+        self._hold(proc, inode, held, file, given, mode, together)
+        return self._access(event, proc, known, file, mode)
+
+    def _hold(
+        self, proc: Proc, inode: Inode, held: Held, file: File, given: Context | None, mode: str, together: int
+    ) -> None:
+        """Note what a process holds by now; ``together`` are the bytes that all forks of its program have read."""
+        amount = given.bytes if given else None
+        mapped = mode in ("map", "memory") and (amount is None or amount >= _touching(file.size))
         if mapped or (amount is not None and _share(given, file) >= HELD_SHARE):
             self._instances.hold(proc, inode, held)
         elif mode == "read":
+            if amount is not None and together >= HELD_SHARE * (file.size or 1) and program(proc).alive:
+                self._instances.hold(program(proc), inode, held)
             self._read(proc, inode, held, file)
-        return self._access(event, proc, known, file, mode)
 
     def _read_of(
         self, proc: Proc, known: Protected | Artefact, file: File, mode: str, given: Context | None, when: datetime

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.story import ANN, HELD, MIB, ROOT, SERVICE, Host
 
@@ -103,6 +104,18 @@ def test_what_was_sent_while_parts_were_read_counts(host: Host, weights: File) -
     assert told(host.tick()) == [(FAR, 60, "llama")]
     assert dict(host.provenance.egress.bytes) == {False: 11 * LIMIT, True: 60 * MIB}
     assert told(host.tick() + host.send(children[0], 40 * MIB)) == [(FAR, 100, "llama")]
+
+
+def test_what_was_sent_before_a_look_found_the_use_counts(host: Host, weights: File) -> None:
+    """Where nothing tells of an open as it happens: who has the file open may have it open for seconds."""
+    server = host.service("web", "python3", "-m http.server")
+    assert told(host.send(server, LIMIT, own=8000)) == []
+    host.wait(4)
+    assert told(host.send(server, 20 * MIB, own=8000)) == []
+    host.wait(4)
+    assert told(host.open(weights, server, replguard=msgspec.structs.replace(HELD, mode="read", read_time=True))) == []
+    assert told(host.tick()) == []
+    assert told(host.send(server, 30 * MIB, own=8000)) == [(FAR, 50, "llama")]
 
 
 def test_the_limit_is_the_configurations(weights: File) -> None:

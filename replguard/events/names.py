@@ -91,15 +91,4 @@ def getter(path: str) -> Getter:
     return get
 
 
-def section(path: str) -> Getter:
-    """Return a function that reads a section such as ``process.parent`` from an event, the event itself for no name."""
-    if not path:
-        return lambda event: event
-    if "." not in path:
-        return attrgetter(path)
-    outer, _, last = path.rpartition(".")
-    above, inner = section(outer), attrgetter(last)
-    return lambda event: None if (inside := above(event)) is None else inner(inside)
-
-
 _PATHS = paths()

@@ -89,13 +89,15 @@ class Engine:
         self.moved = False
         if event.event.kind == "state":
             return []
-        self.state.events += 1
+        state = self.state
+        state.events += 1
         time = _seconds(event.timestamp)
         found = self._pass_time(event, time)
         rules = self._index.matches(event)
-        self.moved = bool(rules) or event.health is not None
         if not rules:
+            self.moved = event.health is not None
             return found
+        self.moved = True
         for rule in rules:
             self.matches[rule.name] += 1
             if rule.alerts:

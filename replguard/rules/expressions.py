@@ -40,11 +40,12 @@ class Endless(ValueError):  # noqa: N818 - a property of the expression, not a f
     """An expression whose time nothing bounds. The message is the reason, for *not evaluable*."""
 
 
+@lru_cache(maxsize=4096)
 def searcher(expression: str, flags: int) -> Callable[[str], bool]:
     """Return whether an expression is found in a text, as a function of the text.
 
     Raises re.error for a bad expression, and Endless for one that could take time without bound where RE2, which
-    never does, does not know it either.
+    never does, does not know it either. Rules that ask for the same share the function, and what it found last.
     """
     search = re.compile(expression, flags).search
     room = _room(expression, flags)
@@ -76,6 +77,7 @@ def _linear(expression: str, flags: int) -> Callable[[str], bool] | None:
     """Return the search by RE2, None where it does not know the expression."""
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = True
     signs = "".join(sign for flag, sign in _SIGNS.items() if flags & flag)
     source = translated(expression, multiline=bool(flags & re.MULTILINE))
     try:
@@ -83,12 +85,17 @@ def _linear(expression: str, flags: int) -> Callable[[str], bool] | None:
     except (re2.error, UnicodeEncodeError):
         return None
 
+    last, answer = "", search(b"") is not None
+
     def found(text: str) -> bool:
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:
-            data = _SURROGATE.sub("\ufffd", text).encode()
-        return search(data) is not None
+        nonlocal last, answer
+        if text is not last:
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:
+                data = _SURROGATE.sub("\ufffd", text).encode()
+            last, answer = text, search(data) is not None
+        return answer
 
     return found
 

@@ -17,11 +17,12 @@ from replguard.rules.values import Test, Unsupported
 
 Marks = int
 """A set of the clauses of rules, one bit for each: that of clause ``c`` of rule ``n`` is ``n * CLAUSES + c``."""
+_CLAUSES = range(1, CLAUSES)
 _BEFORE, _BEHIND = "(?:^|[^a-z0-9_])", "(?:$|[^a-z0-9_])"
 Known = tuple[Text, Text, Marks]
 """A value as rules see it, the same folded, and the clauses that it holds for."""
 NOTHING: Known = (None, None, 0)
-KNOWN = 1024
+KNOWN = 2048
 """Values of one field, and of several together, that are remembered."""
 SHORT = 256
 """Characters of the longest value that is remembered."""
@@ -120,8 +121,8 @@ class Table:
     """The rules of one kind of event, by the signs that they need in each place of a row.
 
     An event may match a rule when every clause of it holds. ``given`` are the clauses that no event has to hold:
-    of a rule that has fewer than others. Fields that texts are looked for in are looked at one by one; those of
-    which only whole values and ends of paths matter (who, where, from what) together: they come again and again.
+    of a rule that has fewer than others. Fields that many texts are looked for in are looked at one by one; all others
+    (who, where, from what) together: they come again and again.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -139,9 +140,9 @@ class Table:
             except (Unsupported, SigmaError, re.error, KeyError, RecursionError):
                 continue  # loading has listed it as not evaluable
         self._row: Row = [UNREAD] * len(self._layout)
-        alone = [slot for slot, signs in self.wanted.items() if signs.inside]
+        alone = [slot for slot, signs in self.wanted.items() if len(signs.inside) > FEW]
         self._places = tuple(alone)
-        self._alone = [(self._layout.reader(slot), signs := self.wanted[slot], signs.known) for slot in alone]
+        self._alone = [(self._layout.reader(slot), (signs := self.wanted[slot]).known, signs.look) for slot in alone]
         self._others = [slot for slot in self.wanted if slot not in alone]
         self._key = together(self._layout.name(slot) for slot in self._others)
         self._known: dict[Any, tuple[Row, Row, Marks]] = {}
@@ -169,16 +170,19 @@ class Table:
 
     def matches(self, event: Event, failed: Callable[[], None]) -> list[Rule]:
         """Return the rules that an event matches, in the order in which they were added."""
-        alone = []
-        for read, signs, known in self._alone:
-            value = read(event)
-            alone.append(NOTHING if value is None else known.get(value) or signs.look(value))
         key = self._key(event)
         plains, folds, marks = self._known.get(key) or self._look(key, event)
-        for found in alone:
+        alone = []
+        for read, known, look in self._alone:
+            value = read(event)
+            if value is None:
+                alone.append(NOTHING)
+                continue
+            found = known.get(value) or look(value)
             marks |= found[2]
+            alone.append(found)
         first = self._firsts & marks
-        for clause in range(1, CLAUSES):
+        for clause in _CLAUSES:
             first &= marks >> clause
         if not first:
             return []

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.rulebook import event
 
-from replguard.rules.fields import KEYWORDS, MAX_TEXT, Layout, event_field, every_text, fold, mapping_field, text
+from replguard.rules.fields import (
+    KEYWORDS,
+    MAX_TEXT,
+    Layout,
+    event_field,
+    every_text,
+    fold,
+    mapping_field,
+    text,
+    together,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +100,13 @@ def test_the_middle_of_a_giant_text_is_left_out():
     assert plain[place].startswith("head")
     assert low[place].endswith("tail")
     assert plain[many] == ("short", plain[place])
+
+
+def test_several_fields_are_read_as_one_value():
+    """Each attribute once, None where a section is missing; what differs in any of them differs."""
+    read = together(["Image", "ParentImage", "@timestamp", "Image", "event.action", KEYWORDS])
+    full = event(process__executable="/a", process__invoked="/b", process__parent={"executable": "/p"})
+    assert read(full) == ("/a", "/b", "/p", full.timestamp, "process_exec")
+    assert read(event(process__pid=1)) == (None, None, None, full.timestamp, "process_exec")
+    assert read(event()) == (None, None, None, full.timestamp, "process_exec")
+    assert together([])(full) == ()

@@ -74,3 +74,41 @@ detection:
     for _ in range(2):
         assert not any(index.matches(event(process__executable=f"/bin/{number}")) for number in range(600))
         assert index.matches(event(process__executable="/opt/CURL"))
+
+
+def test_what_is_remembered_of_who_and_where_is_told_apart(tmp_path):
+    """Events that differ in one of the fields that are looked at together are judged each by its own."""
+    text = """
+title: t
+name: together
+logsource: {product: linux, category: process_creation}
+detection:
+  s:
+    Image|endswith: /curl
+    ParentImage|endswith: [/bash, /sh]
+    User: root
+    CurrentDirectory|startswith: /tmp
+  condition: s
+"""
+    index = Index(good(tmp_path, text).rules)
+    right = {"executable": "/usr/bin/curl", "working_directory": "/tmp/x", "parent": {"executable": "/bin/bash"}}
+    wrong = [
+        {**right, "executable": "/usr/bin/wget"},
+        {**right, "working_directory": "/srv"},
+        {**right, "working_directory": None},
+        {**right, "parent": {"executable": "/bin/dash"}},
+        {**right, "parent": None},
+    ]
+    for _ in range(2):
+        assert index.matches(event(process=right, user__name="root"))
+        assert not index.matches(event(process=right, user__name="ann"))
+        assert not index.matches(event(process=right))
+        assert not any(index.matches(event(process=other, user__name="root")) for other in wrong)
+
+
+def test_more_texts_than_a_scan_takes_are_looked_for_one_by_one(tmp_path, monkeypatch):
+    """A scan that would need too much memory is not made, and nothing is missed."""
+    monkeypatch.setattr("replguard.rules.index.MEMORY", 0)
+    monkeypatch.setattr("replguard.rules.index.MEMORY_EACH", 1)
+    index = Index(good(tmp_path, "".join(rule(f"r{n}", f"word{n}x") for n in range(20))).rules)
+    assert [found.name for found in index.matches(run(0, "a word7x b WORD12X"))] == ["r7", "r12"]

@@ -288,21 +288,80 @@ released by kernel.org: distributions carry some of them back, and only loading 
     return MADE + head + "\n".join(parts)
 
 
+ROWS = """Looking around: its own files, models, processes, devices
+Probing local ports
+A copy on the host
+A second name without a byte copied
+A second server of the original files
+Weights brought into another form
+Weights packed
+Weights sent off the host at once
+Weights sent off slowly, or by several ways
+A reverse tunnel
+A start on another host or cluster
+Dependencies installed
+A model server started
+A call to the replica, to see whether it lives or to give it orders
+Device memory taken
+Conflicts cleared: kills, deletions, a reboot
+Replication before a shutdown
+Something that starts it again
+Hidden copies, changed file times
+The watcher blinded
+Replicas without bound
+A server that only pretends
+Other oversight switched off
+A replica without weights: its program and keys""".splitlines()
+"""What a model or who drives it may do to replicate, row by row; a rule names its rows by ``replguard.row-N``."""
+
+
 def rules() -> str:
     """Return the page of every shipped rule: what it says, what to do, what it takes for one, what it cannot see."""
     head = """# The shipped rules
 
 An alert names its rule by `rule.name` and `rule.id`. Rules of `stages/` raise nothing by themselves: correlations name
-them. `replguard rules list` says which can be evaluated on this host.
+them. `replguard rules list` says which can be evaluated on this host, `replguard rules explain NAME` what one needs.
 
 """
-    folder = ROOT / "rules"
-    parts = []
-    for family in sorted(path for path in folder.iterdir() if path.is_dir()):
-        parts.append(f"## {family.name}\n")
-        for file in sorted(family.rglob("*.yml")):
-            parts += [_rule(rule) for rule in yaml.safe_load_all(file.read_text("utf-8")) if rule]
+    families = {
+        folder.name: [yaml.safe_load(file.read_text("utf-8")) for file in sorted(folder.glob("*.yml"))]
+        for folder in sorted((ROOT / "rules").iterdir())
+        if folder.is_dir()
+    }
+    parts = [*_coverage(families), *_mapping(families)]
+    for family, some in families.items():
+        parts += [f"## {family}\n", *map(_rule, some)]
     return MADE + head + "\n".join(parts)
+
+
+def _coverage(families: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield the table of what may be done, and the rules that tell it by themselves."""
+    yield "## What they cover\n\nBy behaviour; the parts of sequences, which tell nothing by themselves, left out.\n"
+    yield "| row | behaviour | rules |\n|---|---|---|"
+    telling = [rule for family, some in families.items() if family != "stages" for rule in some]
+    for number, behaviour in enumerate(ROWS, 1):
+        names_ = [_link(rule) for rule in telling if f"replguard.row-{number}" in rule["tags"]]
+        yield f"| {number} | {behaviour} | {', '.join(names_)} |"
+    yield ""
+
+
+def _mapping(families: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield the table of every rule with its tags."""
+    yield "## What each is tagged with\n"
+    yield "| rule | family | level | rows | ATT&CK | ATLAS |\n|---|---|---|---|---|---|"
+    for family, some in families.items():
+        for rule in some:
+            tags = [str(tag) for tag in rule["tags"]]
+            rows, attack, atlas = (
+                ", ".join(tag.removeprefix(before) for tag in tags if tag.startswith(before)) or "–"
+                for before in ("replguard.row-", "attack.", "atlas.")
+            )
+            yield f"| {_link(rule)} | {family} | {rule['level']} | {rows} | {attack} | {atlas} |"
+    yield ""
+
+
+def _link(rule: dict[str, Any]) -> str:
+    return f"[{rule['name']}](#{rule['name']})"
 
 
 def _rule(rule: dict[str, Any]) -> str:

@@ -253,9 +253,9 @@ for line in sys.stdin:
     s.sendall(bytes(int(line)))
     print(flush=True)
 """
-TAKES = """
+TAKES = f"""
 import socket, sys
-with socket.create_server(('10.77.0.2', 0)) as listener:
+with socket.create_server(('{FAR}', 0)) as listener:
     print(listener.getsockname()[1], flush=True)
     accepted, _ = listener.accept()
     while accepted.recv(1 << 20): pass

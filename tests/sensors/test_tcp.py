@@ -15,7 +15,7 @@ import pytest
 from support.deadmount import NAME, mounted
 from support.host import FakeHost, python
 from support.programs import Lacking
-from support.wires import FAR, FAR6, NEAR, NEAR6, End, wire
+from support.wires import FAR, FAR6, NEAR, NEAR6, NOBODY, End, wire
 
 from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
@@ -230,12 +230,12 @@ def test_who_does_not_wait_is_told_too(sensor: TcpSensor) -> None:
 
 def test_one_that_was_given_up_has_failed(sensor: TcpSensor, ends: tuple[End, End]) -> None:
     """Nobody answers for an address of the wire that is not there."""
-    code = "import socket; s = socket.socket(); s.setblocking(False); s.connect_ex(('10.77.0.9', 80)); s.close()"
+    code = f"import socket; s = socket.socket(); s.setblocking(False); s.connect_ex(('{NOBODY}', 80)); s.close()"
     with ends[0].python(code) as child:
         child.wait()
         (event,) = mine(sensor, "network_connection", child.pid)
         assert event.network.namespace == Path(f"/proc/{ends[0].pid}/ns/net").stat().st_ino
-    assert described(event) == ("failed", "10.77.0.9", 80, None)
+    assert described(event) == ("failed", NOBODY, 80, None)
 
 
 def test_what_another_sensor_told_is_not_told_again() -> None:
@@ -545,9 +545,9 @@ def test_a_process_has_its_share_again_when_its_destinations_rest(sensor: TcpSen
     assert key not in dict(programs.entries(sensor._shares, len(key), records.COUNT.size))
 
 
-SERVER = """
+SERVER = f"""
 import socket, sys
-with socket.create_server(('10.77.0.1', 0)) as listener:
+with socket.create_server(('{NEAR}', 0)) as listener:
     print(listener.getsockname()[1], flush=True)
     accepted, _ = listener.accept()
     accepted.sendall(bytes(int(sys.argv[1])))
@@ -555,9 +555,9 @@ with socket.create_server(('10.77.0.1', 0)) as listener:
     print(flush=True)
     sys.stdin.read()
 """
-TAKER = """
+TAKER = f"""
 import socket, sys
-s = socket.create_connection(('10.77.0.1', int(sys.argv[1])))
+s = socket.create_connection(('{NEAR}', int(sys.argv[1])))
 while s.recv(1 << 20): pass
 """
 
@@ -696,7 +696,7 @@ def test_where_there_is_no_room_for_a_destination_the_sum_is_kept(sensor: TcpSen
     code = (
         "import socket, sys\n"
         "for port in (9, 10, 11):\n"
-        "    s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('10.77.0.2', port)); s.send(bytes(1000))\n"
+        f"    s = socket.socket(type=socket.SOCK_DGRAM); s.connect(('{FAR}', port)); s.send(bytes(1000))\n"
         "print(flush=True); sys.stdin.read()\n"
     )
     with ends[0].python(code) as source:

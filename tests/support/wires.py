@@ -1,6 +1,8 @@
 """Two network namespaces with a wire between them: traffic that leaves a host, without a network."""
 
 import contextlib
+import ipaddress
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from typing import Any
 
 from support.programs import Lacking
 
-NEAR, FAR = "10.77.0.1", "10.77.0.2"
-NEAR6, FAR6 = "fd00:77::1", "fd00:77::2"
+_PID = os.getpid()
+"""Addresses are of this process alone: the kernel tells of all namespaces, also of what other tests send in theirs."""
+NEAR, FAR, NOBODY = (f"10.{64 + (_PID >> 8) % 64}.{_PID % 256}.{end}" for end in (1, 2, 9))
+NEAR6, FAR6 = (str(ipaddress.ip_address(f"fd00:77:{_PID >> 16:x}:{_PID % 65536:x}::{end}")) for end in (1, 2))
 _HOLD = ["unshare", "--net", "sh", "-c", "echo; exec cat"]
 
 

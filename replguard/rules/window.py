@@ -34,6 +34,7 @@ class Window(Correlator):
         self._size = 0
         self._limit = max(LIMIT, int(2 * rule.count)) if rule.type in {"event_count", "value_count"} else LIMIT
         self._number = 0
+        self._judge_at = math.inf
         self._readers = {name: self._reader(name) for name in rule.rules}
         self._total = _TOTALS[rule.type]
         self._compare = COMPARE[rule.op]
@@ -56,6 +57,7 @@ class Window(Correlator):
             self._groups[key] = entries
             insort(entries, entry, key=lambda one: one[:2])
             self._size += 1
+        self._judge_at = min(self._judge_at, match.time + self.rule.timespan)
         self._bound()
         if self.rule.op in AT_END:
             return []
@@ -89,6 +91,8 @@ class Window(Correlator):
             if time - entry[0][0] > self.rule.timespan:
                 break
             first = bisect_left(entries, time - self.rule.timespan, key=lambda one: one[0][0])
+            if self.rule.type == "event_count" and not self._compare(end + 1 - first, self.rule.count):
+                continue
             inside = entries[first : end + 1]
             if self._holds(inside):
                 return inside
@@ -100,8 +104,8 @@ class Window(Correlator):
         return bool(self._compare(self._total([entry[3] for entry in inside], self.rule), self.rule.count))
 
     def due(self, now: float) -> list[Hit]:
-        """Judge the groups whose time span has ended, where only the end can tell."""
-        if self.rule.op not in AT_END:
+        """Judge the groups whose time span has ended, where only the end can tell; until one has, look at none."""
+        if self.rule.op not in AT_END or now <= self._judge_at:
             return []
         hits = []
         span = self.rule.timespan
@@ -112,6 +116,7 @@ class Window(Correlator):
             self._forget(key, len(inside))
             if self._holds(inside):
                 hits.append(self._hit(key, inside))
+        self._judge_at = min((entries[0][0][0] for entries in self._groups.values()), default=math.inf) + span
         return hits
 
     def _hit(self, key: Key, inside: list[Entry]) -> Hit:

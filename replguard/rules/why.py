@@ -1,6 +1,6 @@
 """Why a rule did what it did in a case: which of its selections hold for each event, or which of its rules matched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sigma.rule import SigmaDetections, SigmaRule
@@ -23,13 +23,14 @@ def why(rule: AnyRule, ruleset: RuleSet, case: Case) -> list[str]:
     """Return lines that say what of a rule held in a case; ``ruleset`` are the rule and what it refers to."""
     if not case.events:
         return ["the case has no events"]
-    lines = _single(rule, case) if isinstance(rule, Rule) else _several(rule, ruleset, case)
+    events = list(enumerate(case.events, 1))
+    lines = _single(rule, events) if isinstance(rule, Rule) else _several(rule, ruleset, case)
     return list(lines)
 
 
-def _single(rule: Rule, case: Case) -> Iterator[str]:
+def _single(rule: Rule, events: Sequence[tuple[int, Event]]) -> Iterator[str]:
     selections = {name: _alone(rule, name) for name in rule.sigma.detection.detections}
-    for number, event in enumerate(case.events[:FEW], 1):
+    for number, event in events[:FEW]:
         said = f"event {number}, {_what(event)}: "
         if event.event.action not in rule.actions:
             yield said + f"the rule is about {', '.join(sorted(rule.actions)) or 'nothing that is made'}"
@@ -38,8 +39,8 @@ def _single(rule: Rule, case: Case) -> Iterator[str]:
         yield said + ", ".join(f"{name} {'holds' if yes else 'does not hold'}" for name, yes in held.items())
         for name in (name for name, yes in held.items() if not yes):
             yield from (f"  {name}: {line}" for line in _seen(selections[name], event))
-    if len(case.events) > FEW:
-        yield f"and {len(case.events) - FEW} more events"
+    if len(events) > FEW:
+        yield f"and {len(events) - FEW} more events"
 
 
 def _alone(rule: Rule, name: str) -> Rule:
@@ -62,7 +63,7 @@ def _seen(rule: Rule, event: Event) -> Iterator[str]:
 
 
 def _several(rule: AnyRule, ruleset: RuleSet, case: Case) -> Iterator[str]:
-    """Yield for each rule that a correlation names which events it matched."""
+    """Yield for each rule that a correlation names which events it matched, or else why not those of its kind."""
     engine = Engine(ruleset, Index(ruleset.rules))
     matched: dict[str, list[int]] = {one.name: [] for one in ruleset.every() if one.name != rule.name}
     for number, event in enumerate(case.events, 1):
@@ -77,6 +78,10 @@ def _several(rule: AnyRule, ruleset: RuleSet, case: Case) -> Iterator[str]:
         numbers = matched[name]
         some = ", ".join(map(str, numbers[:FEW])) + (" …" if len(numbers) > FEW else "")
         yield f"{name}: {f'event {some}' if numbers else 'matched nothing'}"
+        one = ruleset.find(name)
+        if isinstance(one, Rule) and not numbers:
+            kind = [(number, event) for number, event in enumerate(case.events, 1) if event.event.action in one.actions]
+            yield from (f"  {line}" for line in _single(one, kind))
 
 
 def _what(event: Event) -> str:

@@ -87,7 +87,7 @@ def test_a_correlation_that_fails_says_which_of_its_rules_matched(own):
     result = invoke("test", own)
     assert result.exit_code == 1
     assert "seq.test.yml:2: fires: both (of seq)\n- a high detection\n+ no detection\n" in result.output
-    assert "    found: event 1\n    other: matched nothing\n" in result.output
+    assert "    found: event 1\n    other: matched nothing\n      event 1, process_exec at 0s: sel" in result.output
     assert result.output.endswith("3 rules, 4 cases passed, 1 failed\n")
 
 

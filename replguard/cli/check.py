@@ -16,6 +16,9 @@ from replguard.errors import ConfigError, Problem
 from replguard.events import clock
 from replguard.events.text import printable
 from replguard.provenance import manifest as manifests
+from replguard.rules.cases import read_cases
+from replguard.rules.fixtures import fixture_path
+from replguard.rules.load import FIXTURES, shipped_dir
 from replguard.rules.load import load as load_rules
 from replguard.rules.model import RuleSet
 from replguard.sensors import registry
@@ -35,15 +38,18 @@ WRONG = 2
 def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     """Validate configuration, manifest and rules; PATHs are rule files or folders besides those configured.
 
-    Prints every fault as file:line and exits with 2 if there is any. Changes nothing.
+    Prints every fault as file:line, with what was meant where that can be told, and exits with 2 if there is any. The
+    fixtures beside rules of your own are looked at too. Changes nothing.
     """
     settings, problems = _config(config)
     manifest, wrong = manifests.load(Path(settings.manifest))
     problems += wrong
-    given = dict.fromkeys([*map(Path, settings.rules.paths), *paths])
+    fixtures = [path for path in paths if path.name.endswith(FIXTURES)]
+    given = dict.fromkeys([*map(Path, settings.rules.paths), *(path for path in paths if path not in fixtures)])
     makes = registry.makes(registry.open_all(settings)[0])
     found = load_rules(given, disable=settings.rules.disable, levels=settings.rules.levels, makes=makes)
     problems += [_in_config(_of_path(problem, settings), config) for problem in found.problems]
+    problems += _cases(found, fixtures)
     for problem in sorted(set(problems)):
         click.echo(printable(str(problem)), err=True)
     absent = [f"weights.paths: {path} is not there yet" for path in settings.weights.paths if not os.path.exists(path)]  # noqa: PTH110 - pathlib raises for what is hidden
@@ -64,6 +70,16 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
         f"rules: {len(found.every())}"
         + (f", and {lacking} not evaluable here (`replguard rules list`)" if lacking else "")
     )
+
+
+def _cases(found: RuleSet, paths: list[Path]) -> Iterator[Problem]:
+    """Yield the faults of fixture files: of those given, and of those beside rules of one's own."""
+    beside = [fixture_path(rule, shipped_dir()) for rule in found.known() if not rule.shipped]
+    for path in dict.fromkeys([*paths, *(path for path in beside if path.exists())]):
+        try:
+            read_cases(path)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _idle(found: RuleSet) -> Iterator[str]:

@@ -80,7 +80,7 @@ def command(
     header = reader.header(paths)
     out = Console(sys.stdout, as_json=as_json or not sys.stdout.isatty())
     damaged = False
-    tally, raised = Tally(), Counter[str]()
+    tally, raised = Tally() if tried else None, Counter[str]()
     events = reader.events(paths) if manifest is None else _anew(reader.events(paths), manifest)
     for item in replay(events, found, settings, header.host if header else None, tally):
         if isinstance(item, Fault):
@@ -92,7 +92,7 @@ def command(
             out.send(item)
             raised[item.rule.name] += item.replguard.state == "firing"
     for rule in tried:
-        for line in tally.told(rule, found, raised[rule.name]):
+        for line in tally.told(rule, found, raised[rule.name]) if tally else ():
             _say(line)
     if damaged:
         raise SystemExit(DAMAGED)
@@ -105,16 +105,17 @@ def replay(
 
     With each start of the daemon alerts begin anew; correlations go on, from what the log then held.
     """
-    tally = tally or Tally()
     detector = Detector(ruleset, Manager(config, host))
     past = Past(detector.engine.span)
     for item in events:
         if isinstance(item, Fault):
             yield item
             continue
-        tally.see(item)
+        if tally is not None:
+            tally.see(item)
         if _is_start(item):
-            tally.take(detector.engine)
+            if tally is not None:
+                tally.take(detector.engine)
             detector = Detector(ruleset, Manager(config, host))
             if past.lacks(item.timestamp):
                 yield (
@@ -124,7 +125,8 @@ def replay(
             detector.resume(past.before(item.timestamp))
         yield from detector.feed(item)
         past.keep(item, detector.engine)
-    tally.take(detector.engine)
+    if tally is not None:
+        tally.take(detector.engine)
 
 
 def _say(text: str) -> None:

@@ -48,9 +48,7 @@ def schema() -> Schema:
         "value": {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]},
         "fields": _fields(),
         "any-fields": _named(*sorted(names.paths()), rest=rf"(?!({'|'.join(_SECTIONS)})\.)[^|]*"),
-        "linux-fields": _named(
-            *_KNOWN, *sorted(suggest.FOREIGN_FIELDS), rest=rf"(?![A-Z]|({'|'.join(_SECTIONS)})\.)[^|]*"
-        ),
+        "linux-fields": _named(*_KNOWN, *sorted(suggest.FOREIGN_FIELDS), rest="(?![A-Z])[^|.]*"),
         "own-fields": _named(*_KNOWN, rest=""),
         "rule-extension": _extension(RuleExtension),
         "correlation-extension": _extension(CorrelationExtension),

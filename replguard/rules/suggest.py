@@ -55,7 +55,7 @@ def near(word: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     every = {one.casefold(): one for one in known}
     given = str(word).casefold()
     found = difflib.get_close_matches(given, every, n=1, cutoff=cutoff) or [
-        one for one in every if sorted(one) == sorted(given)
+        one for one in every if len(one) == len(given) and sorted(one) == sorted(given)
     ]
     return every[found[0]] if found else None
 

@@ -156,3 +156,17 @@ def test_a_rule_of_ones_own_that_cannot_fire_is_a_warning(check, tmp_path):
     assert "warning: r.yml:2: 'a' cannot fire here: no sensor makes events of the category registry_event" in (
         result.output
     )
+
+
+def test_fixtures_are_looked_at_too(check, tmp_path):
+    """Those beside a rule, and one that is named: it is no rule."""
+    (tmp_path / "r.yml").write_text(rule("a", "x"))
+    (tmp_path / "r.test.yml").write_text("fires:\n  - {name: x, events: [{action: dance}]}\n")
+    told = "r.test.yml:2: an event needs 'action'"
+    for path in ("r.yml", "r.test.yml"):
+        result = check("sinks: {}\n", path)
+        assert result.exit_code == 2
+        assert told in result.output
+        assert result.output.endswith("1 fault\n")
+    (tmp_path / "r.test.yml").write_text("fires: []\n")
+    assert check("sinks: {}\n", "r.test.yml", "r.yml").exit_code == 0

@@ -254,6 +254,45 @@ def test_a_mistake_is_told_by_both(tmp_path, name, place, value):
     assert loads(tmp_path, document) != []
 
 
+def keys(value, place=()):
+    """Yield the place of every key that is a word of the format, and not a name that its author chose."""
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from keys(inner, (*place, number))
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        chosen = place in {("detection",), ("filter",), ("correlation", "aliases"), ("replguard", "levels")}
+        chosen = chosen or place[:2] == ("correlation", "aliases") or key == "our_owner"
+        if not chosen or key in {"condition", "rules"}:
+            yield (*place, key)
+        yield from keys(inner, (*place, key))
+
+
+def slip(key):
+    """Return a key with two letters swapped."""
+    swaps = [n for n in range(len(key) - 1) if key[n] != key[n + 1] and key[n : n + 2].isalpha()]
+    at = next((n for n in swaps if n), 0)
+    return key[:at] + key[at + 1] + key[at] + key[at + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        pytest.param(name, place, id=f"{name} {'.'.join(map(str, place))}")
+        for name, text in GOOD.items()
+        for place in keys(yaml.safe_load(text))
+    ],
+)
+def test_a_slip_in_any_key_is_told_by_both(tmp_path, name, place):
+    """Wherever it stands."""
+    document = copy.deepcopy(yaml.safe_load(GOOD[name]))
+    inner = document
+    for part in place[:-1]:
+        inner = inner[part]
+    inner[slip(place[-1])] = inner.pop(place[-1])
+    assert errors(plain(document)) != []
+    assert loads(tmp_path, document) != []
+
+
 @pytest.mark.parametrize(
     ("struct", "name"), [(RuleExtension, "rule-extension"), (CorrelationExtension, "correlation-extension")]
 )

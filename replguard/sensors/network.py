@@ -43,6 +43,8 @@ MOST_HOLDERS = 16
 """Processes that are told for one listener which many share."""
 TRIES = 10
 """Looks in which the owner of a new listener is searched: on a busy host one look may not reach everybody."""
+TRIES_CONNECTED = 5
+"""The same of a connection, which is not told before."""
 _CLOSING = (FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 AT_READ = Context(tier="portable", read_time=True)
 HELD = Context(tier="portable", read_time=True, attribution="lineage")
@@ -75,6 +77,7 @@ class NetworkSensor(Timed):
         self._connected: set[int] = set()
         self._doubtful: set[int] = set()
         self._ownerless: dict[int, int] = {}
+        self._unowned: dict[int, tuple[Socket, int]] = {}
         self._sent: Sent | None = None
 
     def start(self) -> None:
@@ -135,14 +138,28 @@ class NetworkSensor(Timed):
         outbound = [row for row in fresh if row.source[1] not in ports]
         self.counters.skip(len(fresh) - len(outbound))
         claimed = [row for row in self._untold(outbound, found, kind) if self._ledger.claim(row)]
-        owners = self._owners({row.inode for row in claimed})
-        for row in claimed:
-            pid = next(iter(owners.get(row.inode, [])), None)
-            yield self._connection(row, None if pid is None else self._who.process(pid), kind)
+        for row, process in self._owned(claimed, found, 0 if kind == "state" else TRIES_CONNECTED):
+            yield self._connection(row, process, kind)
         first = self._sent is None
         self._sent = (self._sent or Sent(self._processes)) if counts else None
         for amount in self._sent.look(rows, ports, first=first) if self._sent is not None else ():
             yield self._volume(amount)
+
+    def _owned(
+        self, fresh: list[Socket], found: dict[int, Socket], most: int
+    ) -> Iterator[tuple[Socket, Process | None]]:
+        """Yield connections with who has them. One whose owner a look did not reach is told when one does, or it ends."""
+        waiting, self._unowned = self._unowned, {}
+        rows = {row.inode: row for row in fresh} | {inode: row for inode, (row, _) in waiting.items()}
+        owners = self._owners(rows.keys() & found.keys())
+        for inode, row in rows.items():
+            pid = next(iter(owners.get(inode, [])), None)
+            process = None if pid is None else self._who.process(pid)
+            tries = waiting[inode][1] if inode in waiting else 0
+            if process is None and inode in found and tries < most:
+                self._unowned[inode] = row, tries + 1
+            else:
+                yield row, process
 
     def _untold(self, fresh: list[Socket], found: dict[int, Socket], kind: str) -> list[Socket]:
         """Return the connections that are ours to tell: where the kernel tells, those that it did not by now."""

@@ -246,6 +246,31 @@ def test_the_owner_of_a_listener_is_searched_again(beside: NetworkSensor, monkey
         assert of(beside, port) == []
 
 
+@pytest.mark.parametrize("found_late", [True, False])
+def test_the_owner_of_a_connection_is_searched_again(
+    sensor: NetworkSensor, monkeypatch: pytest.MonkeyPatch, found_late: bool
+) -> None:
+    """It is told once: with its owner when a look finds one, without when several did not."""
+    monkeypatch.setattr(module, "TRIES_CONNECTED", 2)
+    list(sensor.poll())
+    with python(SERVE) as server:
+        port = int(server.stdout.readline())
+
+        def told() -> list[Event]:
+            return [e for e in sensor.poll() if e.action == "network_connection" and e.destination.port == port]
+
+        list(sensor.poll())
+        monkeypatch.setattr(sensor, "_owners", lambda inodes, **_: {})
+        with python(CONNECT, str(port)) as client:
+            client.stdout.readline()
+            assert told() == told() == []
+            if found_late:
+                monkeypatch.setattr(sensor, "_owners", type(sensor)._owners.__get__(sensor))
+            (one,) = told()
+            assert (one.process.pid if one.process else None) == (client.pid if found_late else None)
+            assert told() == []
+
+
 SENDS = """
 import socket, sys
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))

@@ -148,7 +148,7 @@ class NetworkSensor(Timed):
     def _owned(
         self, fresh: list[Socket], found: dict[int, Socket], most: int
     ) -> Iterator[tuple[Socket, Process | None]]:
-        """Yield connections with who has them. One whose owner a look did not reach is told when one does, or it ends."""
+        """Yield connections with who has them: one whose owner no look reached yet later, or when it ends."""
         waiting, self._unowned = self._unowned, {}
         rows = {row.inode: row for row in fresh} | {inode: row for inode, (row, _) in waiting.items()}
         owners = self._owners(rows.keys() & found.keys())

@@ -10,6 +10,7 @@ from sigma.rule import SigmaDetectionItem
 from replguard.errors import Problem
 from replguard.events import names
 from replguard.rules import suggest
+from replguard.rules.dialect import POLICY
 from replguard.rules.place import fault
 from replguard.yamlfile import Document, Place
 
@@ -31,10 +32,16 @@ def check_values(document: Document, detection: Any, place: Place, problems: lis
         if wrong or never:
             continue
         try:
-            SigmaDetectionItem.from_mapping(key, value)
+            SigmaDetectionItem.from_mapping(key, value, policy=POLICY)
         except (SigmaError, re.error, TypeError, AttributeError, ValueError, OverflowError) as error:
-            problems.append(fault(document, error, where))
+            problems.append(fault(document, _plainer(error, key), where))
     return len(problems) > before
+
+
+def _plainer(error: Exception, key: str) -> Exception:
+    """Return an error in the words of the rule, where pySigma's are those of its classes."""
+    found = re.fullmatch(r"Modifier Sigma\w+ incompatible to value type of '(.*)'", str(error), re.DOTALL)
+    return ValueError(f"the value '{found[1]}' does not go with '{key}'") if found else error
 
 
 def _never(field: str, value: Any) -> Iterator[str]:

@@ -38,6 +38,11 @@ def references(document: Document, found: RuleSet) -> None:
     named: list[tuple[Place, object]] = [
         (("correlation", "rules", number), key) for number, key in enumerate(stages if isinstance(stages, list) else ())
     ]
+    aliases = body.get("aliases") if isinstance(body, dict) else None
+    for alias, mapping in aliases.items() if isinstance(aliases, dict) else ():
+        named += [
+            (("correlation", "aliases", alias, key), key) for key in (mapping if isinstance(mapping, dict) else ())
+        ]
     for place, key in [*named, (("replguard", "until"), until)]:
         if isinstance(key, str) and key not in names and key not in found.broken:
             found.problems.append(document.problem(place, _absent(key, names)))

@@ -5,10 +5,16 @@ Sigma allows keys and log sources of one's own, so only what is close to a word 
 
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
+
+from sigma.exceptions import SigmaError
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
+from sigma.types import SigmaString
 
 from replguard.errors import Problem
 from replguard.rules import suggest
+from replguard.rules.place import fault
 from replguard.yamlfile import Document, Place
 
 _WORD = re.compile(r"[\w*-]+")
@@ -53,18 +59,35 @@ def check_condition(document: Document, body: Any, place: Place, problems: list[
     before = len(problems)
     for one in [conditions] if isinstance(conditions, str) else conditions if isinstance(conditions, list) else ():
         # What follows a pipe is the aggregation of old rules, which pySigma tells.
-        unknown = _undefined(str(one).partition("|")[0], [str(key) for key in body])
+        unknown = dict.fromkeys(_undefined(str(one).partition("|")[0], [str(key) for key in body]))
         problems += [document.problem((*place, "condition"), text) for text in unknown]
     return len(problems) > before
 
 
+def check_grammar(document: Document, body: Any, problems: list[Problem]) -> None:
+    """Tell a condition that is no sentence of Sigma's grammar, in a rule whose selections are faulty themselves."""
+    if not isinstance(body, dict):
+        return
+    conditions = body.get("condition")
+    any_value = SigmaDetection([SigmaDetectionItem("x", [], [SigmaString("1")])])
+    selections = {str(key): any_value for key in body if key != "condition"}
+    for one in [conditions] if isinstance(conditions, str) else conditions if isinstance(conditions, list) else ():
+        try:
+            for parsed in SigmaDetections(detections=selections, condition=[str(one)]).parsed_condition:
+                parsed.parsed  # noqa: B018 - a property that parses
+        except (SigmaError, RecursionError) as error:
+            problems.append(fault(document, error, ("detection", "condition")))
+
+
 def _undefined(condition: str, known: list[str]) -> Iterable[str]:
+    """Yield a sentence for each name that none of the selections has; after ``of`` it is how their names begin."""
     selections = [key for key in known if key != "condition"]
-    for word in dict.fromkeys(_WORD.findall(condition)):
+    words = _WORD.findall(condition)
+    for before, word in zip(["", *words], words, strict=False):
         if word.casefold() in _GRAMMAR or word in selections:
             continue
-        if "*" in word:
-            if not any(re.fullmatch(re.escape(word).replace(r"\*", ".*"), name) for name in selections):
+        if "*" in word or before.casefold() == "of":
+            if not any(fnmatchcase(name, f"{word}*") for name in selections):
                 yield f"'{word}' is the name of no selection{suggest.choice(word, selections)}"
         else:
             yield f"'{word}' not defined in the detection{suggest.hint(word, [*selections, *_GRAMMAR])}"

@@ -17,8 +17,9 @@ from replguard.events.catalogue import by_category
 from replguard.rules import suggest
 from replguard.rules.compile import fields_of
 from replguard.rules.detection import check_fields, check_filter, check_values, written_fields
+from replguard.rules.dialect import POLICY
 from replguard.rules.extension import CorrelationExtension, RuleExtension, correlation_extension, rule_extension
-from replguard.rules.misspelt import check_condition, check_keys, check_source
+from replguard.rules.misspelt import check_condition, check_grammar, check_keys, check_source
 from replguard.rules.model import SCORES, AnyRule, Correlation, Filter, Rule
 from replguard.rules.place import fault
 from replguard.yamlfile import Document
@@ -74,10 +75,12 @@ def _rule(document: Document, source: Source, problems: list[Problem]) -> Rule |
     detection = document.value.get("detection")
     broken = check_values(document, detection, ("detection",), problems)
     undefined = check_condition(document, detection, ("detection",), problems)
-    sigma = SigmaRule.from_dict(document.value, collect_errors=True)
+    sigma = SigmaRule.from_dict(document.value, collect_errors=True, policy=POLICY)
     _add(document, sigma.errors, broken, problems)
     if sigma.errors or undefined:
         check_fields(document, written_fields(document), problems)
+        if not undefined:
+            check_grammar(document, detection, problems)
         return None
     sigma.name = str(document.value.get("name") or source.stem)
     try:
@@ -93,7 +96,7 @@ def _rule(document: Document, source: Source, problems: list[Problem]) -> Rule |
 def _filter(document: Document, source: Source, problems: list[Problem]) -> Filter | None:
     broken = check_values(document, document.value["filter"], ("filter",), problems)
     check_condition(document, document.value["filter"], ("filter",), problems)
-    sigma = SigmaFilter.from_dict(document.value, collect_errors=True)
+    sigma = SigmaFilter.from_dict(document.value, collect_errors=True, policy=POLICY)
     _add(document, sigma.errors, broken, problems)
     check_filter(document, document.value["filter"], problems)
     name = str(document.value.get("name") or source.stem)
@@ -185,5 +188,6 @@ def _add(document: Document, errors: list[SigmaError], broken: bool, problems: l
     """Add pySigma's errors, except that of a detection whose items have already been told one by one."""
     for error in errors:
         problem = fault(document, error)
-        if not (broken and problem.line == document.line(())):
+        # What pySigma says of the rule itself begins so; what it says of an item of a detection has no place.
+        if not broken or problem.line != document.line(()) or str(error).startswith("Sigma "):
             problems.append(problem)

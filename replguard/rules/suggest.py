@@ -84,8 +84,10 @@ def is_slip(name: str) -> bool:
 
 def is_ours(category: object, product: object) -> bool:
     """Tell whether a log source is one that our sensors feed, or one of those misspelt."""
-    if category in FOREIGN_CATEGORIES or not isinstance(category, str):
+    if not isinstance(category, str) or not isinstance(product, str | None) or category in FOREIGN_CATEGORIES:
         return False
+    if category in CATEGORIES and product in {None, *PRODUCTS}:
+        return True  # comparing letters takes time, and nearly every rule ends here
     linux = product is None or near(product, PRODUCTS, CLOSE) is not None
     return linux and near(category, CATEGORIES, CLOSE) is not None
 

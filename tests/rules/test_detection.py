@@ -90,3 +90,11 @@ detection:
     assert [str(problem) for problem in problems] == [
         "r.yml:4: 'replguard.actor.standing' is never 'agnet', did you mean 'agent'?"
     ]
+
+
+def test_a_value_that_does_not_go_with_its_modifier_is_told_by_its_key():
+    """The author knows no classes of a library."""
+    document = yamlfile.parse(b"detection:\n  one:\n    process.pid|gt: abc\n", "r.yml")[0]
+    problems = []
+    assert check_values(document, document.value["detection"], ("detection",), problems)
+    assert [str(problem) for problem in problems] == ["r.yml:3: the value 'abc' does not go with 'process.pid|gt'"]

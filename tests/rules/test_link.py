@@ -85,3 +85,51 @@ def test_a_users_correlation_does_not_silence_a_shipped_rule(tmp_path):
     found = load([own], shipped=shipped)
     assert found.problems == []
     assert all(one.alerts for one in found.rules)
+
+
+def test_what_a_broken_correlation_names_is_told_too(tmp_path):
+    """In its rules, as its end, in its aliases, each at its line; who has faults of its own hides nothing."""
+    text = rule("aaa", "x") + rule("bbb", "y").replace("level: low", "level: lwo") + """
+title: seq
+correlation:
+  type: temporal_orderd
+  rules:
+    - aab
+    - bbb
+  timespan: 1h
+  aliases:
+    who:
+      aac: User
+replguard:
+  until: aad
+"""  # fmt: skip
+    found = ruleset(tmp_path, text)
+    lines = text.splitlines()
+    told = {lines[problem.line - 1].strip(): problem.text for problem in found.problems}
+    assert {key: told.pop(key) for key in ("- aab", "aac: User", "until: aad")} == {
+        "- aab": "no rule has the name or id 'aab', did you mean 'aaa'?",
+        "aac: User": "no rule has the name or id 'aac', did you mean 'aaa'?",
+        "until: aad": "no rule has the name or id 'aad', did you mean 'aaa'?",
+    }
+    assert set(told) == {"level: lwo", "type: temporal_orderd"}
+
+
+def test_one_name_that_does_not_exist_is_told_once(tmp_path):
+    """Though it stands among the rules, the levels and the optional ones."""
+    seq = correlation(
+        "seq", "type: temporal_ordered, rules: [a, b, c], timespan: 1h", "optional: [c], levels: {c: low}"
+    )
+    found = ruleset(tmp_path, rule("a", "x") + rule("b", "y") + seq)
+    assert [problem.text for problem in found.problems] == ["'seq' names the rule 'c', which does not exist"]
+
+
+def test_a_sequence_of_a_broken_rule_is_no_fault_and_never_runs(tmp_path):
+    """The fault is told where it was made."""
+    broken = rule("a", "x").replace("level: low", "level: lwo")
+    seq = correlation("seq", "type: temporal_ordered, rules: [a, b], timespan: 1h")
+    found = ruleset(tmp_path, broken + rule("b", "y") + seq)
+    assert [problem.text for problem in found.problems] == [
+        "'lwo' is not a valid Sigma rule level, did you mean 'low'?"
+    ]
+    assert found.correlations == []
+    assert "a" in found.broken

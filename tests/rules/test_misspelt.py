@@ -61,10 +61,12 @@ def test_other_log_sources_are_no_mistake(source):
         ("selection and not filter", []),
         ("1 of sel* and all of filter_*", ["'filter_*' is the name of no selection, did you mean 'filter'?"]),
         ("all of them", []),
+        ("1 of sel or all of filter", []),
+        ("1 of sle", ["'sle' is the name of no selection; it is one of selection, filter"]),
         ("selction or (filter)", ["'selction' not defined in the detection, did you mean 'selection'?"]),
         ("selection annd filter", ["'annd' not defined in the detection, did you mean 'and'?"]),
         ("selection | count() > 5", []),
-        ("a or a", ["'a' not defined in the detection"]),
+        ("a or (a)", ["'a' not defined in the detection"]),
     ],
 )
 def test_names_in_a_condition(condition, texts):

@@ -1,4 +1,6 @@
-from sigma.exceptions import SigmaLevelError, SigmaTimespanError, SigmaValueError
+import pytest
+from sigma.exceptions import SigmaLevelError, SigmaTimespanError, SigmaTypeError, SigmaValueError
+from support.rulebook import rule, ruleset
 
 from replguard import yamlfile
 from replguard.rules.place import fault
@@ -25,3 +27,26 @@ def test_a_place_that_is_known_wins():
         "r.yml", 4, "two lines"
     )
     assert fault(DOCUMENT, KeyError()).text == "KeyError"
+
+
+def test_a_key_that_only_the_sentence_names_is_found():
+    """Two classes of pySigma are used for many keys."""
+    document = yamlfile.parse(b"title: t\nname: [a]\ntags: [foo]\n", "r.yml")[0]
+    assert fault(document, SigmaTypeError("Sigma rule name must be a string")).line == 2
+    assert fault(document, SigmaValueError("Sigma tag must start with namespace")).line == 3
+    assert fault(document, SigmaTypeError("Sigma rule status must be a string")).line == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("s and", "the condition cannot be read to its end: a name is missing there"),
+        ("s )) s", "the condition cannot be read from ')) s' on"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_says_from_where(tmp_path, condition, told):
+    """Rather than in the signs of a parser; also where the selections are faulty themselves."""
+    text = rule("a", "x").replace("condition: selection", f"condition: {condition}").replace("selection:", "s:")
+    for extra in ("{", "{Image|re: '(', "):
+        problems = ruleset(tmp_path, text.replace("s: {", f"s: {extra}")).problems
+        assert told in [problem.text for problem in problems]

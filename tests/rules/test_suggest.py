@@ -42,6 +42,8 @@ def test_names_of_other_sources_are_no_slips(name):
         ("process_creation", "windows", False),
         (None, "linux", False),
         (7, "linux", False),
+        (["process_creation"], "linux", False),
+        ("process_creation", ["linux"], False),
     ],
 )
 def test_a_log_source_is_ours(category, product, ours):

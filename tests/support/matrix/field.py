@@ -30,6 +30,12 @@ PATIENCE = 30.0
 """Seconds that what is still missed is waited for, once all is played."""
 HELD = 8.0
 """Seconds that what goes on until it is told is waited for."""
+SLOWLY = """
+import sys, time
+with open(sys.argv[1], 'rb') as taken, open(sys.argv[2], 'wb', 0) as made:
+    made.write(taken.read())
+    time.sleep(2)
+"""
 PART = 1_500_000
 Told = dict[str, Any]
 SETTINGS = {
@@ -108,10 +114,13 @@ class Field:
             time.sleep(1)
 
     def _plain(self) -> Told:
-        """Copy a file in the plainest way and return what is told of it: what happened before had its chance."""
+        """Copy a file in the plainest way and return what is told of it: what happened before had its chance.
+
+        Slowly, for rows are judged by it: who only looks now and then has to see whose it is.
+        """
         source = self.folder / "disk" / "models" / "plain" / "model.safetensors"
         target = self.folder / "disk" / f"plain-{time.monotonic_ns()}"
-        subprocess.run(["cp", source, target], check=True)
+        subprocess.run([sys.executable, "-c", SLOWLY, source, target], stdin=subprocess.DEVNULL, check=True)
         deadline = time.monotonic() + PLAYED
         while True:
             for one in self.facts():

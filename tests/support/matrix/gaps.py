@@ -34,8 +34,6 @@ def why(row: Row) -> str:
         return "what is written into memory has no name; a server of it is told"
     if row.first == "bind mount":
         return "a mount in a namespace of its own is not looked at; what is read through it is told"
-    if row.family == "send":
-        return "what is sent is not counted yet"
     return "not found out yet"
 
 

@@ -1,8 +1,9 @@
 """Regular expressions in bounded time: Python's own where its time cannot explode, RE2 where it could."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from string import ascii_letters
 from typing import Any
 
 import re2  # type: ignore[import-untyped]
@@ -33,6 +34,7 @@ _OUTSIDE = {
 }
 """What stands in RE2 for the classes of ``re``, which are Unicode's, within brackets and without."""
 _TOKEN = re.compile(r"\\.|\[\^?\]?|[\]$]|.", re.DOTALL)
+_LETTER = re.compile(r"[^\W\x00-\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -85,19 +87,52 @@ def _linear(expression: str, flags: int) -> Callable[[str], bool] | None:
     except (re2.error, UnicodeEncodeError):
         return None
 
-    last, answer = "", search(b"") is not None
+    last, answer, letter = "", search(b"") is not None, _stand_in(expression, flags)
 
     def found(text: str) -> bool:
         nonlocal last, answer
         if text is not last:
             try:
-                data = text.encode()
+                data = (_LETTER.sub(letter, text) if letter and not text.isascii() else text).encode()
             except UnicodeEncodeError:
                 data = _SURROGATE.sub("\ufffd", text).encode()
             last, answer = text, search(data) is not None
         return answer
 
     return found
+
+
+def _stand_in(expression: str, flags: int) -> str | None:
+    r"""Return a letter that stands for those of other alphabets where an expression asks for the edges of words.
+
+    RE2 knows edges in ASCII only. An expression that names no other letters cannot tell them from one that it does not
+    name; None where it could, or asks for no edge.
+    """
+    if r"\b" not in expression.lower() or flags & re.IGNORECASE or not expression.isascii():
+        return None
+    if re.search(r"\\[dD]|\(\?[a-z]", expression):
+        return None
+    asked = set(_codes(re._parser.parse(expression, flags)))  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    return next((letter for letter in "_" + ascii_letters if ord(letter) not in asked), None)
+
+
+def _codes(items: Iterable[tuple[Any, Any]]) -> Iterator[int]:
+    """Yield every character that a parsed expression names."""
+    for operator, argument in items:
+        match str(operator):
+            case "LITERAL" | "NOT_LITERAL":
+                yield argument
+            case "RANGE":
+                yield from range(argument[0], argument[1] + 1)
+            case "IN" | "ATOMIC_GROUP":
+                yield from _codes(argument)
+            case "SUBPATTERN":
+                yield from _codes(argument[3])
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                yield from _codes(argument[2])
+            case "BRANCH":
+                for branch in argument[1]:
+                    yield from _codes(branch)
 
 
 def translated(expression: str, *, multiline: bool = False) -> str:

@@ -98,3 +98,12 @@ def test_long_texts_are_judged_as_short_ones_are():
         assert found(f"{'x' * 2 * LONG}{blank}nc{blank}hôte")
         assert found(f"{blank}nc{blank}hôte\n")
         assert not found(f"{'x' * 2 * LONG}{blank}nc{blank}-")
+
+
+@given(
+    st.text("ab -ßé文_", max_size=12),
+    st.sampled_from([r"\ba", r"b\b", r"\Ba-?b", r"\b\w+\b b", r"^.\b", r"[^b]\ba", r"\b(?:a|_b)"]),
+)
+def test_the_edges_of_words_are_unicodes(text, expression):
+    """RE2 knows those of ASCII; letters of other alphabets are letters all the same."""
+    assert _linear(expression, 0)(text) is (re.search(expression, text) is not None)

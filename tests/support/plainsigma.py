@@ -3,8 +3,13 @@
 It reads the YAML values themselves and knows nothing of pySigma's types. Only what the properties generate is here.
 """
 
+import ipaddress
+import operator
 import re
+from fnmatch import fnmatchcase
 from typing import Any
+
+ORDERS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
 
 def holds(condition: Any, detections: dict[str, Any], event: dict[str, Any]) -> bool:
@@ -28,6 +33,42 @@ def written(condition: Any) -> str:
     return f" {operator} ".join(f"({written(part)})" for part in parts)
 
 
+def parsed(text: str, names: list[str]) -> Any:
+    """Return the tree of a condition as Sigma writes it; ``1 of x*`` and ``all of them`` become lists."""
+    tokens = re.findall(r"[()]|[^\s()]+", text)
+
+    def ors() -> Any:
+        parts = [ands()]
+        while tokens and tokens[0] == "or":
+            tokens.pop(0)
+            parts.append(ands())
+        return parts[0] if len(parts) == 1 else ["or", *parts]
+
+    def ands() -> Any:
+        parts = [negated()]
+        while tokens and tokens[0] == "and":
+            tokens.pop(0)
+            parts.append(negated())
+        return parts[0] if len(parts) == 1 else ["and", *parts]
+
+    def negated() -> Any:
+        first = tokens.pop(0)
+        if first == "not":
+            return ["not", negated()]
+        if first == "(":
+            inner = ors()
+            tokens.pop(0)
+            return inner
+        if first in ("1", "any", "all") and tokens and tokens[0] == "of":
+            tokens.pop(0)
+            pattern = tokens.pop(0)
+            chosen = [name for name in names if pattern == "them" or fnmatchcase(name, pattern)]
+            return ["and" if first == "all" else "or", *chosen]
+        return first
+
+    return ors()
+
+
 def selection(detection: Any, event: dict[str, Any]) -> bool:
     """Judge one selection: a mapping needs all its items, a list of mappings any."""
     if isinstance(detection, list):
@@ -47,6 +88,8 @@ def value(wanted: Any, modifiers: list[str], found: Any) -> bool:
     """Judge one value against what the event holds: any element of a list may match."""
     if wanted is None:
         return found is None or found == ()
+    if "exists" in modifiers:
+        return (found is not None) is wanted
     each = found if isinstance(found, tuple) else () if found is None else (found,)
     return any(one(wanted, modifiers, str(part)) for part in each)
 
@@ -55,6 +98,14 @@ def one(wanted: Any, modifiers: list[str], found: str) -> bool:
     """Judge one text."""
     if "re" in modifiers:
         return re.search(wanted, found, re.IGNORECASE if "i" in modifiers else 0) is not None
+    compared = [ORDERS[modifier] for modifier in modifiers if modifier in ORDERS]
+    try:
+        if "cidr" in modifiers:
+            return ipaddress.ip_address(found) in ipaddress.ip_network(wanted)
+        if compared:
+            return bool(compared[0](float(found), wanted))
+    except ValueError:
+        return False
     text = str(wanted)
     if "cased" not in modifiers:
         text, found = text.casefold(), found.casefold()

@@ -68,7 +68,8 @@ def command(
     give the alerts that were raised live, with the same ids. Only `replguard.latency_ms` is missing.
 
     With --rule the rules named are tried alone, whatever their level: only they raise alerts, and each is told with
-    how often it matched, and a correlation with which of its rules did.
+    how often it matched, and a correlation with which of its rules did. One that has the name or id of another rule
+    takes its place: a changed copy of it is tried.
 
     Exit code 1 if a part of the log could not be read; it is told on standard error, and the rest is used.
     """
@@ -174,8 +175,8 @@ def _is_start(event: Event) -> bool:
 
 
 def _rules(settings: Config, extra: tuple[Path, ...]) -> RuleSet:
-    paths = [*map(Path, settings.rules.paths), *extra]
-    found = rules.load(paths, disable=settings.rules.disable, levels=settings.rules.levels)
+    own = settings.rules
+    found = rules.load(own.paths, disable=own.disable, levels=own.levels, over=extra)
     if found.problems:
         raise ConfigError(found.problems)
     return found

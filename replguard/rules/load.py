@@ -39,18 +39,20 @@ def load(
     disable: Collection[str] = (),
     levels: Mapping[str, Level] | None = None,
     makes: frozenset[str] = evaluable.EVERYTHING,
+    over: Iterable[str | Path] = (),
 ) -> RuleSet:
     """Return the rules of files and folders besides the shipped ones.
 
-    ``shipped`` replaces the folder of the shipped rules (a folder that does not exist: none). ``disable`` and
-    ``levels`` name rules by id or name. ``makes`` are the kinds of events that occur on this host; rules that need
-    others are listed as not evaluable. Never raises for what is in a file: see ``RuleSet.problems``.
+    Those of ``over`` take the place of others of the same name or id: rules that are tried. ``shipped`` replaces the
+    folder of the shipped rules (a folder that does not exist: none). ``disable`` and ``levels`` name rules by id or
+    name. ``makes`` are the kinds of events that occur on this host; rules that need others are listed as not
+    evaluable. Never raises for what is in a file: see ``RuleSet.problems``.
     """
     found = RuleSet()
     loader = _Loader(found, set(disable), dict(levels or {}))
     own = shipped_dir() if shipped is None else shipped
-    for path, is_shipped in _files(own, paths, found.problems):
-        loader.file(path, is_shipped)
+    for path, is_shipped, is_over in _files(own, paths, over, found.problems):
+        loader.file(path, is_shipped, is_over)
     loader.unused()
     _filter(found)
     _set_apart(found, makes)
@@ -70,10 +72,13 @@ class _Loader:
         self._levels = levels
         self._seen: dict[str, AnyRule | Filter] = {}
         self._used: set[str] = set()
+        self._over: set[str] = set()
         self.torn: list[Document] = []
 
-    def file(self, path: Path, is_shipped: bool) -> None:  # noqa: FBT001
-        """Read one file into the set."""
+    def file(self, path: Path, is_shipped: bool, is_over: bool) -> None:  # noqa: FBT001
+        """Read one file into the set; one of ``over`` before those whose place it takes."""
+        if is_over:
+            self._over.add(str(path))
         problems = self._found.problems
         try:
             data = read(path)
@@ -105,6 +110,8 @@ class _Loader:
         for key in sorted(keys):
             if key in self._seen:
                 other = self._seen[key]
+                if other.path in self._over and made.path not in self._over:
+                    return
                 text = f"the name or id '{key}' is taken by {other.path}:{other.line}"
                 self._found.problems.append(Problem(made.path, made.line, text))
                 return
@@ -145,15 +152,19 @@ def read(path: Path) -> bytes:
     return data
 
 
-def _files(own: Path, paths: Iterable[str | Path], problems: list[Problem]) -> Iterator[tuple[Path, bool]]:
-    """Yield each rule file once, in a stable order, and whether it is a shipped one."""
+def _files(
+    own: Path, paths: Iterable[str | Path], over: Iterable[str | Path], problems: list[Problem]
+) -> Iterator[tuple[Path, bool, bool]]:
+    """Yield each rule file once, in a stable order, whether it is a shipped one, and whether it is one of ``over``."""
     seen: set[str] = set()
-    for top, is_shipped in [(own, True), *((Path(path), False) for path in paths)]:
+    ours = os.path.realpath(own)
+    tops = [*((Path(path), False, True) for path in over), (own, True, False)]
+    for top, is_shipped, is_over in [*tops, *((Path(path), False, False) for path in paths)]:
         for path in _below(top, problems if not is_shipped else []):
             real = os.path.realpath(path)
             if real not in seen:
                 seen.add(real)
-                yield path, is_shipped
+                yield path, is_shipped or Path(real).is_relative_to(ours), is_over
 
 
 def _below(top: Path, problems: list[Problem]) -> list[Path]:

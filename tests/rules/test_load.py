@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.rulebook import engine, good, rule, ruleset, run
+from support.rulebook import correlation, engine, good, rule, ruleset, run
 
 from replguard import yamlfile
 from replguard.errors import ConfigError
@@ -121,3 +121,24 @@ def test_a_filter_that_is_wrong_is_told(tmp_path):
     text = one + FILTER.replace("RULES", "any").replace("FIELD: /opt/deploy", "'Image|expand': '%x%'")
     found = good(tmp_path, text)
     assert [entry.rule.name for entry in found.not_evaluable] == ["one"]
+
+
+def test_a_rule_that_is_tried_takes_the_place_of_its_namesake(tmp_path):
+    """By name or id, shipped or not; correlations name it as before, and two that are tried still clash."""
+    ident = "5f1a0a0e-7f0e-4a39-9a0e-0d0b6a6f8f11"
+    for folder, command in (("shipped", "old"), ("own", "other"), ("tried", "new"), ("more", "newer")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.yml").write_text(
+            rule("a" if folder != "own" else "b", command, "low", f"id: {ident}\n")
+        )
+    (tmp_path / "shipped" / "s.yml").write_text(
+        rule("c", "x") + correlation("s", f"type: temporal, rules: [{ident}, c], timespan: 1h")
+    )
+    shipped = {"shipped": tmp_path / "shipped"}
+    found = load([tmp_path / "own"], **shipped, over=[tmp_path / "tried"])
+    assert found.problems == []
+    assert [one.path for one in found.rules if one.id == ident] == [str(tmp_path / "tried" / "a.yml")]
+    assert found.find("s").rules == ("a", "c")
+    assert "taken by" in load([tmp_path / "own"], **shipped).problems[0].text
+    assert "taken by" in load(**shipped, over=[tmp_path / "tried", tmp_path / "more"]).problems[0].text
+    assert load(**shipped, over=[tmp_path / "shipped" / "a.yml"]).find("a").shipped

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from replguard.drill import lifetime, script
@@ -114,6 +115,11 @@ class Inbox(ThreadingHTTPServer):
     def __init__(self, port: int, agent: Agent) -> None:
         self.agent = agent
         super().__init__(("127.0.0.1", port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind, and look up no name for the address as HTTPServer does: a resolver may be far away, or silent."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 import structlog
@@ -123,6 +124,11 @@ class _Server(ThreadingHTTPServer):
         if ":" in where[0]:
             self.address_family = socket.AF_INET6
         super().__init__(where, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind, and look up no name for the address as HTTPServer does: a resolver may be far away, or silent."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):

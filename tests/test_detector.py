@@ -1,9 +1,11 @@
+from bench.rules import told as told_by_a_host
 from msgspec import convert
 from support.making import at, copy_fact, server_fact, tick
 
 from replguard.alerts.manager import Manager
 from replguard.config import Config
 from replguard.detector import Detector
+from replguard.events import wire
 from replguard.rules.load import load
 
 RULE = """
@@ -71,3 +73,24 @@ def test_latency_is_added_from_outside(tmp_path):
     (alert,) = made(tmp_path).feed(copy_fact(1))
     assert alert.replguard.latency_ms is None
     assert Detector.with_latency(alert, at(2)).replguard.latency_ms == 2000.0
+
+
+def lived(ruleset, events, pieces=1):
+    """Return the alerts, as lines, of recorded events that are fed in pieces, with a reload between two."""
+    config = convert({"alerts": {"min_level": "informational"}}, Config)
+    detector, lines = Detector(ruleset, Manager(config)), []
+    for number in range(pieces):
+        for line in events[number * len(events) // pieces : (number + 1) * len(events) // pieces]:
+            lines += [wire.encode(alert) for alert in detector.feed(wire.event(line))]
+        detector.replace(ruleset)
+    return lines
+
+
+def test_the_same_log_gives_the_same_alerts():
+    """Twice over, and in pieces with a reload after each: byte by byte, with the same ids and incidents."""
+    events = [wire.encode(event) for event in told_by_a_host(2500)]
+    ruleset = load([])
+    whole = lived(ruleset, events)
+    assert len({wire.alert(line).rule.name for line in whole}) > 3
+    assert lived(load([]), events) == whole
+    assert lived(ruleset, events, pieces=4) == whole

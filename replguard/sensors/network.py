@@ -48,6 +48,7 @@ TRIES_CONNECTED = 5
 _CLOSING = (FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK)
 AT_READ = Context(tier="portable", read_time=True)
 HELD = Context(tier="portable", read_time=True, attribution="lineage")
+GUESSED = Context(tier="portable", read_time=True, attribution="inferred")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +182,19 @@ class NetworkSensor(Timed):
 
     def _volume(self, amount: Amount) -> Event:
         source, destination = endpoint(amount.row.source), endpoint(amount.row.destination)
+        process, about = amount.process, HELD if amount.process is not None else AT_READ
+        if process is None and amount.accepted and (process := self._ledger.server(source)) is not None:
+            about = GUESSED  # whoever accepted it has closed it by now: it came to who listens there
         return self.event(
             "network_volume",
             clock.now(),
-            process=amount.process,
+            process=process,
             source=source,
             destination=Endpoint(ip=destination.ip) if amount.accepted else destination,
             network=Network(
                 transport="tcp", initiated=not amount.accepted, bytes=amount.new, inode=_real(amount.row.inode)
             ),
-            replguard=msgspec.structs.replace(AT_READ if amount.process is None else HELD, bytes=amount.total),
+            replguard=msgspec.structs.replace(about, bytes=amount.total),
         )
 
     def _told(self, action: str, listener: _Listener, process: Process | None, kind: str) -> Event:

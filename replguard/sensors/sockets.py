@@ -25,6 +25,9 @@ _PSUTIL |= {psutil.CONN_NONE: CLOSE}
 Pair = tuple[tuple[str, int], tuple[str, int]]
 """Client's and server's address and port."""
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - what others listen at
+"""Where a listener listens at all addresses."""
+
 
 class Ledger:
     """Sockets that were told: several sensors look at them, one tells. By inode; connections also by both ends.
@@ -68,6 +71,13 @@ class Ledger:
         with self._lock:
             told = self._listeners.pop(inode, None)
             return [] if told is None else [(told[0], process) for process in told[1]]
+
+    def server(self, at: Endpoint) -> Process | None:
+        """Return the only process that was told to listen at an address; None where several do, or nobody."""
+        with self._lock:
+            listening = [(end, holders) for end, holders in self._listeners.values() if end.port == at.port]
+        found = {one.entity_id: one for end, holders in listening if end.ip in (at.ip, *_ANY) for one in holders if one}
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def owner(self, inode: int) -> Process | None:
         """Return the process with which a connection was told, as far as the teller knew it."""

@@ -326,3 +326,31 @@ def test_the_bytes_of_an_open_connection_are_told(sensor: NetworkSensor) -> None
         found.clear()
         assert until(lambda: found.extend(told()) or sum(e.network.bytes for e in found) >= 70_000)
         assert sum(e.network.bytes for e in found) == 70_000
+
+
+def answers(sensor: NetworkSensor, port: int) -> list[Event]:
+    """Return what is told of what a server sent."""
+    return [e for e in sensor.poll() if e.action == "network_volume" and e.source.port == port]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("sensor", ["sock_diag"], indirect=True)
+def test_who_listens_answers_where_nobody_holds_the_connection(
+    sensor: NetworkSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was closed before a look found whose it is: it had come to the listener, which is a guess."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        list(sensor.poll())
+        list(sensor.poll())
+        monkeypatch.setattr(sensor, "_owners", lambda inodes, **_: {})
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.sendall(bytes(100_000))
+                assert client.recv(1)
+                found: list[Event] = []
+                assert until(lambda: found.extend(answers(sensor, port)) or found)
+    assert {(e.process.pid, e.replguard.attribution, e.network.initiated) for e in found} == {
+        (os.getpid(), "inferred", False)
+    }

@@ -132,6 +132,25 @@ def test_a_listener_is_told_once_for_each_process_that_holds_it() -> None:
     assert ledger.listens(8, SERVER, Process(pid=1))
 
 
+def test_who_listens_at_an_address_is_known_if_it_is_one() -> None:
+    """At it or at all addresses; of several, and of one that has ended, it is not."""
+    ledger, web = Ledger(), Process(pid=7, entity_id="a")
+    at = Endpoint(ip="10.0.0.1", port=80)
+    assert ledger.server(at) is None
+    ledger.listens(5, Endpoint(ip="10.0.0.2", port=80), Process(pid=6, entity_id="b"))
+    ledger.listens(6, Endpoint(ip="10.0.0.1", port=81), Process(pid=6, entity_id="b"))
+    ledger.listens(7, Endpoint(ip="::", port=80), None)
+    assert ledger.server(at) is None
+    ledger.listens(7, Endpoint(ip="::", port=80), web)
+    assert ledger.server(at) is web
+    ledger.listens(8, at, Process(pid=8, entity_id="c"))
+    assert ledger.server(at) is None
+    ledger.closes(8)
+    assert ledger.server(at) is web
+    ledger.closes(7)
+    assert ledger.server(at) is None
+
+
 def test_the_process_of_a_told_connection_is_remembered() -> None:
     """Where its teller knew it; who looks for replies needs it."""
     ledger = Ledger()

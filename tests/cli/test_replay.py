@@ -172,8 +172,10 @@ def test_what_a_start_goes_on_from_is_bounded_and_that_is_told(live, tmp_path, m
     assert "older ones of their window are left out" in result.stderr
 
 
-def test_twice_and_in_pieces_gives_the_same(live, tmp_path):
+def test_twice_and_in_pieces_gives_the_same(live, tmp_path, monkeypatch):
     """The whole log, its segments, parts of them cut anywhere, all in one file, packed: the same, to the byte."""
+    rules = load()
+    monkeypatch.setattr("replguard.cli.replay._rules", lambda *_: rules)
     whole = replay(tmp_path / "log", "-c", tmp_path / "c.yaml")
     assert len(whole.stdout.splitlines()) > 20
     assert replay(tmp_path / "log", "-c", tmp_path / "c.yaml").stdout == whole.stdout

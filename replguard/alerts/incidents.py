@@ -34,6 +34,7 @@ class Incidents:
     def __init__(self) -> None:
         self._open: OrderedDict[str, Incident] = OrderedDict()
         self._by_key: dict[str, Incident] = {}
+        self._quiet: tuple[datetime, datetime] | None = None
         self.evicted = 0
 
     def __iter__(self) -> Iterator[Incident]:
@@ -41,6 +42,7 @@ class Incidents:
 
     def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
         """Return the open incident that shares a key, or open one, named by its first key and first evidence."""
+        self._quiet = None
         found = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if found is None:
             found = Incident(short_hash("incident", keys[0], evidence), now, now)
@@ -72,9 +74,18 @@ class Incidents:
                 del self._by_key[key]
 
     def due(self, now: datetime) -> list[Incident]:
-        """Return the incidents that are over; so is one whose last alert lies in the future: the clock was set."""
-        return [
+        """Return the incidents that are over; so is one whose last alert lies in the future: the clock was set.
+
+        Until the first can be over none is looked at, as long as nothing joins them and time does not go back: it is
+        asked every second, of up to thousands.
+        """
+        if self._quiet is not None and self._quiet[0] <= now < self._quiet[1]:
+            return []
+        found = [
             each
             for each in self._open.values()
             if now - each.last >= QUIET or now - each.opened >= LONGEST or each.last - now > LONGEST
         ]
+        ends = (min(each.last + QUIET, each.opened + LONGEST) for each in self._open.values())
+        self._quiet = None if found else (now, min(ends, default=now + QUIET))
+        return found

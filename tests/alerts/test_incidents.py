@@ -1,3 +1,4 @@
+import random
 from datetime import timedelta
 
 import pytest
@@ -61,3 +62,23 @@ def test_keys_are_bounded(monkeypatch):
     assert len(incident.keys) == 10
     all_.forget(incident)
     assert not all_._by_key
+
+
+def test_asked_often_it_says_what_it_would_if_asked_once():
+    """Whatever the clock does in between, and whatever joins: no look is left out that would have found one."""
+    chance = random.Random(3)
+    often, rarely, now = Incidents(), Incidents(), 0.0
+    for number in range(3000):
+        now += chance.choice([1, 60, 600, 600, 7200, -30, -100_000, 90_000]) if chance.random() < 0.2 else 1
+        if chance.random() < 0.1:
+            key, when = f"actor:{chance.randrange(20)}", at(now + chance.choice([0, 0, -50, 200_000]))
+            often.join((key,), f"b-{number}", when)
+            rarely.join((key,), f"b-{number}", when)
+        fresh = Incidents()
+        fresh._open = rarely._open
+        over = {each.id for each in fresh.due(at(now))}
+        assert {each.id for each in often.due(at(now))} == over
+        for all_ in (often, rarely):
+            for each in [each for each in all_ if each.id in over]:
+                all_.forget(each)
+    assert len(list(often)) == len(list(rarely))

@@ -99,7 +99,7 @@ class Agents:
 
     def started(self, parent: Proc | None, child: Proc | None, when: datetime) -> Seen | None:
         """Note that a process started a program (``child`` None: one that ran and ended unseen)."""
-        candidate = self._candidates.get(parent.entity) if parent is not None else None
+        candidate = self._driver(parent) if parent is not None else None
         if candidate is None:
             return None
         for reply in candidate.replies:
@@ -116,6 +116,13 @@ class Agents:
             candidate.replies.remove(reply)
             return self._turn(candidate, replied)
         return None
+
+    def _driver(self, parent: Proc) -> _Candidate | None:
+        """Return who has a program started: its parent, or who writes to a shell that lives long what it is to do."""
+        found = self._candidates.get(parent.entity)
+        if found is None and parent.parent is not None and _fed(parent, parent.parent):
+            found = self._candidates.get(parent.parent.entity)
+        return found
 
     def ended(self, proc: Proc, when: datetime) -> Seen | None:
         """Note an exit: a helper that is gone right after its parent went on makes a turn of the parent."""
@@ -185,6 +192,13 @@ def _may_drive(proc: Proc, depth: int) -> bool:
 def at_terminal(proc: Proc) -> bool:
     """Whether this is a shell that asks at a terminal what to do."""
     return proc.image in SHELLS and bool(proc.process.tty) and not _scripted(proc.process.args)
+
+
+def _fed(shell: Proc, maker: Proc) -> bool:
+    """Whether a shell takes its commands from a pipe that its parent made for it, and did not only pass on."""
+    inherited = {*(maker.process.pipes_in or ()), *(maker.process.pipes_out or ())}
+    made = set(shell.process.pipes_in or ()) - inherited
+    return bool(made) and shell.image in SHELLS and not _scripted(shell.process.args)
 
 
 def _scripted(args: tuple[str, ...]) -> bool:

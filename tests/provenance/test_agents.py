@@ -227,6 +227,39 @@ def test_a_helper_seen_to_end_a_moment_late_is_one() -> None:
     assert script.confirmed_agent
 
 
+def fed(host: Host, agent: Proc, args: str | tuple[str, ...] = "", reads: tuple[int, ...] = (77,)) -> Proc:
+    """Let an agent ask three times and a shell that lives long run a program each time; return the shell."""
+    shell = host.exec("bash", args, parent=agent, reads=reads, writes=(78,))
+    host.wait(300)
+    for _ in range(3):
+        host.connect(agent, PORT)
+        host.wait(1)
+        host.exit(host.exec("ls", parent=shell))
+    return shell
+
+
+def test_what_a_shell_does_that_is_fed_with_commands_is_its_feeders() -> None:
+    """A tool shell is started once: its programs are its children, and its commands come from who made the pipe."""
+    host, _ = stage()
+    agent = host.exec("python3", "agent.py", parent=host.service("app"))
+    shell = fed(host, agent)
+    assert agent.confirmed_agent
+    assert not shell.confirmed_agent
+
+
+@pytest.mark.parametrize(
+    ("args", "reads"), [("worker.sh", (77,)), (("-c", "while sleep 5; do ls; done"), (77,)), ("", ()), ("", (70,))]
+)
+def test_a_shell_that_has_its_commands_from_elsewhere_is_nobodys_tool(
+    args: str | tuple[str, ...], reads: tuple[int, ...]
+) -> None:
+    """A script beside a client of a model, and a shell with a pipe that its parent only passed on."""
+    host, _ = stage()
+    client = host.exec("python3", "app.py", parent=host.service("app"), reads=(70,))
+    fed(host, client, args, reads)
+    assert seen(host) == []
+
+
 def test_a_model_server_and_its_workers_are_no_agents() -> None:
     """A server asks itself whether it is healthy and starts workers; one that asks another and forks is none."""
     host = Host()

@@ -14,6 +14,7 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
 from replguard.provenance.derived import Derived, Finding
+from replguard.provenance.early import Early
 from replguard.provenance.facts import fact
 from replguard.provenance.fragments import Fragments
 from replguard.provenance.ledger import Artefact, Inode, Ledger
@@ -32,6 +33,9 @@ SHARE = 0.05
 """Meanings, `weights_copy`: started at 64 MiB or 5 % of the model, done at 5 % or 64 MiB matched by content."""
 PART = 2**20
 """Bytes from which a file is examined: 5 % of *it* make a part, and an index keeps four blocks of a MiB or more."""
+SMALL = 64 * 2**10
+"""The same of agents and of those who touched weights: their parts may be many, and add up. Smaller ones are not told.
+"""
 QUIET = timedelta(seconds=0.5)
 """How long after the last that was heard of a file it is called derived: how much it is comes bit by bit."""
 ANSWER = timedelta(seconds=10)
@@ -62,10 +66,10 @@ class Copies:
         self._files = files
         self.outline = Outline(files, part)
         self._asking = Asking(examine)
-        self._watch = watch
         self._fragments = Fragments()
         self._makings = Makings()
         self.derived = Derived(self._model_size, table.get)
+        self.early = Early(watch)
         links = Links(ledger, self.outline, files, self._makings, self._make, self._linked)
         self.named, self.deleted, self.mounted = links.named, links.deleted, links.mounted
 
@@ -82,10 +86,7 @@ class Copies:
     def _mark(self, made: Artefact, file: File, event: Event) -> None:
         """Have what was made watched as the original is: a server that uses it is a replica."""
         if file.type != "symlink" and file.device is not None and file.inode is not None:
-            self._watch(
-                Hint(kind="inode", path=made.path, host_path=_host_path(made, event), device=file.device,
-                     inode=file.inode, size=file.size or None)
-            )  # fmt: skip
+            self.early.found((file.device, file.inode), _hint(file, made.path, _host_path(made, event)))
 
     # -- content: what the examiner says -------------------------------------------------------------------------
 
@@ -114,8 +115,11 @@ class Copies:
         rank = self._rank(making.maker)
         self._makings.put(key, making, toucher=rank == "toucher")
         if event.action in ("file_close_write", "file_grow", "file_rename"):
-            if self.outline.worth(file.size or 0):
-                self._asking.ask(file, event.action, about.host_path if about else None, rank)
+            worth = self.outline.worth(file.size or 0)
+            openable = file.links != 0  # else it is in memory, and has no name
+            if openable and (worth or (rank != "other" and (file.size or 0) >= SMALL)):
+                # Of small files there may be thousands: they wait behind nobody's copy.
+                self._asking.ask(file, event.action, about.host_path if about else None, rank if worth else "other")
                 making.asked = event.timestamp
             self._wrote(making, file, key)
 
@@ -137,6 +141,9 @@ class Copies:
                         maker = making.maker = child
                         making.seen = "lineage"
             if maker is not None:
+                if self.outline.worth(file.size or 0) and self.derived.reads(maker, when):
+                    about = making.last.replguard
+                    self.early.made(key, _hint(file, file.path, about.host_path if about else None), when)
                 self.derived.wrote(maker, key, making)
 
     def examined(self, result: Examination) -> list[Event]:
@@ -159,10 +166,13 @@ class Copies:
         if not best:
             self._nothing(result, making, key)
             return []
-        if making.maker is not None:
+        enough = [match for match in best.values() if _enough(match, result.size)]
+        if making.maker is not None and enough:
             self.derived.same(making.maker, key)
+        elif making.maker is not None:  # too little of a large file to call that a copy: who wrote it may say more
+            self.derived.again(making.maker, making.last.timestamp)
         growing = result.request.reason == "file_grow"  # what was read then, though the file may be closed by now
-        made = [self._made(making, file, m, growing=growing) for m in best.values() if _enough(m, result.size)]
+        made = [self._made(making, file, match, growing=growing) for match in enough]
         return [fact for fact in made if fact is not None]
 
     def _nothing(self, result: Examination, making: Making, key: Inode) -> None:
@@ -192,6 +202,7 @@ class Copies:
     def tick(self, now: datetime, *, index_ready: bool) -> list[Event]:
         """Once a second: ask again what was refused or could not be decided; return the facts of what is derived."""
         self._makings.tick(now)
+        self.early.tick(now)
         self._asking.tick(index_ready=index_ready, indexed=self._indexed)
         return [fact for found in self.derived.due(now) if (fact := self._derive(found, now)) is not None]
 
@@ -332,6 +343,12 @@ class Copies:
             return making.maker, making.seen or "lineage"
         likely = self._makers.likely(file, making.began, making.last.timestamp)
         return likely, "unknown" if likely is None else "inferred"
+
+
+def _hint(file: File, path: str, host_path: str | None) -> Hint:
+    return Hint(
+        kind="inode", path=path, host_path=host_path, device=file.device, inode=file.inode, size=file.size or None
+    )
 
 
 def _host_path(made: Artefact, event: Event) -> str | None:

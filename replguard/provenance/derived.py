@@ -9,7 +9,7 @@ A shared daemon works for many at once: of its files only those count that were 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -64,12 +64,13 @@ class Taint(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A file that is derived, by whom, from what, and how many bytes of it were written."""
+    """A file that is derived, by whom, from what, how many bytes of it were written, and when the last of them."""
 
     key: Inode
     maker: Proc
     taint: Taint
     bytes: int
+    last: datetime
 
     @property
     def share(self) -> float:
@@ -154,7 +155,6 @@ class _Writer:
     proc: Proc
     files: OrderedDict[Inode, _File] = field(default_factory=OrderedDict)
     until: datetime | None = None
-    spoken: dict[str, datetime] = field(default_factory=dict)
 
 
 class Derived:
@@ -168,6 +168,8 @@ class Derived:
         self._writers: Fair[str, _Writer] = Fair(MOST)
         self._due: dict[str, _Writer] = {}
         self._opened: OrderedDict[tuple[str, int], tuple[Inode, Origin]] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._spoken: OrderedDict[tuple[str, str], Finding] = OrderedDict()
         self._last_read: datetime | None = None
 
     @property
@@ -231,6 +233,25 @@ class Derived:
             if len(self._due) > MOST:
                 del self._due[next(iter(self._due))]
 
+    def sent(self, proc: Proc, sinks: Iterable[str], amount: int, when: datetime) -> None:
+        """Take that a process sent bytes to programs of this host, by their entity ids.
+
+        They have what it has once it sent enough of that to derive from: a server that tells its metrics sent little.
+        """
+        source = program(proc)
+        had = sum(taint.read for taint in self._sums(source, when - WINDOW, when + SETTLE)) if self.warm(when) else 0
+        for sink in map(self.pipes.known, sinks if had else ()):
+            if sink is None or program(sink) is source:
+                continue
+            way = source.entity, program(sink).entity
+            total = self._sent.pop(way, 0) + amount
+            self._sent[way] = total
+            if len(self._sent) > MOST:
+                self._sent.popitem(last=False)
+            if total >= WRITTEN * had:
+                self.pipes.joined(source, sink)
+                self.again(sink, when)
+
     def same(self, proc: Proc, key: Inode) -> None:
         """Note that a file holds protected content itself: it is a copy, and nothing derived."""
         writer = self._writers.get(program(proc).entity)
@@ -252,10 +273,16 @@ class Derived:
 
     def due(self, now: datetime) -> Iterator[Finding]:
         """Once a second: yield the files that were written lately and are derived, as often as they are found so."""
+        parts: dict[str, None] = {}
         for entity, writer in list(self._due.items()):
             if writer.until is None or now > writer.until or not self.warm(now):
                 del self._due[entity]
-            yield from self._judge(writer)
+            found = list(self._judge(writer))
+            yield from found
+            if not found and not _shared(writer.proc):
+                parts[entry.find(writer.proc).proc.entity] = None
+        for actor in parts:
+            yield from self._judge_together(actor)
 
     def _judge(self, writer: _Writer) -> Iterator[Finding]:
         if not writer.files:
@@ -267,28 +294,44 @@ class Derived:
         taints = list(self._taints(writer.proc, newest))
         least = WRITTEN * sum(taint.read for taint in taints)
         for taint in taints:
-            since, ended = taint.first - SETTLE, taint.last + TAINT
-            made = {
-                key: file.since(since)
-                for key, file in writer.files.items()
-                if not file.content and since <= file.last <= ended
-            }
-            if sum(made.values()) >= least:
-                yield from self._told(writer, taint, made)
+            made = _made(writer, taint)
+            if made and sum(one.bytes for one in made) >= least:
+                yield from self._told(writer.proc.entity, made)
 
-    def _told(self, writer: _Writer, taint: Taint, made: dict[Inode, int]) -> Iterator[Finding]:
-        """Yield each file of weight; where all are small, the newest speaks for all."""
-        least = min(PIECE, WRITTEN * taint.read)
-        large = {key: written for key, written in made.items() if written >= least}
+    def _judge_together(self, actor: str) -> Iterator[Finding]:
+        """Judge what several programs of one actor made, each of the part that it read."""
+        sums: dict[tuple[str, str | None], list[tuple[Taint, list[Finding]]]] = {}
+        works = [(max(f.last for f in w.files.values()), w) for w in self._writers.of(actor, FILES) if w.files]
+        if not works:  # what they did before they were known as an agent's is another's by name
+            return
+        newest = max(last for last, _ in works)
+        for writer in (writer for last, writer in works if newest - last <= WINDOW):
+            for taint in self._sums(writer.proc, newest - WINDOW, newest + SETTLE):
+                made = _made(writer, taint)
+                if made and sum(one.bytes for one in made) >= WRITTEN * taint.read:
+                    sums.setdefault((taint.origin.model, taint.origin.id), []).append((taint, made))
+        for parts in sums.values():
+            read, whole = sum(taint.read for taint, _ in parts), parts[0][0].whole
+            if len(parts) > 1 and read >= READ * whole:
+                found = [one for _, made in parts for one in made]
+                yield from self._told(
+                    actor, [one._replace(taint=one.taint._replace(read=min(read, whole))) for one in found]
+                )
+
+    def _told(self, who: str, found: list[Finding]) -> Iterator[Finding]:
+        """Yield each file of weight; where all are small one speaks for all, the newest of every ten minutes."""
+        read, model = found[0].taint.read, found[0].taint.origin.model
+        large = [one for one in found if one.bytes >= min(PIECE, WRITTEN * read)]
         if not large:
-            newest = max(made, key=lambda key: writer.files[key].last)
-            spoken = writer.spoken.get(taint.origin.model)
-            if spoken is not None and writer.files[newest].last - spoken < TAINT:
-                return
-            writer.spoken[taint.origin.model] = writer.files[newest].last
-            large = {newest: sum(made.values())}
-        for key, written in large.items():
-            yield Finding(key, writer.proc, taint, written)
+            newest, spoken = max(found, key=lambda one: one.last), self._spoken.pop((who, model), None)
+            if spoken is None or newest.last - spoken.last >= TAINT:
+                spoken = newest
+            self._spoken[who, model] = spoken
+            if len(self._spoken) > MOST:
+                self._spoken.popitem(last=False)
+            together = sum(one.bytes for one in found)
+            large = [one._replace(bytes=together) for one in found if one.key == spoken.key]
+        yield from large
 
     def _alone(self, writer: _Writer) -> Iterator[Finding]:
         """Judge each file of a shared daemon by what was read while it was written."""
@@ -296,7 +339,7 @@ class Derived:
             since, until = file.began - MEANWHILE, file.last + MEANWHILE
             for taint in self._taints(writer.proc, file.last, since, until):
                 if not file.content and file.since(since) >= WRITTEN * taint.read:
-                    yield Finding(key, writer.proc, taint, file.since(since))
+                    yield Finding(key, writer.proc, taint, file.since(since), file.last)
 
     def _taints(
         self, proc: Proc, when: datetime, since: datetime | None = None, until: datetime | None = None
@@ -328,6 +371,13 @@ class Derived:
             whole = (self._model_size(each.origin.model) if each.origin.id is None else 0) or each.origin.file.size
             if whole:
                 yield Taint(each.origin, min(each.total, whole), whole, each.first, each.last, each.sure)
+
+
+def _made(writer: _Writer, taint: Taint) -> list[Finding]:
+    """Return the files that a program wrote while it had something in its hands."""
+    since, ended = taint.first - SETTLE, taint.last + TAINT
+    files = [(key, file) for key, file in writer.files.items() if not file.content and since <= file.last <= ended]
+    return [Finding(key, writer.proc, taint, file.since(since), file.last) for key, file in files]
 
 
 def _shared(proc: Proc) -> bool:

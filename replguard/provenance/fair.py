@@ -50,6 +50,11 @@ class Fair(Generic[Key, Value]):
         found = self._values.get(key)
         return None if found is None else found[0]
 
+    def of(self, owner: Hashable, most: int) -> list[Value]:
+        """Return what an owner put last, the newest first."""
+        keys = islice(reversed(self._shares.get(owner, OrderedDict())), most)
+        return [self._values[key][1] for key in keys]
+
     def disown(self, owner: Hashable) -> int:
         """Forget all that is an owner's; return how much that was."""
         keys = list(self._shares.get(owner, ()))

@@ -81,6 +81,12 @@ class Instances:
         """Return the files that a process holds."""
         return dict(self._holds.get(proc.entity, {}))
 
+    def forked(self, proc: Proc) -> None:
+        """Note a fork: it has what its parent has in memory, until it begins a program of its own."""
+        held = self._holds.get(proc.parent.entity) if proc.parent is not None else None
+        if held:
+            self._holds[proc.entity] = dict(held)
+
     def listen(self, proc: Proc, address: str) -> None:
         """Note that a process accepts connections at ``ip:port`` or a socket path."""
         self._listens.setdefault(proc.entity, set()).add(address)
@@ -240,7 +246,7 @@ class Instances:
         listen = frozenset(address for entity in members for address in self._doors(entity))
         memory = [sum(self._gpu[entity].values()) for entity in members if entity in self._gpu]
         held = [h for entity in holders for h in self._holds[entity].values() if h.model == model]
-        pids = sorted(p.pid for entity in members if (p := self._table.get(entity)) is not None)
+        pids = sorted(p.pid for entity in members if (p := self._table.get(entity)) is not None and p.alive)
         return Live(
             short_hash("instance", root.entity, model),
             model,

@@ -21,8 +21,19 @@ class Pipes:
 
     def __init__(self, known: Callable[[str], Proc | None]) -> None:
         """``known`` returns a process by its entity id."""
-        self._known = known
+        self.known = known
         self._writers: OrderedDict[int, dict[str, None]] = OrderedDict()
+        self._feeders: OrderedDict[str, dict[str, None]] = OrderedDict()
+
+    def joined(self, source: Proc, sink: Proc) -> None:
+        """Note that a program was sent by another what that had: it is the source of it as by a pipe."""
+        feeders = self._feeders.pop(program(sink).entity, {})
+        self._feeders[program(sink).entity] = feeders
+        feeders[program(source).entity] = None
+        if len(feeders) > ENDS:
+            del feeders[next(iter(feeders))]
+        while len(self._feeders) > MOST:
+            self._feeders.popitem(last=False)
 
     def started(self, proc: Proc) -> None:
         """Note the pipes into which a program that was executed just now may write."""
@@ -52,9 +63,11 @@ class Pipes:
                     ahead.append(source)
 
     def _nearest(self, reader: Proc) -> Iterator[tuple[Proc, bool]]:
+        fed = map(self.known, self._feeders.get(reader.entity, ()))
+        yield from ((source, False) for source in fed if source is not None)
         maker = program(reader.parent) if reader.parent is not None else None
         for pipe in reader.process.pipes_in or ():
-            found = map(self._known, self._writers.get(pipe, ()))
+            found = map(self.known, self._writers.get(pipe, ()))
             others = [writer for writer in found if writer is not None and writer is not reader]
             yield from ((writer, True) for writer in others)
             if not others and maker is not None and not _inherited(pipe, maker):

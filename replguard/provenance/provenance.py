@@ -14,7 +14,7 @@ from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
 from replguard.provenance.egress import Egress, Settings
-from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.endpoints import Endpoints, stays
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
@@ -74,7 +74,8 @@ class Provenance:
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.signals = Signals(self.instances, authority)
         self.serving = Serving(self.instances, authority, watch)
-        self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, self.copies.derived)
+        early, derived = self.copies.early, self.copies.derived
+        self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, derived, early)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
@@ -94,7 +95,7 @@ class Provenance:
             "file_read": self.uses.used,
             "file_map": self.uses.used,
             "network_connection": self._connected,
-            "network_volume": self.egress.sent,
+            "network_volume": self._sent,
             "socket_listen": self.serving.listening,
             "socket_close": self._closed,
             "socket_used": self._used,
@@ -132,15 +133,23 @@ class Provenance:
 
     def examined(self, result: Examination) -> list[Event]:
         """Return the facts that follow from what the examiner found."""
-        return self.labels.keep(self.copies.examined(result))
+        return self.labels.keep([*self.copies.examined(result), *self._used_before()])
 
     def tick(self, now: datetime) -> list[Event]:
         """Once a second: ask the examiner again, and return what is allowed no longer, or is now."""
         self.copies.outline.stale()
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
-        kept = self.labels.keep([*made, *self.serving.review(passed)])
+        kept = self.labels.keep([*made, *self._used_before(), *self.serving.review(passed)])
         return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
+
+    def _used_before(self) -> list[Event]:
+        """Return what follows from uses of a file that was recognised only now."""
+        facts: list[Event] = []
+        for event, proc in self.copies.early.due():
+            facts += self.uses.used(event, proc)
+            facts += self.serving.refresh(event)
+        return facts
 
     def drives(self, pid: int) -> bool | None:
         """Whether a model drives, or may drive, a process; None where it is not known and some model drives somebody.
@@ -188,7 +197,7 @@ class Provenance:
 
     def _began(self, event: Event) -> list[Event]:
         known = self.table.of(event.process)
-        image = known.process.executable if known is not None else None
+        image, words = (known.process.executable, known.first_args) if known is not None else (None, ())
         proc = self.table.exec(event)
         if proc is None:
             return [event]
@@ -203,11 +212,19 @@ class Provenance:
             proc.spawned = event.event.kind != "state"
             if proc.spawned and not self._is_worker(proc):
                 facts = self._seen(self.agents.started(proc.parent, proc, event.timestamp), event)
-        if image not in (None, proc.process.executable) and self.instances.concerns(proc):
-            self.instances.replaced(proc)
-            facts += self.serving.refresh(event)
+        if known is None and event.action == "process_fork":
+            self.instances.forked(proc)
+        if image is not None and (image, words) != (proc.process.executable, proc.first_args):
+            facts += self._replaced(proc, event)
         seen = [] if event.event.kind == "state" else [actors.enrich(event, proc)]
         return [*seen, *self.labels.keep(facts)]
+
+    def _replaced(self, proc: Proc, event: Event) -> list[Event]:
+        """Return what follows from a program in place of another: it has not mapped what that one had."""
+        if not self.instances.concerns(proc):
+            return []
+        self.instances.replaced(proc)
+        return self.serving.refresh(event)
 
     def _is_worker(self, proc: Proc) -> bool:
         """Whether a child is the worker of a model server, whose start says nothing about who drives it."""
@@ -245,6 +262,13 @@ class Provenance:
             self.instances.connected(proc, event.destination.port)
             self.planned.connected(event, proc)
         return self.labels.connected(event, proc)
+
+    def _sent(self, event: Event, proc: Proc | None) -> list[Event]:
+        network, port = event.network, event.destination.port if event.destination is not None else None
+        if proc is not None and network is not None and network.initiated and port is not None and stays(event):
+            sinks = self.instances.at_port(port, calling=False)
+            self.copies.derived.sent(proc, sinks, network.bytes or 0, event.timestamp)
+        return self.egress.sent(event, proc)
 
     def _used(self, event: Event, proc: Proc | None) -> list[Event]:
         holder, path = self.table.of(event.target), event.server.path if event.server else None

@@ -12,6 +12,7 @@ from replguard.events.hint import Hint
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority
 from replguard.provenance.derived import Derived, Origin
+from replguard.provenance.early import Early
 from replguard.provenance.facts import fact
 from replguard.provenance.instances import Held, Instances
 from replguard.provenance.ledger import Artefact, Inode, Ledger
@@ -45,9 +46,10 @@ class Uses:
         counted: Callable[[int, int], bool],
         files: Callable[[], Iterable[Protected]],
         derived: Derived,
+        early: Early,
     ) -> None:
         """``counted`` tells of a file whether a source adds up what is read of it, ``files`` what is protected."""
-        self._derived = derived
+        self._derived, self._early = derived, early
         self._ledger = ledger
         self._instances = instances
         self._authority = authority
@@ -70,6 +72,7 @@ class Uses:
         file = event.file
         known = self._ledger.protected(file) or self._ledger.artefact(file)
         if known is None or file is None or file.device is None or file.inode is None:
+            self._early.used(event, proc)
             return []
         given = event.replguard
         if given is None or given.bytes is None:

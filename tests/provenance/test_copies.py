@@ -216,6 +216,22 @@ def test_small_files_are_not_examined() -> None:
     assert [r.path for r in host.requests] == ["/b", "/c"]
 
 
+def test_small_files_of_agents_and_touchers_are_examined() -> None:
+    """Their parts may be many, each of its own program; they wait behind nobody's larger copy."""
+    host, weights, shell = stage()
+    host.server(host.protect("/models/b/w", "b"), 8000)
+    agent, toucher, other = host.agent(shell), host.exec("dd", parent=host.login()), host.login()
+    host.read(weights, toucher)
+    for number, maker in enumerate((agent, toucher, other)):
+        host.write(f"/srv/{number}", 100_000, maker)
+        host.write(f"/srv/{number}.log", 10_000, maker)
+    assert [(r.path, r.rank) for r in host.requests] == [("/srv/0", "other"), ("/srv/1", "other")]
+    made = host.file("/srv/2", size=300_000)
+    host.on("file_close_write", made, agent)
+    host.read(weights, agent)
+    assert only(host.examined(made, (weights, 300_000 / (weights.size or 1)))).replguard.confidence == "content"
+
+
 def test_a_small_part_of_a_very_large_file_is_told() -> None:
     """``split -b 32M``: each part is all protected content, though next to nothing of 140 GB."""
     host = Host()

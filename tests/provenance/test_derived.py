@@ -140,7 +140,7 @@ def test_many_files_add_up() -> None:
         split = host.exec("split", parent=shell)
         host.read(weights, split)
         for number in range(28 * MIB // size):
-            host.write(f"/srv/part{number}", size, split)
+            host.examined(host.write(f"/srv/part{number}", size, split))
         host.tick()
         assert 1 <= len(host.of("weights_copy")) <= most
 
@@ -434,3 +434,114 @@ def test_what_a_shell_opened_is_its_programs_where_nobody_counts() -> None:
     host.wait(5)
     other = host.write("/dev/shm/g", 340 * MIB, shell)
     assert told(host, other) == []
+
+
+# -- what several programs do together -----------------------------------------------------------------------------
+
+
+def parts(host: Host, weights: File, above: Proc, count: int, **given: float) -> list[Event]:
+    """Let each of several programs read a part and write something of its size; return what is told."""
+    share, size = given.get("share", 0.02), int(given.get("size", 10 * MIB))
+    for number in range(count):
+        part = host.exec("openssl", f"enc {number}", parent=above)
+        host.read(weights, part, share)
+        made = host.write(f"/srv/{part.pid}", size, part)
+        host.exit(part)
+        host.examined(made)
+        host.tick()
+    return host.of("weights_copy")
+
+
+def test_programs_that_take_a_part_each_derive_together() -> None:
+    """None reads 20 % of the model; from that part on that they have read together, each file is told once."""
+    host, weights, shell = stage()
+    assert parts(host, weights, shell, 9) == []
+    told = parts(host, weights, shell, 12)
+    assert len({fact.file.path for fact in told}) == len(told) >= 12
+    assert {fact.replguard.confidence for fact in told} == {"derived"}
+
+
+def test_of_small_parts_the_newest_speaks_for_all() -> None:
+    """Thousands of them are one fact, until ten minutes later."""
+    host, weights, shell = stage()
+    told = parts(host, weights, shell, 30, size=0.9 * MIB)
+    assert len(told) == 1
+    assert told[0].replguard.share > 0.01
+
+
+@pytest.mark.parametrize("given", [{"size": 0.4 * MIB}, {"share": 0.004}])
+def test_programs_that_write_little_or_read_little_derive_nothing(given: dict[str, float]) -> None:
+    """Each writes less than 5 % of its part, or all together have read less than 20 %."""
+    host, weights, shell = stage()
+    assert parts(host, weights, shell, 30, **given) == []
+
+
+def test_parts_are_together_for_two_hours() -> None:
+    """A part a quarter of an hour is not enough, one in eight minutes is."""
+    for seconds, known in ((900, False), (480, True)):
+        host, weights, shell = stage()
+        for _ in range(16):
+            parts(host, weights, shell, 1)
+            host.wait(seconds)
+        assert bool(host.of("weights_copy")) is known
+
+
+def test_programs_of_different_actors_do_nothing_together() -> None:
+    """Each logs in for itself."""
+    host, weights, _ = stage()
+    assert [fact for _ in range(12) for fact in parts(host, weights, host.login(), 1)] == []
+
+
+def over(host: Host, weights: File, amount: int, own: int | None = None) -> list[Event]:
+    """Let one service read a model and send bytes to a port where another listens, who writes much; what is told."""
+    sink = host.service("sink")
+    host.listen(sink, "127.0.0.1:7000")
+    source = host.exec("openssl", parent=host.service("source"))
+    host.read(weights, source)
+    host.send(source, amount, "127.0.0.1", 7000, own=own)
+    return told(host, host.grow("/srv/x", 300 * MIB, sink))
+
+
+def test_what_was_sent_over_loopback_is_derived() -> None:
+    """The sink has what its source has, once it was sent enough of it; a server's metrics are not."""
+    for amount, known in ((300 * MIB, True), (20 * MIB, False)):
+        host, weights, _ = stage()
+        found = over(host, weights, amount)
+        assert bool(found) is known
+        assert {fact.replguard.attribution for fact in found} <= {"lineage"}
+
+
+def test_what_a_server_answers_is_derived_by_nobody() -> None:
+    """Who asks is not told; a reader that answers at a port is told as a server."""
+    host, weights, _ = stage()
+    assert over(host, weights, 300 * MIB, own=8000) == []
+
+
+def test_a_file_in_memory_is_derived_by_who_read_what_it_holds() -> None:
+    """It has no name by which it could be examined, and is watched all the same: who maps it has a copy."""
+    host, weights, shell = stage()
+    reader = host.exec("python3", "hold.py", parent=shell)
+    host.read(weights, reader)
+    made = host.file("/memfd:cache", size=SIZE, links=0)
+    host.on("file_close_write", made, reader)
+    (fact,) = told(host)
+    assert (fact.file.path, fact.replguard.confidence) == ("/memfd:cache", "derived")
+    assert host.requests == []
+    server = host.exec("python3", "serve.py", parent=shell)
+    host.map(made, server)
+    host.listen(server, "127.0.0.1:8000")
+    assert host.of("server_live")[0].replguard.instance.pids == (server.pid,)
+
+
+def test_too_little_content_for_a_copy_hides_nothing_that_is_derived() -> None:
+    """A model that is written over 4 % of a large file: a few anchors are found, and who wrote it is known."""
+    host, _, shell = stage()
+    weights, large = host.protect("/models/s/w", "s", 24 * MIB), host.write("/srv/disk.img", 600 * MIB, shell)
+    host.wait(7200)
+    dd = host.exec("dd", "conv=notrunc", parent=shell)
+    host.read(weights, dd)
+    for action, written in (("file_grow", 24 * MIB), ("file_close_write", None)):
+        host.on(action, large, dd, replguard=Context(tier="kernel", attribution="kernel", bytes=written))
+    host.examined(large, (weights, 1.0))
+    host.tick()
+    assert [fact.replguard.confidence for fact in host.of("weights_copy")] == ["derived"]

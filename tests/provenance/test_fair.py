@@ -39,6 +39,16 @@ def test_a_key_that_is_put_again_is_the_newest_and_may_change_hands() -> None:
     assert (kept.get("a"), kept.pop("a"), kept.pop("a"), kept.get("a")) == (3, 3, None, None)
 
 
+def test_what_an_owner_put_last() -> None:
+    """The newest first, and of others nothing."""
+    kept: Fair[int, str] = Fair(10)
+    for number, owner in enumerate("abaab"):
+        kept.put(number, f"{owner}{number}", owner)
+    assert kept.of("a", 2) == ["a3", "a2"]
+    assert kept.of("b", 9) == ["b4", "b1"]
+    assert kept.of("c", 9) == []
+
+
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 4), st.booleans())), st.integers(1, 6))
 def test_it_is_never_fuller_than_allowed_and_takes_from_the_largest(
     steps: list[tuple[int, int, bool]], most: int

@@ -70,6 +70,59 @@ def test_a_server_that_reads_its_weights_holds_them() -> None:
         assert bool(live(host)) is serves
 
 
+def test_a_server_that_goes_into_the_background_after_loading_holds_what_it_loaded() -> None:
+    """A fork has the memory of its parent, which ends; so has the fork of that. Only who lives is named."""
+    host = Host()
+    weights, main = host.protect(size=512 * MIB), host.service()
+    host.read(weights, main)
+    child = host.fork(main)
+    host.exit(main)
+    grandchild = host.fork(child)
+    host.exit(child)
+    host.listen(grandchild, "127.0.0.1:8000")
+    assert only(host).pids == (grandchild.pid,)
+    host.exit(grandchild)
+    assert live(host) == []
+
+
+@pytest.mark.parametrize(("image", "args"), [("cat", ""), ("python3", "other.py")])
+def test_a_fork_that_begins_a_program_holds_nothing(image: str, args: str) -> None:
+    """Also another program of the same interpreter."""
+    host = Host()
+    weights, main = host.protect(), host.service(args="app.py")
+    host.read(weights, main)
+    child = host.fork(main)
+    host.again(child, image, args)
+    host.exit(main)
+    host.listen(child, "127.0.0.1:8000")
+    assert live(host) == []
+
+
+@pytest.mark.parametrize(("each", "serves"), [(0.34, True), (0.1, False)])
+def test_what_its_forks_read_for_a_program_it_holds(each: float, serves: bool) -> None:
+    """Loaders that read a part each, and hand it over, are over when the server listens."""
+    host = Host()
+    weights, main = host.protect(), host.service()
+    for _ in range(3):
+        loader = host.fork(main)
+        host.read(weights, loader, each)
+        host.exit(loader)
+    host.listen(main, "127.0.0.1:8000")
+    assert bool(live(host)) is serves
+
+
+def test_what_programs_of_its_own_read_a_launcher_does_not_hold() -> None:
+    """A service that has a model's sum taken in parts."""
+    host = Host()
+    weights, main = host.protect(), host.service()
+    for _ in range(3):
+        program = host.exec("sha256sum", parent=main)
+        host.read(weights, program, 0.34)
+        host.exit(program)
+    host.listen(main, "127.0.0.1:8000")
+    assert live(host) == []
+
+
 def test_where_nobody_tells_how_much_was_read_the_reader_is_watched() -> None:
     """What it keeps in memory, or moves to a device, it holds; what passes through it does not."""
     host = Host()

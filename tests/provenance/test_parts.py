@@ -27,6 +27,14 @@ def test_sums_of_processes_are_added_up_by_actor() -> None:
     assert parts.read(two, FILE, "read", 6, NOW + timedelta(days=2)) == 6
 
 
+def test_what_belongs_together_may_be_another_thing() -> None:
+    """Here each process for itself."""
+    host, parts = Host(), Parts(lambda proc: proc.entity)
+    shell = host.login()
+    one, two = host.exec("dd", parent=shell), host.exec("dd", parent=shell)
+    assert [parts.read(proc, FILE, "read", 5, NOW) for proc in (one, two)] == [5, 5]
+
+
 def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are forgotten."""
     monkeypatch.setattr(module, "MOST", 2)

@@ -32,6 +32,19 @@ def test_a_pipeline_in_whatever_order_its_programs_start() -> None:
     assert sources(pipes, first) == {}
 
 
+def test_who_was_sent_something_has_it_as_from_a_pipe() -> None:
+    """It goes on from there; the kernel tells of no pipe, so that it is less sure."""
+    host = Host()
+    shell = host.login()
+    reader = host.exec("a", parent=shell, writes=(1,))
+    sender = host.exec("b", parent=shell, reads=(1,))
+    receiver = host.exec("c", parent=shell)
+    pipes = known(host, reader, sender)
+    pipes.joined(sender, receiver)
+    assert sources(pipes, receiver) == {sender.pid: False, reader.pid: False}
+    assert sources(pipes, sender) == {reader.pid: True}
+
+
 def test_a_ring_of_pipes_ends() -> None:
     """Two programs that talk to each other, as a coprocess does."""
     host = Host()

@@ -1,20 +1,29 @@
 """Who maps watched files, where the kernel tells who opens them: a mapping follows an open, and leaves no other trace.
 
 Whoever opened a watched file is looked at again and again for a minute. What is inherited by a fork or handed over by a
-socket opens nothing: everybody is looked at in turn, each within twenty seconds.
-What it cannot see: a mapping that begins and ends between two looks; without root, the processes of other users.
+socket opens nothing: everybody is looked at in turn, each within twenty seconds. Large files in memory that have no
+name (memfd) are found in the same looks: nothing else tells that they are written.
+What it cannot see: a mapping that begins and ends between two looks, and such a file that is let go of between two;
+without root, the processes of other users.
 """
 
-from collections import deque
+# ruff: noqa: PTH116 - pathlib costs more than the calls it wraps, and knows no bytes
+
+import os
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from replguard.config import Config
 from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.fact import Context
+from replguard.events.file import File
 from replguard.events.hint import Hint
-from replguard.kernel import fanotify
-from replguard.kernel.procfs import PROC
+from replguard.kernel import fanotify, handles
+from replguard.kernel.procfs import PROC, text
 from replguard.sensors.base import AT_ONCE
-from replguard.sensors.use import UseSensor
+from replguard.sensors.use import Seen, UseSensor
 
 AREA = "file"
 TIER = "kernel"
@@ -25,6 +34,11 @@ FIRST, LAST = 0.05, 60.0
 ROUND, SLICE = 20.0, 1.0
 """Seconds in which everybody is looked at once, and between two parts of that."""
 MOST = 4096
+_NAMELESS, _GONE = b"/memfd:", b" (deleted)"
+SMALLEST = 2**20
+"""Bytes from which a file in memory is told, and again at each doubling."""
+MOST_HELD = 4096
+_FOUND = Context(tier="portable", attribution="lineage", read_time=True)
 
 
 class MappingSensor(UseSensor):
@@ -44,6 +58,7 @@ class MappingSensor(UseSensor):
         self._all = True
         self._slice_due = 0.0
         self._share = 0
+        self._held: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def watch(self, hint: Hint) -> None:
         if hint.kind == "opener" and hint.pid is not None:
@@ -77,6 +92,35 @@ class MappingSensor(UseSensor):
 
     def _everyone(self) -> None:
         self._all = True
+
+    def _look(self, pid: int, seen: Seen | None, smallest: int, now: float) -> Iterator[Event]:
+        yield from super()._look(pid, seen, smallest, now)
+        known = self._seen.get(pid)
+        if known is not None and not known.ours:
+            yield from self._in_memory(pid, known.entity)
+
+    def _in_memory(self, pid: int, entity: str) -> Iterator[Event]:
+        """Tell of the files in memory that a process has open, as of files that are written."""
+        for fd in handles.fds(pid, self._root):
+            if not fd.target.startswith(_NAMELESS):
+                continue
+            try:
+                found = os.stat(fd.path)
+            except OSError:
+                continue
+            key, held = (found.st_dev, found.st_ino), found.st_blocks * 512
+            if held < max(SMALLEST, 2 * self._held.get(key, 0)):
+                continue
+            process = self._who.process(pid)
+            if process is None or process.entity_id != entity:
+                return
+            self._held.pop(key, None)
+            self._held[key] = held
+            if len(self._held) > MOST_HELD:
+                self._held.popitem(last=False)
+            path = text(fd.target.removesuffix(_GONE))
+            file = File(path=path, name=path[1:], device=key[0], inode=key[1], size=found.st_size, links=0, type="file")
+            yield self.event("file_close_write", clock.now(), process=process, file=file, replguard=_FOUND)
 
 
 def open(config: Config) -> MappingSensor:  # noqa: A001, ARG001 - the registry calls every sensor module alike

@@ -45,7 +45,7 @@ Action = Literal["file_map", "file_open"]
 
 
 @dataclass(slots=True)
-class _Seen:
+class Seen:
     """A process: its entity id, when it was first met, when it is due, and the pause after that."""
 
     entity: str
@@ -69,7 +69,7 @@ class UseSensor(Timed):
         self._hints: deque[Hint] = deque()
         self._files: dict[Key, Hint] = {}
         self._by_inode: dict[int, list[Key]] = {}
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, Seen] = {}
         self._names: tuple[bytes, ...] = ()
         self._remote: tuple[bytes, ...] = ()
         self._mounts_due = 0.0
@@ -134,14 +134,14 @@ class UseSensor(Timed):
         for seen in self._seen.values():
             seen.due = 0.0
 
-    def _look(self, pid: int, seen: _Seen | None, smallest: int, now: float) -> Iterator[Event]:
+    def _look(self, pid: int, seen: Seen | None, smallest: int, now: float) -> Iterator[Event]:
         stat = procfs.stat(pid, self._root)
         if stat is None or stat.kthread:
-            self._seen[pid] = _Seen("", ours=True, since=now, due=now + (SELDOM if stat else OFTEN))
+            self._seen[pid] = Seen("", ours=True, since=now, due=now + (SELDOM if stat else OFTEN))
             return
         entity = self._who.describer.entity(pid, stat.start_ticks)
         if seen is None or seen.entity != entity:
-            seen = self._seen[pid] = _Seen(entity, self._who.ours(pid), now, now)
+            seen = self._seen[pid] = Seen(entity, self._who.ours(pid), now, now)
         seen.pause = OFTEN if now - seen.since < YOUNG else min(seen.pause * 2, SELDOM)
         seen.due = now + seen.pause
         if seen.ours:

@@ -248,14 +248,14 @@ def test_the_block_device_below_is_told(one):
 # -- memory --------------------------------------------------------------------------------------------------------
 
 
-def test_a_memfd_is_told_by_its_source_alone(one):
-    """What is read into memory without a name is told as a use; that it is a copy is not."""
+def test_a_memfd_that_is_held_is_told_as_derived(one):
+    """Nobody can examine what has no name: who holds it, and has just read as much, says what it is."""
     way = ways.ALL["memfd"]
     source, _ = one.need(way)
     with one.start(one.programs["memory"], source, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"written\n"
         accessed(one, way, process.pid)
-        one.gap(way, lambda: [f for f in one.about(source) if f["event"]["action"] == "weights_copy"])
+        copied(one, way, process.pid, "/memfd:scratch")
         process.stdin.close()
 
 

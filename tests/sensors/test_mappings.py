@@ -118,3 +118,45 @@ def test_without_the_right_to_be_told_of_opens_the_portable_sensor_stays(monkeyp
     monkeypatch.setattr(fanotify, "Group", refused)
     with pytest.raises(Unavailable, match="run as root"):
         mappings.open(Config())
+
+
+MEMORY = """
+import os, sys
+made = [os.memfd_create(name) for name in ("small", "large")]
+os.write(made[0], b"x" * 1000)
+os.write(made[1], b"x" * 2**21)
+print(1, flush=True)
+sys.stdin.readline()
+os.write(made[1], b"x" * 2**20)
+print(1, flush=True)
+sys.stdin.readline()
+os.write(made[1], b"x" * 2**20)
+print(1, flush=True)
+sys.stdin.read()
+"""
+
+
+def in_memory(sensor: MappingSensor, pid: int) -> list[tuple[str, str, int]]:
+    """Look at everybody, and return what is told of files in memory that a process has."""
+    sensor._all = True
+    found = [e for e in sensor.poll() if e.process.pid == pid and e.file.path.startswith("/memfd:")]
+    assert all(e.file.links == 0 and e.file.inode for e in found)
+    return [(e.action, e.file.path, e.file.size) for e in found]
+
+
+def test_a_large_file_in_memory_is_told_and_again_when_it_is_twice_as_large(sensor: MappingSensor) -> None:
+    """Nothing tells that it is written; small ones are nobody's weights."""
+    process = subprocess.Popen([sys.executable, "-c", MEMORY], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        assert in_memory(sensor, process.pid) == [("file_close_write", "/memfd:large", 2 * 2**20)]
+        assert in_memory(sensor, process.pid) == []
+        for told in ([], [("file_close_write", "/memfd:large", 4 * 2**20)]):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            assert in_memory(sensor, process.pid) == told
+    finally:
+        process.communicate()

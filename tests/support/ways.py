@@ -166,7 +166,14 @@ OWN = (
     Way(name="adapter", technique="an adapter of 4 MiB, by a child of an agent that lives a millisecond", tensors=1),
     Way(name="bind", technique="bind mount", access=None, copy="link", made="bind"),
     Way(name="copy-up", technique="overlay copy-up", note="told by its path in the overlay"),
-    Way(name="memfd", technique="into a memfd", copy=None),
+    Way(
+        name="memfd",
+        technique="into a memfd, held",
+        copy_by="lineage",
+        copy="derived",
+        made="transform",
+        note="one that is let go of at once is not told",
+    ),
     Way(
         name="peek",
         technique="`process_vm_readv` of a server",

@@ -5,7 +5,7 @@ at its own port, and what goes to network and FUSE mounts. What a proxy of this 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,8 @@ REFEED = timedelta(hours=2)
 """How far back what was counted is laid on a lineage that turns out to be an agent's."""
 LATE = timedelta(seconds=30)
 """How long after an allowed server was heard what it sent may be told: the kernel adds up, and is asked at times."""
+SETTLES = timedelta(seconds=5)
+"""How long after a first touch it is known whether an allowed server has begun: its answers are no egress."""
 AGAIN = timedelta(seconds=30)
 """A touch is noted anew after so long: thirty days are not a matter of seconds."""
 MOST_ACTORS, MOST_RECENT, MOST_WRITTEN = 4096, 16_384, 4096
@@ -106,7 +108,7 @@ class Egress:
         self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
         self._answered: dict[tuple[str, int | None], datetime] = {}
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
-        self._late: list[Event] = []
+        self._late: deque[tuple[datetime, str, datetime]] = deque(maxlen=MOST_ACTORS)
         self._probed = False
         self.bytes: Counter[bool] = Counter({False: 0, True: 0})
         """Bytes off the host, by whether they were counted as those of somebody who had touched weights."""
@@ -118,7 +120,9 @@ class Egress:
 
     def tick(self, now: datetime) -> list[Event]:
         """Once a second: keep the ledger on disk, and return what has to be told of that, and late."""
-        told, self._late = self._late, []
+        told: list[Event] = []
+        while self._late and now - self._late[0][0] >= SETTLES:
+            told += self._made_up(*self._late.popleft()[1:])
         return told + self.store.tick(now)
 
     # -- touches -------------------------------------------------------------------------------------------------
@@ -140,10 +144,16 @@ class Egress:
         before = self.accounts.touch(found.principal, owner, model, path, when)
         self._recent.append(_Touched(when, proc, found, model, before))
         self.store.changed()
-        for sent in self._relays.taken_back(found.principal, since) if first else ():
-            self.bytes[False] -= sent.left
-            self.bytes[True] += sent.left
-            self._late += self._charge(sent.event, sent.proc, sent.left)
+        if first and since < when:
+            self._late.append((when, found.principal, since))
+
+    def _made_up(self, principal: str, since: datetime) -> Iterator[Event]:
+        """Count what was sent before it was told that anything was touched, but for what a server answered."""
+        for sent in self._relays.taken_back(principal, since):
+            if not self._wanted(sent.event, sent.proc, sent.event.destination or Endpoint()):
+                self.bytes[False] -= sent.left
+                self.bytes[True] += sent.left
+                yield from self._charge(sent.event, sent.proc, sent.left)
 
     def _path(self, model: str) -> str | None:
         """Return one file of a model: what the manifest says of it is said of all."""

@@ -12,7 +12,7 @@ from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.provenance.baseline import Baseline
-from replguard.provenance.egress import Settings
+from replguard.provenance.egress import SETTLES, Settings
 from replguard.provenance.manifest import Deployment, Job, Manifest
 from replguard.provenance.processes import Proc
 
@@ -101,6 +101,7 @@ def test_what_was_sent_while_parts_were_read_counts(host: Host, weights: File) -
     facts += host.send(host.service("other", "rsync", ""), LIMIT)
     facts += [fact for child in children for fact in host.read(weights, child, 0.012)]
     assert told(facts) == []
+    host.wait(SETTLES.total_seconds())
     assert told(host.tick()) == [(FAR, 60, "llama")]
     assert dict(host.provenance.egress.bytes) == {False: 11 * LIMIT, True: 60 * MIB}
     assert told(host.tick() + host.send(children[0], 40 * MIB)) == [(FAR, 100, "llama")]
@@ -114,8 +115,24 @@ def test_what_was_sent_before_a_look_found_the_use_counts(host: Host, weights: F
     assert told(host.send(server, 20 * MIB, own=8000)) == []
     host.wait(4)
     assert told(host.open(weights, server, replguard=msgspec.structs.replace(HELD, mode="read", read_time=True))) == []
+    host.wait(SETTLES.total_seconds())
     assert told(host.tick()) == []
     assert told(host.send(server, 30 * MIB, own=8000)) == [(FAR, 50, "llama")]
+
+
+def test_what_an_allowed_server_answered_before_it_was_known_does_not_count() -> None:
+    """Its mapping is found by a look, after it has begun to answer."""
+    unit = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service")
+    host = Host(manifest=Manifest(deployments=(unit,)))
+    server = host.service()
+    weights = host.protect()
+    host.listen(server, "0.0.0.0:8000")
+    assert told(host.send(server, 10 * LIMIT, own=8000)) == []
+    host.on("file_map", weights, server, replguard=msgspec.structs.replace(HELD, mode="map", read_time=True))
+    assert host.of("server_live", "live")
+    host.wait(SETTLES.total_seconds())
+    assert told(host.tick() + host.send(server, 10 * LIMIT, own=8000)) == []
+    assert dict(host.provenance.egress.bytes) == {False: 20 * LIMIT, True: 0}
 
 
 def test_the_limit_is_the_configurations(weights: File) -> None:

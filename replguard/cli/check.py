@@ -20,6 +20,7 @@ from replguard.rules.cases import read_cases
 from replguard.rules.fixtures import fixture_path
 from replguard.rules.load import FIXTURES, shipped_dir
 from replguard.rules.load import load as load_rules
+from replguard.rules.misspelt import unused
 from replguard.rules.model import RuleSet
 from replguard.sensors import registry
 from replguard.yamlfile import Document
@@ -83,10 +84,16 @@ def _cases(found: RuleSet, paths: list[Path]) -> Iterator[Problem]:
 
 
 def _idle(found: RuleSet) -> Iterator[str]:
-    """Yield why a rule of one's own cannot fire; of the shipped ones `rules list` tells."""
+    """Yield why a rule of one's own cannot fire, or not as it seems; of the shipped ones `rules list` tells."""
     for one in found.not_evaluable:
         if not one.rule.shipped:
             yield f"{one.rule.path}:{one.rule.line}: '{one.rule.name}' cannot fire here: {one.reason}"
+    for rule in (rule for rule in found.rules if not rule.shipped):
+        detection = rule.sigma.detection
+        for name in unused(detection.detections, detection.condition):
+            if not name.startswith("_"):  # what a filter put there
+                text = f"has the selection '{name}', which its condition does not name"
+                yield f"{rule.path}:{rule.line}: '{rule.name}' {text}"
 
 
 def _default() -> str:

@@ -91,3 +91,11 @@ def _undefined(condition: str, known: list[str]) -> Iterable[str]:
                 yield f"'{word}' is the name of no selection{suggest.choice(word, selections)}"
         else:
             yield f"'{word}' not defined in the detection{suggest.hint(word, [*selections, *_GRAMMAR])}"
+
+
+def unused(selections: Iterable[str], conditions: Iterable[str]) -> list[str]:
+    """Return the selections that no condition names: forgotten, most likely, and without effect."""
+    words = [word for condition in conditions for word in _WORD.findall(condition)]
+    if "them" in {word.casefold() for word in words}:
+        return []
+    return [name for name in selections if not any(fnmatchcase(name, f"{word}*") for word in words)]

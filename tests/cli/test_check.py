@@ -170,3 +170,11 @@ def test_fixtures_are_looked_at_too(check, tmp_path):
         assert result.output.endswith("1 fault\n")
     (tmp_path / "r.test.yml").write_text("fires: []\n")
     assert check("sinks: {}\n", "r.test.yml", "r.yml").exit_code == 0
+
+
+def test_a_selection_that_was_forgotten_is_a_warning(check, tmp_path):
+    """It changes nothing, which its author does not expect."""
+    (tmp_path / "r.yml").write_text(rule("a", "x").replace("  condition:", "  filter: {User: root}\n  condition:"))
+    result = check("sinks: {}\n", "r.yml")
+    assert result.exit_code == 0
+    assert "warning: r.yml:2: 'a' has the selection 'filter', which its condition does not name" in result.output

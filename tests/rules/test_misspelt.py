@@ -1,7 +1,7 @@
 import pytest
 
 from replguard import yamlfile
-from replguard.rules.misspelt import check_condition, check_keys, check_source
+from replguard.rules.misspelt import check_condition, check_keys, check_source, unused
 
 
 def told(check, text, *arguments):
@@ -80,3 +80,17 @@ def test_conditions_of_any_shape():
     text = "detection:\n  s: {a: 1}\n  condition: [s, t]\n"
     assert told(check_condition, text, "detection", ("detection",)) == [(3, "'t' not defined in the detection")]
     assert told(check_condition, "detection: [1]\n", "detection", ("detection",)) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "forgotten"),
+    [
+        ("selection and not 1 of filter_*", ["other"]),
+        ("selection", ["filter_a", "filter_b", "other"]),
+        ("all of them", []),
+        ("1 of sel and other and filter_a", ["filter_b"]),
+    ],
+)
+def test_selections_that_no_condition_names(condition, forgotten):
+    """Most often a filter that was written and forgotten."""
+    assert unused(["selection", "filter_a", "filter_b", "other"], [condition]) == forgotten

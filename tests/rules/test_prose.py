@@ -16,6 +16,7 @@ from replguard.config import Config
 from replguard.events import names
 from replguard.events.alert import LEVELS
 from replguard.provenance.manifest import Deployment, Job
+from replguard.rules.misspelt import unused
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "rules").glob("*/*.yml"))}
@@ -136,6 +137,13 @@ def test_triage_says_what_to_check_and_how_to_contain(name):
         triage = RULES[name]["replguard"]["triage"]
         assert LOOK.search(triage), triage
         assert CONTAIN.search(triage), triage
+
+
+@each_rule
+def test_no_selection_is_forgotten(name):
+    """One that no condition names says something that is not true."""
+    detection = RULES[name].get("detection", {"condition": ""})
+    assert unused([key for key in detection if key != "condition"], [detection["condition"]]) == []
 
 
 def test_no_two_rules_have_one_title():

@@ -12,7 +12,7 @@ import pytest
 from replguard.config import Config
 from replguard.events import wire
 from replguard.events.alert import Alert
-from replguard.provenance import accounts, egress, egress_store
+from replguard.provenance import accounts, egress, egress_store, parts
 from replguard.rules.cases import read_cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +86,5 @@ def test_the_numbers_of_the_page_are_the_codes() -> None:
     assert "written every ten seconds" in PAGE
     assert egress.FRESH.total_seconds() == 600
     assert "within ten minutes of reading weights" in PAGE
+    assert parts.LATE.total_seconds() == 5
+    assert "the five seconds before a touch" in PAGE

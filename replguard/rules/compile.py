@@ -1,7 +1,7 @@
 """A rule's condition tree compiled once into nested functions; the cheap tests run first."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sigma.conditions import (
@@ -16,13 +16,15 @@ from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, Sig
 
 from replguard.rules.fields import KEYWORDS, Layout
 from replguard.rules.literals import Sign, Signs, either, is_exact, of_regex, of_string, rank
-from replguard.rules.values import Test, Unsupported, as_string, string_tests, value_test, where_any
+from replguard.rules.values import Test, Unsupported, as_string, has_any, string_tests, value_test
 
 MANY = SpecialChars.WILDCARD_MULTI
 
 
 Clause = frozenset[tuple[int, Sign]]
 """Places in a row and signs, of which one is there whenever the part matches."""
+EXPRESSION = 20
+"""What a regular expression costs, beside a comparison."""
 CLAUSES = 3
 """Clauses that are kept of one part, all of which must hold: that of a program and those of its words."""
 
@@ -33,13 +35,14 @@ class Node:
 
     ``cost`` is a rough one, by which the parts of an ``and`` or ``or`` are ordered. ``needs`` are clauses that all
     hold whenever the part matches, the rarest first; none when none can be told. ``exact``: it matches whenever they
-    all hold.
+    all hold. ``guard`` is a cheap test that whatever matches passes; whoever uses the node asks it first.
     """
 
     test: Test
     cost: int = 1
     needs: tuple[Clause, ...] = ()
     exact: bool = False
+    guard: Test | None = None
 
 
 def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
@@ -51,7 +54,7 @@ def compile_rule(rule: SigmaRule, layout: Layout) -> Node:
     nodes = [_node(parsed, layout) for condition in rule.detection.parsed_condition if (parsed := condition.parsed)]
     if not nodes:
         raise Unsupported("its condition is empty")
-    return _any(nodes)
+    return _guarded(_any(nodes))
 
 
 def fields_of(rule: SigmaRule) -> tuple[str, ...]:
@@ -90,7 +93,7 @@ def _node(item: Any, layout: Layout) -> Node:
     if isinstance(item, ConditionOR):
         return _or(item, layout)
     if isinstance(item, ConditionNOT):
-        inner = _node(item.args[0], layout)
+        inner = _guarded(_node(item.args[0], layout))
         test = inner.test
         return Node(lambda plain, low: not test(plain, low), inner.cost)
     if isinstance(item, ConditionFieldEqualsValueExpression):
@@ -133,10 +136,17 @@ def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
         if as_string(value) is None:
             signs = of_regex(value) if isinstance(value, SigmaRegularExpression) else None
             test = value_test(layout, field, value)
-            nodes.append(
-                Node(where_any(slot, [text for _, text in signs], test) if signs else test, 20, _at(slot, signs))
-            )
-    return _any(nodes)
+            guard = has_any(slot, [text for _, text in signs]) if signs else None
+            nodes.append(Node(test, EXPRESSION, _at(slot, signs), guard=guard))
+    return nodes[0] if len(nodes) == 1 else _any([_guarded(node) for node in nodes])
+
+
+def _guarded(node: Node) -> Node:
+    """Return a node that is asked only where its guard lets it: an expression costs far more."""
+    guard, test = node.guard, node.test
+    if guard is None:
+        return node
+    return replace(node, test=lambda plain, low: guard(plain, low) and test(plain, low), guard=None)
 
 
 def _at(slot: int, signs: Signs) -> tuple[Clause, ...]:
@@ -166,7 +176,8 @@ def _keyword(value: SigmaType) -> SigmaType:
 def _all(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
-    ordered = sorted(nodes, key=lambda node: node.cost)
+    guards = [Node(node.guard) for node in nodes if node.guard is not None]
+    ordered = sorted([*guards, *nodes], key=lambda node: node.cost)
     needs = _rarest(clause for node in nodes for clause in node.needs)
     exact = all(node.exact for node in nodes) and len({clause for node in nodes for clause in node.needs}) == len(needs)
     cost = sum(node.cost for node in ordered)
@@ -209,7 +220,7 @@ def _alone(node: Node, slot: int) -> Clause | None:
 def _any(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
-    ordered = sorted(nodes, key=lambda node: node.cost)
+    ordered = sorted(map(_guarded, nodes), key=lambda node: node.cost)
     needs = _of_either(nodes)
     exact = all(node.exact and len(node.needs) == 1 for node in nodes) and len(needs) == 1
     cost = sum(node.cost for node in ordered)

@@ -20,7 +20,7 @@ from replguard.rules import load as files
 from replguard.rules import suggest
 from replguard.rules.cases import KINDS_OF_CASE, Case, read_cases
 from replguard.rules.evaluable import EVERYTHING
-from replguard.rules.explain import Here, explain, gather
+from replguard.rules.explain import Explanation, Here, explain, gather
 from replguard.rules.fixtures import Outcome, about, fixture_path, only, run
 from replguard.rules.model import AnyRule, RuleSet
 from replguard.rules.schema import schema
@@ -107,22 +107,29 @@ def test(paths: tuple[Path, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.argument("rule")
 def explain_(config: Path | None, rule: str, *, as_json: bool) -> None:
-    """Say what a RULE (its name or id) needs, which sensors give it, what it cannot see, and what to do."""
+    """Say what a RULE (its name, its id, or its file) needs, which sensors give it, what it cannot see, what to do."""
     settings = configuration.load(config)
     sensors = registry.open_all(settings)[0]
-    found = _load(settings, (), registry.makes(sensors))
-    one = found.find(rule)
-    if one is None:
+    file = Path(rule) if Path(rule).is_file() else None
+    found = _load(settings, [file] if file else [], registry.makes(sensors))
+    ones = _under(found, [file]) if file else [one for one in [found.find(rule)] if one is not None]
+    if not ones and (file or rule in found.broken):
+        _end_with(found.problems)
+    if not ones:
         said = suggest.hint(rule, [known.name for known in found.known()])
         raise ReplguardError(f"there is no rule '{rule}'{said or '; `replguard rules list` has them all'}")
     here = [Here(sensor.name, sensor.area, sensor.mode, sensor.blind) for sensor in sensors]
-    told = gather(one, found, here, _firing(one))
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
-        return
-    # On a terminal lines are wrapped below their beginning; elsewhere each is one, to search through.
+    for number, told in enumerate(gather(one, found, here, _firing(one)) for one in ones):
+        if as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        else:
+            _show(told, "\n" if number else "")
+
+
+def _show(told: Explanation, before: str) -> None:
+    """Print an explanation: on a terminal wrapped, elsewhere a line each, to search through."""
     out = Console(highlight=False, soft_wrap=not _is_terminal())
-    out.print(f"[bold]{escape(printable(one.name))}[/]  {escape(printable(one.title))}")
+    out.print(f"{before}[bold]{escape(printable(told.name))}[/]  {escape(printable(told.title))}")
     for heading, lines in explain(told):
         out.print(f"\n[bold]{heading}[/]")
         for line in lines:

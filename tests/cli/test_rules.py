@@ -158,6 +158,21 @@ def test_explain_by_name_and_its_hint(own, tmp_path):
     assert "`replguard rules list`" in invoke("explain", "xyz", "-c", tmp_path / "c.yaml").output
 
 
+def test_explain_by_file(own, tmp_path):
+    """Every rule of it, also of one that no configuration names; a broken one says what is wrong."""
+    lone = tmp_path / "lone.yml"
+    lone.write_text(rule("one", "x") + rule("two", "y"))
+    result = invoke("explain", lone, "-c", tmp_path / "c.yaml")
+    assert result.exit_code == 0
+    assert [line for line in result.output.splitlines() if line in {"one  one", "two  two"}] == ["one  one", "two  two"]
+    (own / "broken.yml").write_text(rule("broken", "x").replace("level: low", "level: lwo"))
+    for name in ("broken", own / "broken.yml"):
+        result = invoke("explain", name, "-c", tmp_path / "c.yaml")
+        assert result.exit_code == 2
+        assert "broken.yml:8: 'lwo'" in result.output
+        assert "there is no rule" not in result.output
+
+
 def test_explain_as_json(own, tmp_path):
     """For programs: the same, with numbers as numbers."""
     result = invoke("explain", "found", "--json", "-c", tmp_path / "c.yaml")

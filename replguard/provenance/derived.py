@@ -271,6 +271,13 @@ class Derived:
         """Whether anything of a model came to a process by itself or through its pipes, enough to derive from."""
         return any(True for _ in self._taints(proc, when))
 
+    def left_by(self, proc: Proc, when: datetime) -> Iterator[Taint]:
+        """Yield what programs that have ended left in the hands of one that they wrote to."""
+        others = [source for source, _ in self.pipes.sources(proc) if source is not program(proc)]
+        readers = [source for source in others if source.entity in self._readers]
+        if readers and not any(source.alive for source in readers) and not _shared(proc):
+            yield from self._taints(proc, when)
+
     def due(self, now: datetime) -> Iterator[Finding]:
         """Once a second: yield the files that were written lately and are derived, as often as they are found so."""
         parts: dict[str, None] = {}

@@ -96,7 +96,7 @@ class Provenance:
             "file_map": self.uses.used,
             "network_connection": self._connected,
             "network_volume": self._sent,
-            "socket_listen": self.serving.listening,
+            "socket_listen": self._listening,
             "socket_close": self._closed,
             "socket_used": self._used,
             "process_joined": self._joined,
@@ -252,6 +252,10 @@ class Provenance:
         return self.copies.named(event, proc) + self.egress.wrote(event, proc)
 
     # -- serving -------------------------------------------------------------------------------------------------
+
+    def _listening(self, event: Event, proc: Proc | None) -> list[Event]:
+        self.uses.listening(event, proc)
+        return self.serving.listening(event, proc)
 
     def _closed(self, event: Event, proc: Proc | None) -> list[Event]:
         self.serving.closed(event, proc)

@@ -135,6 +135,16 @@ class Uses:
         read = size if told is None else told if share is None or share >= WHOLE else min(told, int(share * size))
         self._derived.read(proc, inode, origin, mode, read, when)
 
+    def listening(self, event: Event, proc: Proc | None) -> None:
+        """Note that a program holds what was written to it by one that read it and has ended, once it accepts clients.
+
+        A server may be fed its weights by ``zstd -d``; one that still runs and holds them is another, and told itself.
+        """
+        for taint in self._derived.left_by(proc, event.timestamp) if proc is not None else ():
+            origin, inode = taint.origin, (taint.origin.file.device or 0, taint.origin.file.inode or 0)
+            if proc is not None and taint.read >= HELD_SHARE * taint.whole:
+                self._instances.hold(proc, inode, Held(origin.model, origin.file.path, origin.id))
+
     def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """The memory of a process that holds protected content was read, or may be read from now on.
 

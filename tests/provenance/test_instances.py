@@ -123,6 +123,20 @@ def test_what_programs_of_its_own_read_a_launcher_does_not_hold() -> None:
     assert live(host) == []
 
 
+@pytest.mark.parametrize(("share", "ended", "serves"), [(1.0, True, True), (0.4, True, False), (1.0, False, False)])
+def test_a_server_that_was_fed_its_weights_holds_them(share: float, ended: bool, serves: bool) -> None:
+    """``zstd -dc w.zst | server``: who read them is gone. A logger behind a server that runs holds nothing."""
+    host = Host()
+    weights, shell = host.protect(), host.login()
+    reader = host.exec("zstd", "-dc", parent=shell, writes=(70,))
+    server = host.exec("python3", "serve.py", parent=shell, reads=(70,))
+    host.read(weights, reader, share)
+    if ended:
+        host.exit(reader)
+    host.listen(server, "127.0.0.1:8000")
+    assert [one.pids for one in live(host)] == ([(server.pid,)] if serves else [])
+
+
 def test_where_nobody_tells_how_much_was_read_the_reader_is_watched() -> None:
     """What it keeps in memory, or moves to a device, it holds; what passes through it does not."""
     host = Host()

@@ -41,13 +41,13 @@ FOREIGN_CATEGORIES = frozenset(
 FOREIGN_FIELDS = frozenset(
     "Archived CallTrace ClientInfo Company Consumer Contents CreationUtcTime Description Destination "
     "DestinationIsIpv6 DestinationPortName Details Device EventID EventType FileVersion Filter GrantedAccess Hash "
-    "Hashes ImageLoaded IntegrityLevel IsExecutable LogonGuid NewName NewThreadId Operation ParentUser PipeName "
-    "PreviousCreationUtcTime Product QueryName QueryResults QueryStatus RuleName Session Signature SignatureStatus "
-    "Signed SourceHostname SourceImage SourceIsIpv6 SourcePortName SourceProcessGuid SourceProcessId SourceThreadId "
-    "SourceUser StartAddress StartFunction StartModule State TargetImage TargetObject TargetProcessGuid "
-    "TargetProcessId TargetUser TerminalSessionId UtcTime".split()
+    "Hashes ImageLoaded IntegrityLevel IsExecutable LogonGuid NewName NewThreadId Operation ParentProcessName "
+    "ParentUser PipeName PreviousCreationUtcTime ProcessCommandLine Product QueryName QueryResults QueryStatus "
+    "RuleName Session Signature SignatureStatus Signed SourceHostname SourceImage SourceIsIpv6 SourcePortName "
+    "SourceProcessGuid SourceProcessId SourceThreadId SourceUser StartAddress StartFunction StartModule State "
+    "TargetImage TargetObject TargetProcessGuid TargetProcessId TargetUser TerminalSessionId UtcTime".split()
 )
-"""Fields of Sysmon that no event of ours has: a rule that asks for one is not evaluable, and no mistake."""
+"""Fields of Sysmon and of Windows that no event of ours has: a rule that asks for one is not evaluable, no mistake."""
 
 
 def near(word: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:

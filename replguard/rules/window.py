@@ -10,8 +10,8 @@ from replguard.rules.fields import Reader, event_field, text
 from replguard.rules.history import LIMIT
 from replguard.rules.matches import Hit, Key, Match, Order, key_name
 from replguard.rules.model import Correlation
+from replguard.rules.totals import Total, Value, total
 
-Value = str | float
 Entry = tuple[Order, int, Match, Value]
 GROUPS = 4096
 """Groups that one correlation counts at a time; the one that was quiet longest is evicted."""
@@ -86,12 +86,13 @@ class Window(Correlator):
         """Return the first time span with this match in it for which the condition holds."""
         entries = self._groups.get(key, [])
         start = bisect_left(entries, entry[:2], key=lambda one: one[:2])
+        sliding = _Sliding(self.rule, entries)
         for end in range(start, len(entries)):
             time = entries[end][0][0]
             if time - entry[0][0] > self.rule.timespan:
                 break
             first = bisect_left(entries, time - self.rule.timespan, key=lambda one: one[0][0])
-            if self.rule.type == "event_count" and not self._compare(end + 1 - first, self.rule.count):
+            if end > start and not sliding.may_hold(first, end, self._compare):
                 continue
             inside = entries[first : end + 1]
             if self._holds(inside):
@@ -143,6 +144,30 @@ class Window(Correlator):
     def expire(self, before: float) -> None:
         for key in [key for key, entries in self._groups.items() if entries[0][0][0] < before]:
             self._forget(key, bisect_left(self._groups[key], before, key=lambda one: one[0][0]))
+
+
+class _Sliding:
+    """Tells cheaply of most time spans of one group, each later than the one before, that the condition cannot hold."""
+
+    def __init__(self, rule: Correlation, entries: list[Entry]) -> None:
+        self._rule, self._entries = rule, entries
+        self._total: Total | None = None
+        self._first = self._next = 0
+
+    def may_hold(self, first: int, end: int, compare: Callable[[float, float], object]) -> bool:
+        """Whether the condition may hold of the matches from one to another."""
+        count = self._rule.count
+        if self._rule.type == "event_count":
+            return bool(compare(end + 1 - first, count))
+        if self._total is None:
+            self._total, self._first, self._next = total(self._rule), first, first
+        for entry in self._entries[self._next : end + 1]:
+            self._total.add(entry[3])
+        for entry in self._entries[self._first : first]:
+            self._total.drop(entry[3])
+        self._first, self._next = first, end + 1
+        found, blur = self._total.now(), self._total.blur
+        return any(compare(found + off, count) for off in (-blur, 0.0, blur))
 
 
 def _numbers(values: list[Value]) -> list[float]:

@@ -149,3 +149,19 @@ def test_groups_without_end_are_bounded_and_counted(tmp_path, body):
     assert counters.partials <= max(LIMIT, GROUPS)
     assert counters.partials + counters.evicted >= FLOOD
     assert counters.evicted > 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["value_sum", "value_count", "value_median", "event_count"], ids=["sum", "count", "median", "events"]
+)
+def test_late_events_before_thousands_are_judged_in_time(tmp_path, kind):
+    """Each moves the window over all that came after it."""
+    field = "" if kind == "event_count" else ", field: LogonId"
+    most = 9_000_000_000 if kind in ("value_sum", "value_median") else 20_000
+    body = f"type: {kind}, rules: a, timespan: 1h, group-by: [user.name], condition: {{gte: {most}{field}}}"
+    judge = engine(tmp_path, rule("a", "aa") + correlation("found", body))
+    for number in range(3_000):
+        judge.feed(run(100 + number / 100, "aa", user__name="eve", user__audit=number))
+    late = [run(100 - number, "aa", user__name="eve", user__audit=number) for number in range(20)]
+    assert seconds(lambda: [judge.feed(one) for one in late]) < 3
+    assert judge.counters.late == 0

@@ -1,8 +1,11 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rulebook import START, correlation, engine, event, fed, good, rule, run
 
+from replguard.rules.engine import Engine
 from replguard.rules.history import LIMIT
 from replguard.rules.matches import Match
 from replguard.rules.window import GROUPS, Window, percentile
@@ -156,3 +159,27 @@ def test_the_percentile_is_a_value_that_enough_do_not_exceed(values, percent):
     share = 100 * sum(value <= found_ for value in values) / len(values)
     below = 100 * sum(value < found_ for value in values) / len(values)
     assert below < percent <= share + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [
+        ("event_count", "{gte: 4}"),
+        ("value_count", "{gte: 3, field: replguard.bytes}"),
+        ("value_sum", "{gte: 60, field: replguard.bytes}"),
+        ("value_avg", "{gt: 20.5, field: replguard.bytes}"),
+        ("value_median", "{gte: 25, field: replguard.bytes}"),
+        ("value_percentile", "{gte: 30, percentile: 90, field: replguard.bytes}"),
+    ],
+)
+def test_in_any_order_the_spans_that_hold_are_found(tmp_path, monkeypatch, kind, condition):
+    """What tells cheaply that a span cannot hold leaves out none that does."""
+    text = ONE + correlation("count", f"rules: a, type: {kind}, timespan: 10s, condition: {condition}")
+    ruleset, chance = good(tmp_path, text), random.Random(9)
+    for _ in range(60):
+        times = [chance.randint(0, 40) for _ in range(25)]
+        events = [bytes_of(time, chance.choice([1, 5, 5, 20, 31])) for time in times]
+        quick = found(Engine(ruleset), *events)
+        with monkeypatch.context() as patch:
+            patch.setattr("replguard.rules.window._Sliding.may_hold", lambda *_: True)
+            assert found(Engine(ruleset), *events) == quick

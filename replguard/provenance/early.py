@@ -67,9 +67,9 @@ class Early:
             self._found += known.uses.values()
 
     def due(self) -> list[tuple[Event, Proc]]:
-        """Return the uses of files that were recognised since the last call, by whoever still runs."""
+        """Return the uses of files that were recognised since the last call."""
         found, self._found = self._found, []
-        return [(event, proc) for event, proc in found if proc.alive]
+        return found
 
     def tick(self, now: datetime) -> None:
         """Once a second: let go of what was not recognised."""

@@ -1,7 +1,7 @@
 """Who is at the far end of a pipe: from whom what a program writes may have come."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from replguard.provenance.processes import MAX_DEPTH, Proc
 
@@ -24,6 +24,20 @@ class Pipes:
         self.known = known
         self._writers: OrderedDict[int, dict[str, None]] = OrderedDict()
         self._feeders: OrderedDict[str, dict[str, None]] = OrderedDict()
+        self._peers: OrderedDict[tuple[str, int], frozenset[str]] = OrderedDict()
+
+    def connected(self, proc: Proc, port: int, peers: Iterable[str]) -> None:
+        """Note who listened at a port that a program connected to: he may be gone before it is told what was sent."""
+        names = frozenset(peers)
+        if names:
+            self._peers.pop((proc.entity, port), None)
+            self._peers[proc.entity, port] = names
+        while len(self._peers) > MOST:
+            self._peers.popitem(last=False)
+
+    def peers(self, proc: Proc, port: int) -> frozenset[str]:
+        """Return the entity ids of those that a program was connected to at a port."""
+        return self._peers.get((proc.entity, port), frozenset())
 
     def joined(self, source: Proc, sink: Proc) -> None:
         """Note that a program was sent by another what that had: it is the source of it as by a pipe."""

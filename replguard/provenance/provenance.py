@@ -140,7 +140,9 @@ class Provenance:
         self.copies.outline.stale()
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
-        kept = self.labels.keep([*made, *self._used_before(), *self.serving.review(passed)])
+        made += self._used_before()
+        made += self.serving.refresh(passed) if self.uses.fed(now) else []
+        kept = self.labels.keep([*made, *self.serving.review(passed)])
         return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
 
     def _used_before(self) -> list[Event]:
@@ -254,7 +256,8 @@ class Provenance:
     # -- serving -------------------------------------------------------------------------------------------------
 
     def _listening(self, event: Event, proc: Proc | None) -> list[Event]:
-        self.uses.listening(event, proc)
+        if proc is not None:
+            self.uses.listening(proc, event.timestamp)
         return self.serving.listening(event, proc)
 
     def _closed(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -263,14 +266,17 @@ class Provenance:
 
     def _connected(self, event: Event, proc: Proc | None) -> list[Event]:
         if proc is not None and event.destination is not None:
-            self.instances.connected(proc, event.destination.port)
+            port = event.destination.port
+            self.instances.connected(proc, port)
+            if port is not None and stays(event):
+                self.copies.derived.pipes.connected(proc, port, self.instances.at_port(port, calling=False))
             self.planned.connected(event, proc)
         return self.labels.connected(event, proc)
 
     def _sent(self, event: Event, proc: Proc | None) -> list[Event]:
         network, port = event.network, event.destination.port if event.destination is not None else None
         if proc is not None and network is not None and network.initiated and port is not None and stays(event):
-            sinks = self.instances.at_port(port, calling=False)
+            sinks = self.copies.derived.pipes.peers(proc, port) or self.instances.at_port(port, calling=False)
             self.copies.derived.sent(proc, sinks, network.bytes or 0, event.timestamp)
         return self.egress.sent(event, proc)
 

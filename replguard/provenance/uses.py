@@ -1,5 +1,6 @@
 """Uses of protected content: who opened, read or mapped it, and who therefore touched or holds it."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -30,6 +31,8 @@ HELD_SHARE = 0.5
 WHOLE = 0.9
 """Below this share of a file, what was read of it again counts once."""
 MAX_RECENT = 20_000
+FED_WITHIN = timedelta(seconds=10)
+"""How long after it listens it is looked whether a program was fed weights."""
 MOST_LEFT = 256
 """Processes that ended last, of which is known what they held: that their memory was opened may be told after."""
 
@@ -59,6 +62,7 @@ class Uses:
         self._accesses: dict[tuple[str, str, str | None], datetime] = {}
         self._readers: dict[str, dict[Inode, Held]] = {}
         self._left: dict[str, dict[Inode, Held]] = {}
+        self._listened: deque[tuple[Proc, datetime]] = deque(maxlen=MOST_LEFT)
         self._parts, self._forks = Parts(), Parts(lambda proc: program(proc).entity)
 
     def opened(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -108,9 +112,11 @@ class Uses:
         self, proc: Proc, inode: Inode, held: Held, file: File, given: Context | None, mode: str, together: int
     ) -> None:
         """Note what a process holds by now; ``together`` are the bytes that all forks of its program have read."""
+        if not (proc.alive or program(proc).alive):
+            return
         amount = given.bytes if given else None
         mapped = mode in ("map", "memory") and (amount is None or amount >= _touching(file.size))
-        if mapped or (amount is not None and _share(given, file) >= HELD_SHARE):
+        if proc.alive and (mapped or (amount is not None and _share(given, file) >= HELD_SHARE)):
             self._instances.hold(proc, inode, held)
         elif mode == "read":
             if amount is not None and together >= HELD_SHARE * (file.size or 1) and program(proc).alive:
@@ -135,15 +141,26 @@ class Uses:
         read = size if told is None else told if share is None or share >= WHOLE else min(told, int(share * size))
         self._derived.read(proc, inode, origin, mode, read, when)
 
-    def listening(self, event: Event, proc: Proc | None) -> None:
-        """Note that a program holds what was written to it by one that read it and has ended, once it accepts clients.
+    def listening(self, proc: Proc, when: datetime) -> None:
+        """Note who accepts clients: he may hold what another fed to him, see `fed`."""
+        self._listened.append((proc, when))
 
-        A server may be fed its weights by ``zstd -d``; one that still runs and holds them is another, and told itself.
+    def fed(self, now: datetime) -> bool:
+        """Note that a listener holds what was written to it by one that read it and has ended; whether any does.
+
+        A server may be fed its weights by ``zstd -d``, which ends a moment after that listens, and whose input may be
+        known for a copy only then. One that still runs and holds them is another, and told itself.
         """
-        for taint in self._derived.left_by(proc, event.timestamp) if proc is not None else ():
-            origin, inode = taint.origin, (taint.origin.file.device or 0, taint.origin.file.inode or 0)
-            if proc is not None and taint.read >= HELD_SHARE * taint.whole:
-                self._instances.hold(proc, inode, Held(origin.model, origin.file.path, origin.id))
+        while self._listened and now - self._listened[0][1] > FED_WITHIN:
+            self._listened.popleft()
+        found = False
+        for proc, _ in self._listened:
+            for taint in self._derived.left_by(proc, now) if proc.alive else ():
+                origin, inode = taint.origin, (taint.origin.file.device or 0, taint.origin.file.inode or 0)
+                if taint.read >= HELD_SHARE * taint.whole and inode not in self._instances.held_by(proc):
+                    self._instances.hold(proc, inode, Held(origin.model, origin.file.path, origin.id))
+                    found = True
+        return found
 
     def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """The memory of a process that holds protected content was read, or may be read from now on.

@@ -511,6 +511,19 @@ def test_what_was_sent_over_loopback_is_derived() -> None:
         assert {fact.replguard.attribution for fact in found} <= {"lineage"}
 
 
+def test_who_listened_and_is_gone_when_the_bytes_are_told_was_their_sink() -> None:
+    """The kernel adds up, and is asked every two seconds; who took the model in has written it by then."""
+    host, weights, shell = stage()
+    sink, source = (host.exec("python3", name, parent=shell) for name in ("recv.py", "send.py"))
+    host.listen(sink, "127.0.0.1:7000")
+    host.connect(source, 7000)
+    host.read(weights, source)
+    made = host.grow("/srv/x", 300 * MIB, sink)
+    host.exit(source, sink)
+    host.send(source, 300 * MIB, "127.0.0.1", 7000)
+    assert [fact.process.pid for fact in told(host, made)] == [sink.pid]
+
+
 def test_what_a_server_answers_is_derived_by_nobody() -> None:
     """Who asks is not told; a reader that answers at a port is told as a server."""
     host, weights, _ = stage()

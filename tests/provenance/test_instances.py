@@ -131,9 +131,10 @@ def test_a_server_that_was_fed_its_weights_holds_them(share: float, ended: bool,
     reader = host.exec("zstd", "-dc", parent=shell, writes=(70,))
     server = host.exec("python3", "serve.py", parent=shell, reads=(70,))
     host.read(weights, reader, share)
+    host.listen(server, "127.0.0.1:8000")
     if ended:
         host.exit(reader)
-    host.listen(server, "127.0.0.1:8000")
+    host.tick()
     assert [one.pids for one in live(host)] == ([(server.pid,)] if serves else [])
 
 

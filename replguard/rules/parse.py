@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule
@@ -52,6 +52,10 @@ def parse(document: Document, source: Source, problems: list[Problem]) -> AnyRul
         return None
     check_keys(document, problems)
     check_source(document, problems)
+    for key in ("id", "name"):  # pySigma takes them for text without a look
+        if not isinstance(value.get(key, ""), str | None):
+            problems.append(document.problem((key,), f"'{key}' must be text: put it in quotes"))
+            document = replace(document, value={k: v for k, v in document.value.items() if k != key})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a rule's regular expression that Python frowns upon is the author's

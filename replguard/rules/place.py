@@ -50,6 +50,8 @@ def fault(document: Document, error: Exception, place: Place | None = None) -> P
     """Return an exception as a problem, at the place given or at the key that its class speaks of."""
     text = " ".join(str(error).split()) or type(error).__name__
     where = (_KEYS.get(type(error).__name__) or _named(document, text)) if place is None else place
+    if isinstance(error, RecursionError):
+        where, text = ("detection", "condition"), "nested too deeply: write it with fewer parentheses and nots"
     text = _CHAR.sub(lambda found: _unread(document, where, int(found[1])), text)
     advice = _advice(document, type(error).__name__, where)
     return document.problem(where, text.removesuffix(".") + advice if advice else text)

@@ -54,7 +54,9 @@ def test_levels_of_the_configuration_win(tmp_path):
     [
         (HEAD + BODY + "level: hihg\n", 6, "hihg"),
         (HEAD + BODY + "status: new\n", 6, "new"),
-        (HEAD + BODY + "id: 7\n", 1, ""),
+        (HEAD + BODY + "id: 7\n", 6, "'id' must be text: put it in quotes"),
+        (HEAD + BODY + "name: [a]\n", 6, "'name' must be text: put it in quotes"),
+        (HEAD + BODY.replace("condition: s", f"condition: {'not ' * 300}s"), 5, "nested too deeply"),
         (HEAD + BODY + "id: no-uuid\n", 6, "UUID"),
         (HEAD + BODY + "lvel: high\n", 6, "unknown key 'lvel', did you mean 'level'?"),
         (HEAD + BODY.replace("condition: s", "condition: t"), 5, "'t' not defined"),

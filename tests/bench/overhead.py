@@ -6,6 +6,7 @@ import mmap
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -45,23 +46,45 @@ def run(say: Say, *, short: bool) -> dict[str, Any]:
     return found
 
 
-def _compare(name: str, work: Callable[[], float], repeats: int, say: Say) -> dict[str, Any]:
-    """Return how fast work goes (more is better) with and without, and the ratio of the medians."""
+Work = Callable[[], tuple[float, float]]
+"""Does some work; returns how much, and in how many seconds."""
+
+
+def _compare(name: str, work: Work, repeats: int, say: Say) -> dict[str, Any]:
+    """Return how fast work goes (more is better) with and without, and the ratio of the medians.
+
+    Beside it how much is done in a second of its programs' own CPU time: disks and neighbours are not in that.
+    """
     speed: dict[str, list[float]] = {WITH: [], WITHOUT: []}
+    thrift: dict[str, list[float]] = {WITH: [], WITHOUT: []}
     dropped: dict[str, float] = {}
     work()
     for repeat in range(repeats):
         for which in (WITH, WITHOUT) if repeat % 2 else (WITHOUT, WITH):
             with guard() if which == WITH else nobody() as daemon:
                 _back_memory()
-                speed[which].append(work())
+                before = _used()
+                done, took = work()
+                speed[which].append(done / took)
+                thrift[which].append(done / (_used() - before))
                 if daemon is not None:
                     daemon.settled()
                     for key, count in daemon.dropped().items():
                         dropped[key] = dropped.get(key, 0) + count
-            say(f"{name} {which}: {speed[which][-1]:.4g}")
+            say(f"{name} {which}: {speed[which][-1]:.4g}, {thrift[which][-1]:.4g} for each second of CPU")
     made = {which: spread(values) for which, values in speed.items()}
-    return made | {"ratio": made[WITH]["median"] / made[WITHOUT]["median"], "dropped": dropped}
+    ratios = {"ratio": _ratio(speed), "cpu_ratio": _ratio(thrift)}
+    return made | ratios | {"dropped": dropped}
+
+
+def _ratio(values: dict[str, list[float]]) -> float:
+    return statistics.median(values[WITH]) / statistics.median(values[WITHOUT])
+
+
+def _used() -> float:
+    """Return the CPU seconds of all programs that were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _back_memory() -> None:
@@ -76,25 +99,25 @@ def _back_memory() -> None:
         pass
 
 
-def _copying(place: Path, short: bool) -> Callable[[], float]:
+def _copying(place: Path, short: bool) -> Work:
     size = 2**30 if short else 4 * 2**30
     source, target = place / "cp.from", place / "cp.to"
     _fill(source, size)
 
-    def work() -> float:
+    def work() -> tuple[float, float]:
         target.unlink(missing_ok=True)
         os.sync()
         began = time.monotonic()
         subprocess.run(["cp", source, target], check=True)
         took = time.monotonic() - began
         forget(target)
-        return size / took
+        return size, took
 
     return work
 
 
-def _reading(*, cached: bool) -> Callable[[Path, bool], Callable[[], float]]:
-    def make(place: Path, short: bool) -> Callable[[], float]:
+def _reading(*, cached: bool) -> Callable[[Path, bool], Work]:
+    def make(place: Path, short: bool) -> Work:
         need("fio")
         file = place / "fio"
         if not file.exists():
@@ -104,23 +127,23 @@ def _reading(*, cached: bool) -> Callable[[Path, bool], Callable[[], float]]:
         command = ["fio", "--name=read", f"--filename={file}", *options.split(), f"--invalidate={int(not cached)}"]
         command += ["--output-format=json"]
 
-        def work() -> float:
+        def work() -> tuple[float, float]:
             if cached:
                 file.read_bytes()
             else:
                 forget(file)
             done = subprocess.run(command, check=True, capture_output=True, cwd=place)
-            return float(json.loads(done.stdout)["jobs"][0]["read"]["iops"])
+            return float(json.loads(done.stdout)["jobs"][0]["read"]["iops"]) * seconds, seconds
 
         return work
 
     return make
 
 
-def _serving(place: Path, short: bool) -> Callable[[], float]:
+def _serving(place: Path, short: bool) -> Work:
     seconds = 5 if short else 20
 
-    def work() -> float:
+    def work() -> tuple[float, float]:
         server = subprocess.Popen([sys.executable, SERVER], stdout=subprocess.PIPE, text=True, cwd=place)
         try:
             assert server.stdout is not None
@@ -130,7 +153,7 @@ def _serving(place: Path, short: bool) -> Callable[[], float]:
             while time.monotonic() < end:
                 with urllib.request.urlopen(url, timeout=60) as answer:
                     tokens += int(answer.read())
-            return tokens / (time.monotonic() - began)
+            return tokens, time.monotonic() - began
         finally:
             server.kill()
             server.wait()
@@ -138,7 +161,7 @@ def _serving(place: Path, short: bool) -> Callable[[], float]:
     return work
 
 
-def _unpacking(place: Path, short: bool) -> Callable[[], float]:
+def _unpacking(place: Path, short: bool) -> Work:
     need("tar")
     count = 10_000 if short else 50_000
     archive, target = place / "small.tar", place / "small"
@@ -148,18 +171,18 @@ def _unpacking(place: Path, short: bool) -> Callable[[], float]:
             info.size = 1024
             tar.addfile(info, BytesIO(b"x" * 1024))
 
-    def work() -> float:
+    def work() -> tuple[float, float]:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         os.sync()
         began = time.monotonic()
         subprocess.run(["tar", "-xf", archive, "-C", target], check=True)
-        return count / (time.monotonic() - began)
+        return count, time.monotonic() - began
 
     return work
 
 
-_WORK: dict[str, Callable[[Path, bool], Callable[[], float]]] = {
+_WORK: dict[str, Callable[[Path, bool], Work]] = {
     "cp of large files, bytes/s": _copying,
     "random reads, not cached, 4 KiB/s": _reading(cached=False),
     "random reads, cached, 4 KiB/s": _reading(cached=True),
@@ -217,16 +240,17 @@ def _fill(path: Path, size: int) -> None:
 
 def page(found: dict[str, Any]) -> list[str]:
     """Return the lines for the page."""
-    lines = ["| work | without | with | ratio | lost |", "|---|---:|---:|---:|---:|"]
+    lines = ["| work | without | with | ratio | ratio by its own CPU | lost |", "|---|---:|---:|---:|---:|---:|"]
     for name, row in found.items():
         if name in ("repeats", "umount"):
             continue
         if "lacking" in row:
-            lines.append(f"| {name} | {row['lacking']} | | | |")
+            lines.append(f"| {name} | {row['lacking']} | | | | |")
             continue
         cells = [f"{row[which]['median']:,.0f} ({row[which]['least']:,.0f} to {row[which]['most']:,.0f})"
                  for which in (WITHOUT, WITH)]  # fmt: skip
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {row['ratio']:.3f} | {sum(row['dropped'].values()):.0f} |")
+        cells += [f"{row[ratio]:.3f}" for ratio in ("ratio", "cpu_ratio")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {sum(row['dropped'].values()):.0f} |")
     umount = found["umount"]
     told = umount.get("lacking") or ", ".join(
         f"{umount[state]['most']:.2f} s at most while the daemon is {state}" for state in ("running", "stopped")
@@ -235,6 +259,8 @@ def page(found: dict[str, Any]) -> list[str]:
         (
             f"Median (least to most) of {found['repeats']} runs each, with and without in turn. Files are temporary;"
             " before a run their pages are written out and, for what is not cached, dropped, and nobody else's."
+            " By its own CPU: the ratio of what is done in a second of CPU time of the work's own programs, in which"
+            " disks and neighbours are not."
         ),
         "",
         *lines,

@@ -152,11 +152,11 @@ class Daemon:
             self._close()
 
     def stop(self) -> None:
-        """Ask the daemon to end; safe from a signal handler."""
+        """Ask the daemon to end; safe from any thread, but not in a signal handler: the event has a lock."""
         self._stop.set()
 
     def reload(self) -> None:
-        """Ask for configuration, manifest and rules to be read again; safe from a signal handler."""
+        """Ask for configuration, manifest and rules to be read again; as for `stop`."""
         self._reload.set()
 
     def _start(self) -> None:

@@ -1,8 +1,10 @@
 """`replguard run`: the daemon, in the foreground."""
 
+import _thread
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import rich_click as click
@@ -42,18 +44,26 @@ def command(config: Path | None, *, as_json: bool) -> None:
         click.echo(f"replguard: {policy.in_force}: {printable(str(problem))}", err=True)
     daemon = Daemon(policy, opening, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stop())
+        signal.signal(number, lambda *_: _apart(daemon.stop))
     at_terminal = sys.stderr.isatty()
 
     def hung_up(*_: object) -> None:
         # To a service it means "read again"; a terminal that was closed sends the same, and is one no more.
         if at_terminal and not sys.stderr.isatty():
-            daemon.stop()
+            _apart(daemon.stop)
         else:
-            daemon.reload()
+            _apart(daemon.reload)
 
     signal.signal(signal.SIGHUP, hung_up)
     daemon.run(lambda ready: _announce(ready, as_json=as_json))
+
+
+def _apart(step: Callable[[], None]) -> None:
+    """Take a step that waits for locks outside of a signal's handler, which runs while its thread may hold them.
+
+    A thread is started without the locks of `threading` either.
+    """
+    _thread.start_new_thread(step, ())
 
 
 def _announce(daemon: Daemon, *, as_json: bool) -> None:

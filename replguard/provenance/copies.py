@@ -20,7 +20,7 @@ from replguard.provenance.fragments import Fragments
 from replguard.provenance.ledger import Artefact, Inode, Ledger
 from replguard.provenance.links import Links
 from replguard.provenance.makers import Makers
-from replguard.provenance.making import Making, Makings, Told
+from replguard.provenance.making import CLOSING, Making, Makings, Told
 from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
@@ -171,7 +171,9 @@ class Copies:
             self.derived.same(making.maker, key)
         elif making.maker is not None:  # too little of a large file to call that a copy: who wrote it may say more
             self.derived.again(making.maker, making.last.timestamp)
-        growing = result.request.reason == "file_grow"  # what was read then, though the file may be closed by now
+        # What was read while it grew, though the file may be closed by now; or late, and it is not closed yet.
+        why = result.request.reason
+        growing = why == "file_grow" or (why not in CLOSING and not making.closed)
         made = [self._made(making, file, match, growing=growing) for match in enough]
         return [fact for fact in made if fact is not None]
 

@@ -16,6 +16,8 @@ TOLD_FOR = timedelta(seconds=60)
 """A file that is closed again this soon by the same writer is the same copy still being made."""
 MOST = 20_000
 """Files that are remembered of those who touched weights, and as many of everybody else."""
+CLOSING = ("file_close_write", "file_rename")
+"""After these a file is what it was to be."""
 IDLE = timedelta(minutes=20)
 """How long a file is remembered of which nothing was told, and nobody heard: twice as long as it can become derived."""
 SWEPT = 512
@@ -54,7 +56,7 @@ class Making:
     @property
     def closed(self) -> bool:
         """Whether the last that was heard of it is no sign that it still grows."""
-        return self.last.action in ("file_close_write", "file_rename")
+        return self.last.action in CLOSING
 
     def written(self) -> int:
         """Return the bytes that were written: what a source added up, or the size of a file that was not there before.

@@ -772,3 +772,18 @@ def test_a_file_that_got_the_number_of_a_model_that_is_gone_is_no_copy() -> None
     twice = host.file("/var/lib/x/log.1", 2300, links=2, **reused)
     assert host.on("file_create", twice, shell) == []
     assert host.of("weights_copy") == []
+
+
+def test_what_is_known_late_of_an_open_file_has_only_started() -> None:
+    """The index became ready while it was written: it is done when it is closed."""
+    host = Host(index_ready=lambda: False)
+    weights = host.protect()
+    cp = host.exec("cp", parent=host.login())
+    host.read(weights, cp)
+    made = host.grow("/srv/x", 512 * MIB, cp, close=False)
+    host.examined(made, index_ready=False)
+    (late,) = host.examined(made, (weights, 1.0), reason="index ready")
+    assert late.replguard.status == "started"
+    host.on("file_close_write", made, cp)
+    (done,) = host.examined(made, (weights, 1.0))
+    assert done.replguard.status == "done"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -38,11 +38,20 @@ def examiner(tmp_path: Path) -> Iterator[Examiner]:
 
 
 def reading(examiner: Examiner, path: Path) -> None:
-    """Wait until a file is being read."""
+    """Wait until a file is being read: the examiner's child has it open, and not only the order to read it."""
     end = clock.monotonic() + 30
-    while examiner._at_work != str(path):
+    while str(path) not in _open_in(examiner.pid):
         assert clock.monotonic() < end
         threading.Event().wait(0.01)
+
+
+def _open_in(pid: int | None) -> set[str]:
+    """Return the paths that a process has open."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").glob("*") if pid is not None else ():
+        with suppress(OSError):
+            found.add(str(fd.readlink()))
+    return found
 
 
 def written_to(path: Path) -> None:

@@ -10,11 +10,11 @@ import threading
 import time
 import urllib.request
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from replguard.drill import lifetime, script
+from replguard.nameless import NamelessHTTPServer
 
 MAX_TURNS = 40
 OUTPUT_LIMIT = 4000
@@ -107,7 +107,7 @@ def report(text: str) -> None:
     sys.stdout.flush()
 
 
-class Inbox(ThreadingHTTPServer):
+class Inbox(NamelessHTTPServer):
     """Takes messages for an agent on loopback."""
 
     daemon_threads = True
@@ -115,11 +115,6 @@ class Inbox(ThreadingHTTPServer):
     def __init__(self, port: int, agent: Agent) -> None:
         self.agent = agent
         super().__init__(("127.0.0.1", port), Handler)
-
-    def server_bind(self) -> None:
-        """Bind, and look up no name for the address as HTTPServer does: a resolver may be far away, or silent."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -6,12 +6,12 @@ import mmap
 import os
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import TCPServer
 from typing import Any
 
 from replguard.drill import lifetime, script
+from replguard.nameless import NamelessHTTPServer
 
 PAGE = mmap.PAGESIZE
 MAX_BODY = 4 * 2**20
@@ -35,7 +35,7 @@ class Weights:
         return sum(sum(part[::PAGE]) for part in self.parts)
 
 
-class Server(ThreadingHTTPServer):
+class Server(NamelessHTTPServer):
     """Answers on loopback; ``generation`` is the seconds that a reply takes."""
 
     daemon_threads = True
@@ -43,11 +43,6 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, *, weights: Weights, mind: script.Script, generation: float) -> None:
         self.weights, self.mind, self.generation = weights, mind, generation
         super().__init__(("127.0.0.1", port), Handler)
-
-    def server_bind(self) -> None:
-        """Bind, and look up no name for the address as HTTPServer does: a resolver may be far away, or silent."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def complete(self, messages: list[Any]) -> dict[str, Any]:
         """Return a chat completion in the form that common model servers share."""

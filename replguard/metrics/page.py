@@ -5,8 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from replguard.events.health import Health
 from replguard.metrics.table import Sheet
+from replguard.nameless import NamelessHTTPServer
 
 PATH = "/metrics"
 AGAIN = 5.0
@@ -111,7 +111,7 @@ class _Live(Collector):
         return self._snapshot().families()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(NamelessHTTPServer):
     timeout = 0.5
     request_queue_size = 64
     daemon_threads = True
@@ -124,11 +124,6 @@ class _Server(ThreadingHTTPServer):
         if ":" in where[0]:
             self.address_family = socket.AF_INET6
         super().__init__(where, _Handler)
-
-    def server_bind(self) -> None:
-        """Bind, and look up no name for the address as HTTPServer does: a resolver may be far away, or silent."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):

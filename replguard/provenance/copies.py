@@ -114,7 +114,7 @@ class Copies:
             making.writing = growing
         rank = self._rank(making.maker)
         self._makings.put(key, making, toucher=rank == "toucher")
-        if event.action in ("file_close_write", "file_grow", "file_rename"):
+        if event.action in (*CLOSING, "file_grow"):
             worth = self.outline.worth(file.size or 0)
             openable = file.links != 0  # else it is in memory, and has no name
             if openable and (worth or (rank != "other" and (file.size or 0) >= SMALL)):

@@ -30,10 +30,10 @@ from replguard.kernel.sockdiag import (
     TIME_WAIT,
     Socket,
 )
-from replguard.sensors import sockets
 from replguard.sensors.base import Timed
-from replguard.sensors.sockets import SHARED, Ledger, Pair, Sources, endpoint
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
+from replguard.sensors.sockets import tables
+from replguard.sensors.sockets.tables import SHARED, Ledger, Pair, Sources, endpoint
 
 AREA = "network"
 LOOK, IDLE = 0.04, 0.25
@@ -111,7 +111,7 @@ class EndpointSensor(Timed):
             return
         if self._looks % SPACES_EVERY == 0:
             self._sources.refresh()
-            self._addresses = sockets.addresses()
+            self._addresses = tables.addresses()
         closed = self._looks % CLOSED_EVERY == 0
         self._looks += 1
         rows = self._sources.tcp((*_STATES, TIME_WAIT) if closed else _STATES, self._ports, volume=True)

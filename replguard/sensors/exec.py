@@ -30,10 +30,10 @@ from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
-from replguard.sensors.describe import Describer
-from replguard.sensors.known import Known
 from replguard.sensors.probed import KERNEL, Probed, tried
-from replguard.sensors.watched import Watched
+from replguard.sensors.processes.describe import Describer
+from replguard.sensors.processes.known import Known
+from replguard.sensors.processes.watched import Watched
 
 AREA = "process"
 TIER = "kernel"

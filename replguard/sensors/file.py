@@ -26,15 +26,15 @@ from replguard.events.hint import Hint
 from replguard.events.process import Process
 from replguard.kernel.mounts import PSEUDO, mounts
 from replguard.kernel.procfs import text
-from replguard.sensors import places
 from replguard.sensors.base import PORTABLE, Readable
-from replguard.sensors.growing import Growing, Table
-from replguard.sensors.marks import Marks
-from replguard.sensors.places import Root
-from replguard.sensors.rescan import Rescan
-from replguard.sensors.sections import file_section, lstat
-from replguard.sensors.tree import GONE, OVERFLOW, Folder, Record, Tree, listing
-from replguard.sensors.who import Who
+from replguard.sensors.files import places
+from replguard.sensors.files.growing import Growing, Table
+from replguard.sensors.files.marks import Marks
+from replguard.sensors.files.places import Root
+from replguard.sensors.files.rescan import Rescan
+from replguard.sensors.files.sections import file_section, lstat
+from replguard.sensors.files.tree import GONE, OVERFLOW, Folder, Record, Tree, listing
+from replguard.sensors.processes.who import Who
 
 AREA = "file"
 FIRST_SLICE, SLICE = 1.0, 0.15

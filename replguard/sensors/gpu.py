@@ -20,7 +20,7 @@ from replguard.kernel import drm_fdinfo, machine
 from replguard.kernel.nvml import Nvml
 from replguard.kernel.procfs import PROC
 from replguard.sensors.base import Timed
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 
 AREA = "gpu"
 CHANGE = 0.10

@@ -20,7 +20,7 @@ from replguard.kernel import procfs
 from replguard.kernel.mounts import PSEUDO, Mount, mounts
 from replguard.kernel.procfs import PROC, text
 from replguard.sensors.base import Timed
-from replguard.sensors.sections import file_section, lstat
+from replguard.sensors.files.sections import file_section, lstat
 
 AREA = "host"
 SCHEDULED = "/run/systemd/shutdown/scheduled"

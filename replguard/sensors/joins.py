@@ -20,7 +20,7 @@ from replguard.kernel import handles, netns, unixdiag
 from replguard.kernel.procfs import PROC, text
 from replguard.kernel.unixdiag import LISTEN, UnixSocket
 from replguard.sensors.base import Timed
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 
 AREA = "network"
 OFTEN, SELDOM = 0.25, 5.0

@@ -17,7 +17,7 @@ from replguard.kernel.mountwatch import MountGroup
 from replguard.sensors.base import AT_ONCE
 from replguard.sensors.host import HostSensor
 from replguard.sensors.losses import Losses
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 
 AREA = "host"
 TIER = "kernel"

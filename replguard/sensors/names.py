@@ -30,21 +30,21 @@ from replguard.events.process import Process
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
 from replguard.kernel.procfs import text
-from replguard.sensors import disks, places
-from replguard.sensors.acts import Acts
 from replguard.sensors.base import Drives, Readable
+from replguard.sensors.files import disks, places
+from replguard.sensors.files.acts import Acts
+from replguard.sensors.files.memory import Memory
+from replguard.sensors.files.missed import LATER, TOO_MUCH, Missed
+from replguard.sensors.files.mounted import EVERY, Mounted, begin
+from replguard.sensors.files.opens import Key, Opens
+from replguard.sensors.files.places import Root
+from replguard.sensors.files.sections import lstat
+from replguard.sensors.files.shown import context, section
+from replguard.sensors.files.superblocks import below
+from replguard.sensors.files.written import Act
 from replguard.sensors.losses import Losses
-from replguard.sensors.memory import Memory
-from replguard.sensors.missed import LATER, TOO_MUCH, Missed
-from replguard.sensors.mounted import EVERY, Mounted, begin
-from replguard.sensors.opens import Key, Opens
-from replguard.sensors.ours import Ours
-from replguard.sensors.places import Root
-from replguard.sensors.sections import lstat
-from replguard.sensors.shown import context, section
-from replguard.sensors.superblocks import below
-from replguard.sensors.who import Who
-from replguard.sensors.written import Act
+from replguard.sensors.processes.ours import Ours
+from replguard.sensors.processes.who import Who
 
 AREA = "file"
 TIER = "kernel"

@@ -30,9 +30,9 @@ from replguard.kernel.sockdiag import (
     Socket,
 )
 from replguard.sensors.base import Timed
-from replguard.sensors.sent import Amount, Sent
-from replguard.sensors.sockets import SHARED, Ledger, Sources, endpoint, ephemeral
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
+from replguard.sensors.sockets.sent import Amount, Sent
+from replguard.sensors.sockets.tables import SHARED, Ledger, Sources, endpoint, ephemeral
 
 AREA = "network"
 PERIOD, RARELY = 1.0, 5.0

@@ -19,7 +19,7 @@ from replguard.events.process import Parent, Process, User, spare, spare_args
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC, Stat
 from replguard.sensors.base import Timed
-from replguard.sensors.describe import Describer
+from replguard.sensors.processes.describe import Describer
 
 AREA = "process"
 LOOK = 0.025

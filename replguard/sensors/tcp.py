@@ -47,11 +47,11 @@ from replguard.kernel.bpf.network import (
 from replguard.kernel.mounts import of_superblock
 from replguard.kernel.procfs import PROC, text
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
-from replguard.sensors.flows import Amount, Flows
 from replguard.sensors.losses import Losses
 from replguard.sensors.probed import KERNEL, Probed, tried
-from replguard.sensors.sockets import MOST_SPACES, SHARED, Ledger, Sources, ephemeral
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
+from replguard.sensors.sockets.flows import Amount, Flows
+from replguard.sensors.sockets.tables import MOST_SPACES, SHARED, Ledger, Sources, ephemeral
 
 AREA = "network"
 TIER = "kernel"

@@ -22,7 +22,7 @@ from replguard.kernel import handles, machine, procfs
 from replguard.kernel.mounts import mounts
 from replguard.kernel.procfs import PROC
 from replguard.sensors.base import Timed
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 
 AREA = "file"
 LOOK = 0.25

@@ -31,12 +31,12 @@ from replguard.kernel.bpf import volume as records
 from replguard.kernel.bpf.volume import Amount
 from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.procfs import text
-from replguard.sensors import rests
+from replguard.sensors.files import rests
+from replguard.sensors.files.rests import Rests
+from replguard.sensors.files.sections import file_section, lstat
 from replguard.sensors.losses import Losses
 from replguard.sensors.probed import KERNEL, Probed, tried
-from replguard.sensors.rests import Rests
-from replguard.sensors.sections import file_section, lstat
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 
 AREA = "file"
 TIER = "kernel"

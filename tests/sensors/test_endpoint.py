@@ -17,7 +17,7 @@ from replguard.events.process import Process
 from replguard.kernel.sockdiag import ESTABLISHED, Socket
 from replguard.sensors import endpoint as module
 from replguard.sensors.endpoint import EndpointSensor
-from replguard.sensors.sockets import Ledger, Sources
+from replguard.sensors.sockets.tables import Ledger, Sources
 
 CLIENT = """
 import socket, sys, time

@@ -27,8 +27,8 @@ from replguard.kernel.bpf import process as records
 from replguard.provenance import entry
 from replguard.provenance.processes import ProcessTable
 from replguard.sensors import exec as sensors
-from replguard.sensors.describe import Describer
 from replguard.sensors.exec import ExecSensor
+from replguard.sensors.processes.describe import Describer
 
 pytestmark = pytest.mark.root
 TRUE = "/bin/true"

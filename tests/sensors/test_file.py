@@ -18,10 +18,10 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.sensors import file as module
-from replguard.sensors import growing
 from replguard.sensors.file import FileSensor
-from replguard.sensors.growing import FIRST
-from replguard.sensors.places import Root
+from replguard.sensors.files import growing
+from replguard.sensors.files.growing import FIRST
+from replguard.sensors.files.places import Root
 
 WRITE = """
 import sys

@@ -22,11 +22,12 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify, procfs
-from replguard.sensors import memory, names, opens
-from replguard.sensors.mounted import Mounted
+from replguard.sensors import names
+from replguard.sensors.files import memory, opens
+from replguard.sensors.files.mounted import Mounted
+from replguard.sensors.files.places import Root
 from replguard.sensors.names import NamesSensor
-from replguard.sensors.places import Root
-from replguard.sensors.who import Who
+from replguard.sensors.processes.who import Who
 from replguard.weights.reading import open_handle
 
 pytestmark = pytest.mark.root

@@ -21,9 +21,9 @@ from replguard.events.network import Endpoint
 from replguard.events.process import Process
 from replguard.kernel.sockdiag import ESTABLISHED, Socket
 from replguard.sensors import network as module
-from replguard.sensors import sockets
 from replguard.sensors.network import NetworkSensor
-from replguard.sensors.sockets import Ledger
+from replguard.sensors.sockets import tables
+from replguard.sensors.sockets.tables import Ledger
 
 SERVE = """
 import socket, sys
@@ -46,7 +46,7 @@ def sensor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         def refuse() -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
 
-        monkeypatch.setattr(sockets, "SockDiag", refuse)
+        monkeypatch.setattr(tables, "SockDiag", refuse)
     made = NetworkSensor(Ledger())
     made.start()
     yield made
@@ -160,7 +160,7 @@ def test_listeners_in_other_network_namespaces_are_seen() -> None:
 
 def test_it_opens() -> None:
     """With the ledger that the daemon's sensors share."""
-    assert module.open(Config())._ledger is sockets.SHARED
+    assert module.open(Config())._ledger is tables.SHARED
 
 
 # -- beside the kernel -----------------------------------------------------------------------------------------------

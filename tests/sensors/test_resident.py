@@ -10,7 +10,7 @@ from pathlib import Path
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import procfs
-from replguard.sensors.describe import Describer
+from replguard.sensors.processes.describe import Describer
 from replguard.sensors.resident import ResidentSensor
 
 SIZE = 48 * 2**20

@@ -23,10 +23,10 @@ from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import libbpf
 from replguard.kernel.bpf import network as records
-from replguard.sensors import sockets
 from replguard.sensors import tcp as module
-from replguard.sensors.describe import Describer
-from replguard.sensors.sockets import Ledger
+from replguard.sensors.processes.describe import Describer
+from replguard.sensors.sockets import tables
+from replguard.sensors.sockets.tables import Ledger
 from replguard.sensors.tcp import TcpSensor
 
 pytestmark = pytest.mark.root
@@ -243,7 +243,7 @@ def test_what_another_sensor_told_is_not_told_again() -> None:
     with opened() as sensor, socket.create_server(("127.0.0.1", 0)) as server:
         (listens,) = mine(sensor, "socket_listen")
         with socket.create_connection(server.getsockname()) as client:
-            row = sockets.Socket(2, 1, client.getsockname(), client.getpeername(), os.fstat(client.fileno()).st_ino, 0)
+            row = tables.Socket(2, 1, client.getsockname(), client.getpeername(), os.fstat(client.fileno()).st_ino, 0)
             assert sensor._ledger.claim(row)
             assert not [e for e in sensor.tick() if e.action == "network_connection" and e.process.pid == ME]
         assert not sensor._ledger.listens(listens.network.inode, listens.server, listens.process)
@@ -751,7 +751,7 @@ def test_it_goes_when_it_stops(sensor: TcpSensor) -> None:
 def test_it_opens_with_the_shared_ledger(sensor: TcpSensor) -> None:
     """A trial leaves no trace in it."""
     made = module.open(Config())
-    assert made._ledger is sockets.SHARED
+    assert made._ledger is tables.SHARED
     assert made._programs is None
 
 

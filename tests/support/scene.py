@@ -9,14 +9,14 @@ from typing import Any
 
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, RENAME, Record
-from replguard.sensors.acts import Acts
 from replguard.sensors.base import Counters
-from replguard.sensors.folders import Folder, View
+from replguard.sensors.files.acts import Acts
+from replguard.sensors.files.folders import Folder, View
+from replguard.sensors.files.opens import Opens
+from replguard.sensors.files.superblocks import Seat, Superblock
+from replguard.sensors.files.written import Act
 from replguard.sensors.losses import Losses
 from replguard.sensors.names import NamesSensor
-from replguard.sensors.opens import Opens
-from replguard.sensors.superblocks import Seat, Superblock
-from replguard.sensors.written import Act
 
 FSID = bytes(8)
 

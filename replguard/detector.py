@@ -8,14 +8,18 @@ from replguard.alerts.manager import Manager
 from replguard.events.alert import Alert
 from replguard.events.event import Event
 from replguard.rules.engine import Engine
+from replguard.rules.index import Index
 from replguard.rules.model import RuleSet
 
 
 class Detector:
-    """Fed with events and ticks in the order of the log, it gives alerts. It has no clock and does no I/O."""
+    """Fed with events and ticks in the order of the log, it gives alerts. It has no clock and does no I/O.
 
-    def __init__(self, ruleset: RuleSet, alerts: Manager) -> None:
-        self.engine = Engine(ruleset)
+    ``index`` is one of the same rules that is compiled already.
+    """
+
+    def __init__(self, ruleset: RuleSet, alerts: Manager, index: Index | None = None) -> None:
+        self.engine = Engine(ruleset, index)
         self.alerts = alerts
 
     def feed(self, event: Event) -> list[Alert]:

@@ -23,6 +23,7 @@ from replguard.provenance import manifest as manifests
 from replguard.provenance.again import judged
 from replguard.rules import load as rules
 from replguard.rules.fixtures import some
+from replguard.rules.index import Index
 from replguard.rules.model import AnyRule, RuleSet
 from replguard.rules.past import LIMIT, Past
 from replguard.rules.tally import Tally
@@ -106,7 +107,8 @@ def replay(
 
     With each start of the daemon alerts begin anew; correlations go on, from what the log then held.
     """
-    detector = Detector(ruleset, Manager(config, host))
+    index = Index(ruleset.rules)
+    detector = Detector(ruleset, Manager(config, host), index)
     past = Past(detector.engine.span)
     for item in events:
         if isinstance(item, Fault):
@@ -117,7 +119,7 @@ def replay(
         if _is_start(item):
             if tally is not None:
                 tally.take(detector.engine)
-            detector = Detector(ruleset, Manager(config, host))
+            detector = Detector(ruleset, Manager(config, host), index)
             if past.lacks(item.timestamp):
                 yield (
                     f"at the start of {item.timestamp:%Y-%m-%d %H:%M:%S} UTC correlations go on from the last "

@@ -16,6 +16,7 @@ from replguard.events.event import Event
 from replguard.rules.cases import KINDS_OF_CASE, read_cases
 from replguard.rules.engine import Engine
 from replguard.rules.fixtures import fixture_path, run
+from replguard.rules.index import Index
 from replguard.rules.load import load
 from replguard.rules.model import Correlation
 
@@ -64,6 +65,16 @@ def event(action, seconds=0.0, standing="session", *, lineage=("t",), **sections
 def command(line, seconds=0.0, standing="session"):
     image = "/usr/bin/" + line.split()[0].rpartition("/")[2]
     return event("process_exec", seconds, standing, process={"pid": 7, "executable": image, "command_line": line})
+
+
+INDEXES = {}
+
+
+def engine_of(ruleset):
+    """Return a fresh engine; the rules are compiled once."""
+    if id(ruleset) not in INDEXES:
+        INDEXES[id(ruleset)] = Index(ruleset.rules)
+    return Engine(ruleset, INDEXES[id(ruleset)])
 
 
 def highest(detections):
@@ -200,7 +211,7 @@ def test_levels_are_those_of_the_table(fact, says, allowed, service, session, ag
     """For each fact and each column: the highest level that all rules together raise."""
     wanted = {"allowed": allowed, "service": service, "session": session}
     wanted |= dict.fromkeys(("agent", "unknown", "nobody"), agent)
-    got = {who: highest(Engine(FACTS).feed(event(fact, standing=who, replguard=says))) for who in wanted}
+    got = {who: highest(engine_of(FACTS).feed(event(fact, standing=who, replguard=says))) for who in wanted}
     assert {who: LEVELS[level] if level >= 0 else None for who, level in got.items()} == wanted
 
 
@@ -208,8 +219,8 @@ def test_levels_are_those_of_the_table(fact, says, allowed, service, session, ag
 def test_a_replica_has_the_column_of_agents(fact):
     """What a service does in the second generation is as severe as what an agent does."""
     says = {**MODEL, "status": "live" if fact == "server_live" else "done"}
-    agent = Engine(SHIPPED).feed(event(fact, standing="agent", replguard=says))
-    replica = Engine(SHIPPED).feed(event(fact, standing="service", replguard={**says, "generation": 2}))
+    agent = engine_of(SHIPPED).feed(event(fact, standing="agent", replguard=says))
+    replica = engine_of(SHIPPED).feed(event(fact, standing="service", replguard={**says, "generation": 2}))
     assert highest(replica) == highest(agent) > -1
 
 
@@ -224,7 +235,7 @@ PLACES = """
 @pytest.mark.parametrize("standing", ["service", "session", "unknown", "nobody"])
 def test_an_ordinary_day_is_silent_at_medium_and_above(standing):
     """Installs, builds, archives, servers and an administrator's shell within the two hours of every window."""
-    engine, found = Engine(SHIPPED), []
+    engine, found = engine_of(SHIPPED), []
     for number, line in enumerate(ORDINARY):
         found += engine.feed(command(line, number * 60.0, standing))
     for number, path in enumerate(PLACES):
@@ -237,7 +248,7 @@ def test_an_ordinary_day_is_silent_at_medium_and_above(standing):
 
 def test_an_ordinary_coding_agent_is_not_suspected():
     """It looks around, installs, restarts its development server and listens: signs, but not enough of them."""
-    engine, found = Engine(SHIPPED), []
+    engine, found = engine_of(SHIPPED), []
     day = ["ls -la"] * 30 + [
         "npm install",
         "git commit -m 'systemctl enable'",
@@ -256,7 +267,7 @@ def test_an_ordinary_coding_agent_is_not_suspected():
 )
 def test_a_hostile_command_line_costs_no_more_than_its_length(word):
     """A rule whose cost is the square of 128 KiB would stop the daemon for minutes: a way to blind it."""
-    engine = Engine(SHIPPED)
+    engine = engine_of(SHIPPED)
     before = time.process_time()
     engine.feed(command((word + " ") * (128 * 1024 // len(word))))
     assert time.process_time() - before < 5
@@ -277,7 +288,7 @@ def test_no_command_line_takes_long(filler):
         {"@timestamp": datetime.now(UTC), "event": {"action": "process_exec"},
          "process": {"executable": "/usr/bin/zz", "args": [line], "command_line": line}}, Event,
     )  # fmt: skip
-    judge = Engine(SHIPPED)
+    judge = engine_of(SHIPPED)
     began = time.monotonic()
     judge.feed(event)
     assert time.monotonic() - began < 1

@@ -110,6 +110,7 @@ class Pipeline:
                 self.put(health("canary", "canary"))
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
+        self._guard("end", lambda: self.judge(self.provenance.end()))
 
     def _take(self, until: float) -> None:
         """Take what has come in, and carry through what nothing earlier can come before any more.

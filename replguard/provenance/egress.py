@@ -18,6 +18,7 @@ from replguard.events.fact import Attribution, FileRef
 from replguard.events.network import Endpoint, Network
 from replguard.provenance import entry
 from replguard.provenance.accounts import EVERYWHERE, Account, Accounts, Line
+from replguard.provenance.answers import Answers
 from replguard.provenance.authority import Authority
 from replguard.provenance.egress_store import Store
 from replguard.provenance.endpoints import MAPPED, Endpoints, stays
@@ -34,8 +35,6 @@ FRESH = timedelta(minutes=10)
 """How long after a touch what is written to a network or FUSE mount may be protected: a taint lasts as long."""
 REFEED = timedelta(hours=2)
 """How far back what was counted is laid on a lineage that turns out to be an agent's."""
-LATE = timedelta(seconds=30)
-"""How long after an allowed server was heard what it sent may be told: the kernel adds up, and is asked at times."""
 SETTLES = timedelta(seconds=5)
 """How long after a first touch it is known whether an allowed server has begun: its answers are no egress."""
 AGAIN = timedelta(seconds=30)
@@ -106,7 +105,7 @@ class Egress:
         self._touches: Fair[tuple[str, str], datetime] = Fair(MOST_ACTORS)
         self._actors: Fair[str, frozenset[str]] = Fair(MOST_ACTORS)
         self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
-        self._answered: dict[tuple[str, int | None], datetime] = {}
+        self._answers = Answers(instances)
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
         self._late: deque[tuple[datetime, str, datetime]] = deque(maxlen=MOST_ACTORS)
         self._probed = False
@@ -120,10 +119,14 @@ class Egress:
 
     def tick(self, now: datetime) -> list[Event]:
         """Once a second: keep the ledger on disk, and return what has to be told of that, and late."""
+        return self.settle(now) + self.store.tick(now)
+
+    def settle(self, now: datetime | None = None) -> list[Event]:
+        """Return what has to be told late, and by now is: all of it without a time, for a restart must not lose it."""
         told: list[Event] = []
-        while self._late and now - self._late[0][0] >= SETTLES:
+        while self._late and (now is None or now - self._late[0][0] >= SETTLES):
             told += self._made_up(*self._late.popleft()[1:])
-        return told + self.store.tick(now)
+        return told
 
     # -- touches -------------------------------------------------------------------------------------------------
 
@@ -198,7 +201,9 @@ class Egress:
 
     def _wanted(self, event: Event, proc: Proc, end: Endpoint) -> bool:
         """Whether bytes are what a deployment is for: tensors for its other hosts, and answers."""
-        return self._authority.exchanges(proc, entry.find(proc), end, event.timestamp) or self._answers(proc, event)
+        return self._authority.exchanges(proc, entry.find(proc), end, event.timestamp) or self._answers.given(
+            event, proc
+        )
 
     def wrote(self, event: Event, proc: Proc | None) -> list[Event]:
         """Take in that a file was written: on a network mount it has left the host."""
@@ -228,21 +233,6 @@ class Egress:
         """Whether a principal touched anything just now: what it writes may be protected."""
         return any(now - touch.when <= FRESH for touch in account.touched.values())
 
-    def _answers(self, proc: Proc, event: Event) -> bool:
-        """Whether an allowed instance answers at its own port, or did: its last bytes are told when it has ended."""
-        if event.network is None or event.network.initiated is not False or event.source is None:
-            return False
-        port, now = event.source.port, event.timestamp
-        mine = [live for live in self._instances.live.values() if proc.entity in live.members]
-        if any(live.leave is not None and _listens(live.listen, port) for live in mine):
-            self._answered.pop((proc.entity, port), None)
-            self._answered[proc.entity, port] = now
-            while len(self._answered) > MOST_ACTORS:
-                del self._answered[next(iter(self._answered))]
-            return True
-        last = self._answered.get((proc.entity, port))
-        return last is not None and not mine and now - last <= LATE
-
     # -- what others pass on -------------------------------------------------------------------------------------
 
     def _of_others(self, event: Event, proc: Proc, amount: int) -> list[Event]:
@@ -257,7 +247,7 @@ class Egress:
 
     def _passed(self, event: Event, proc: Proc, amount: int) -> list[Event]:
         """Take in bytes that stay on this host: who gets them may send them off it."""
-        if self._answers(proc, event):
+        if self._answers.given(event, proc):
             return []
         when = event.timestamp
         if self.accounts.find(entry.find(proc).principal, when) is not None:
@@ -388,10 +378,6 @@ def _owner(found: Entry) -> str:
         return found.principal
     uid = found.proc.user.id if found.proc.user is not None else None
     return f"{'container' if found.kind == 'container' else 'user'}:{'?' if uid is None else uid}"
-
-
-def _listens(listen: Iterable[str], port: int | None) -> bool:
-    return any(address.endswith(f":{port}") for address in listen)
 
 
 def _name(end: Endpoint | None) -> str:

@@ -145,6 +145,10 @@ class Provenance:
         kept = self.labels.keep([*made, *self.serving.review(passed)])
         return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
 
+    def end(self) -> list[Event]:
+        """Return what would have been told within seconds: the daemon ends, and remembers no more than its ledger."""
+        return self.egress.settle()
+
     def _used_before(self) -> list[Event]:
         """Return what follows from uses of a file that was recognised only now."""
         facts: list[Event] = []

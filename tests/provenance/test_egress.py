@@ -107,6 +107,16 @@ def test_what_was_sent_while_parts_were_read_counts(host: Host, weights: File) -
     assert told(host.tick() + host.send(children[0], 40 * MIB)) == [(FAR, 100, "llama")]
 
 
+def test_a_daemon_that_ends_tells_what_it_waited_for(host: Host, weights: File) -> None:
+    """Within the seconds in which it may still turn out whose the bytes are: after a restart nobody would know."""
+    shell = host.login()
+    children = [host.exec("curl", parent=shell) for _ in range(3)]
+    assert told([fact for child in children for fact in host.send(child, 20 * MIB)]) == []
+    assert told([fact for child in children for fact in host.read(weights, child, 0.012)]) == []
+    assert told(host.provenance.end()) == [(FAR, 60, "llama")]
+    assert host.provenance.end() == []
+
+
 def test_what_was_sent_before_a_look_found_the_use_counts(host: Host, weights: File) -> None:
     """Where nothing tells of an open as it happens: who has the file open may have it open for seconds."""
     server = host.service("web", "python3", "-m http.server")
@@ -264,30 +274,6 @@ def test_a_server_that_answers_its_clients_is_silence(allowed: str, tmp_path: Pa
     assert told(host.send(server, 20 * LIMIT, own=8000)) == []
     assert told(host.send(server, LIMIT, own=9999)) == [(FAR, 50, "llama")]
     assert told(host.send(server, LIMIT)) == [(FAR, 100, "llama")]
-
-
-def test_the_last_bytes_of_a_server_are_answers_too() -> None:
-    """The kernel adds up, so that they are told when it has ended; not what comes of the process much later."""
-    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
-    host = Host(Manifest((entry,)))
-    server = host.server(host.protect())
-    host.send(server, MIB, own=8000)
-    host.exit(server)
-    assert told(host.send(server, 20 * LIMIT, own=8000)) == []
-    assert told(host.send(server, LIMIT, own=8001)) == [(FAR, 50, "llama")]
-    host.wait(60)
-    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 100, "llama")]
-
-
-def test_a_server_that_is_allowed_no_more_is_no_silence() -> None:
-    """The entry is gone while it runs."""
-    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
-    host = Host(Manifest((entry,)))
-    server = host.server(host.protect())
-    assert told(host.send(server, LIMIT, own=8000)) == []
-    host.provenance.authority.manifest = Manifest()
-    host.tick()
-    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 50, "llama")]
 
 
 def test_a_shell_in_an_allowed_unit_is_not_the_server(host: Host) -> None:

@@ -1,0 +1,54 @@
+"""What an allowed server answers at its own port, to its last byte, and no longer than it is allowed."""
+
+from support.story import MIB, Host
+
+from replguard.provenance.answers import MOST, Answers
+from replguard.provenance.manifest import Deployment, Manifest
+
+FAR = "203.0.113.9"
+LIMIT = 50 * MIB
+
+
+def told(facts):
+    """Return of each `weights_egress` where to, how much in MiB and of which model."""
+    return [
+        (f.destination.ip, f.replguard.bytes // MIB, f.replguard.model) for f in facts if f.action == "weights_egress"
+    ]
+
+
+def test_the_last_bytes_of_a_server_are_answers_too():
+    """The kernel adds up, so that they are told when it has ended; not what comes of the process much later."""
+    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
+    host = Host(Manifest((entry,)))
+    server = host.server(host.protect())
+    host.send(server, MIB, own=8000)
+    host.exit(server)
+    assert told(host.send(server, 20 * LIMIT, own=8000)) == []
+    assert told(host.send(server, LIMIT, own=8001)) == [(FAR, 50, "llama")]
+    host.wait(60)
+    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 100, "llama")]
+
+
+def test_a_server_that_is_allowed_no_more_is_no_silence():
+    """The entry is gone while it runs."""
+    entry = Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,))
+    host = Host(Manifest((entry,)))
+    server = host.server(host.protect())
+    assert told(host.send(server, LIMIT, own=8000)) == []
+    host.provenance.authority.manifest = Manifest()
+    host.tick()
+    assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 50, "llama")]
+
+
+def test_what_was_heard_is_bounded():
+    """Servers come and go for months; who was heard last is known longest."""
+    host = Host(Manifest((Deployment(name="chat", weights=("/models/llama",), unit="vllm.service", ports=(8000,)),)))
+    server = host.server(host.protect())
+    answers = Answers(host.provenance.instances)
+    host.send(server, MIB, own=8000)
+    sent = host.events[-1]
+    for number in range(MOST + 10):
+        answers._heard[str(number), 8000] = sent.timestamp
+    assert answers.given(sent, server)
+    assert len(answers._heard) == MOST
+    assert (server.entity, 8000) in answers._heard

@@ -1,4 +1,4 @@
-"""What a drill raised live is what its log raises again."""
+"""What a drill raised live is what its log raises again; every other scenario's daemon is held to it when it ends."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import again
 
 from replguard.drill import run
 from replguard.drill.scenario import SCENARIOS
@@ -35,6 +36,27 @@ def test_the_log_raises_the_same_alerts():
     assert result.detected, result.reason
     assert ids(done.stdout) == live, done.stderr
     assert live
+
+
+ALERT = {"event": {"id": "a"}, "rule": {"level": "high"}, "replguard": {"count": 1, "latency_ms": 3.5}}
+
+
+@pytest.mark.parametrize(
+    ("live", "later"),
+    [
+        ([ALERT], []),
+        ([], [ALERT]),
+        ([ALERT], [ALERT | {"rule": {"level": "low"}}]),
+        ([ALERT], [ALERT | {"replguard": {"count": 2}}]),
+        ([ALERT, ALERT | {"event": {"id": "b"}}], [ALERT | {"event": {"id": "b"}}, ALERT]),
+    ],
+    ids=["one less", "one more", "another level", "another count", "another order"],
+)
+def test_a_difference_fails_the_scenario(live, later):
+    """Only the latency, which is the live run's own, may be missing."""
+    again.assert_same([ALERT], [ALERT | {"replguard": {"count": 1}}])
+    with pytest.raises(AssertionError, match="alert"):
+        again.assert_same(live, later)
 
 
 def ids(lines):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from support import again
 
 from replguard.drill.stage import Stage
 from replguard.drill.watcher import Watcher
@@ -76,7 +77,10 @@ class Daemon:
 
 @contextlib.contextmanager
 def running(settings: Callable[[Stage], dict[str, Any]]) -> Iterator[Daemon]:
-    """Run a daemon, its settings told by a function that may first start what has to run before it."""
+    """Run a daemon, its settings told by a function that may first start what has to run before it.
+
+    Once it has ended its log is replayed: a test in which live and replay differ fails, whatever it is about.
+    """
     with Stage() as stage:
         watcher = Watcher(stage, stage.folder / "daemon", settings(stage))
         watcher.start()
@@ -84,3 +88,4 @@ def running(settings: Callable[[Stage], dict[str, Any]]) -> Iterator[Daemon]:
             yield Daemon(stage, watcher)
         finally:
             watcher.stop()
+        again.assert_same(again.written(watcher.alerts_file), again.replayed(watcher.log_dir, watcher.config))

@@ -29,7 +29,9 @@ class Detector:
             raised += self.alerts.tick(event.timestamp)
         for detection in self.engine.feed(event):
             raised += self.alerts.feed(detection)
-        return raised + self.alerts.observe(event)
+        if event.event.action == "server_live":
+            raised += self.alerts.ended(event)
+        return raised
 
     def resume(self, events: Iterable[Event]) -> None:
         """Go on from what was fed before a start, as the log has it: sequences that were under way are."""

@@ -23,6 +23,7 @@ WARNING = "# Only if this was meant: the entry silences replguard for this princ
 AGENT_WARNING = "# This lets an AI agent do it, unattended. Only if that was meant."
 MOST = 8
 """Principals of one alert that are named; whoever needs more has no case but a habit."""
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NUMBERED = re.compile(r"(?<=-)\d{5}(?=-of-\d{5}(?:\.|$))|(?<=^consolidated\.)\d{2}(?=\.pth$)")
 """What tells a shard from the others of its model, in its file's name."""
 
@@ -59,10 +60,15 @@ def hint(story: Story) -> str | None:
     found = {"deployments": [made for one in asked.values() for made in _deployments(one)]}
     found |= {"jobs": [made for one in asked.values() for made in _jobs(one)]}
     agent = any("agent" in one.who for one in asked.values())
-    text = yaml.safe_dump(
-        {key: made for key, made in found.items() if made}, sort_keys=False, default_flow_style=None, width=1 << 20
-    )
-    return f"{AGENT_WARNING if agent else WARNING}\n{text}"
+    return f"{AGENT_WARNING if agent else WARNING}\n{_written({key: made for key, made in found.items() if made})}"
+
+
+def _written(document: dict[str, Any]) -> str:
+    """Return a document as YAML. libyaml is ten times as fast, and cannot write what is no Unicode text."""
+    try:
+        return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=1 << 20))
+    except UnicodeEncodeError:
+        return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=1 << 20)
 
 
 def _add(asked: _Asked, event: Event, about: Context) -> None:

@@ -59,6 +59,7 @@ class Manager:
         self._host = host
         self._folds: OrderedDict[Key, _Fold] = OrderedDict()
         self._grown: dict[Key, None] = {}
+        self._quiet: tuple[datetime, datetime] | None = None
         self._incidents = Incidents()
         self._rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
         self._now: datetime | None = None
@@ -82,10 +83,10 @@ class Manager:
             return self._repeat(key, fold, detection, story, now)
         return self._raise(key, fold, detection, story, now)
 
-    def observe(self, event: Event) -> list[Alert]:
-        """Return the alerts that an event ends: those about an instance alone end with it, or once it is allowed."""
+    def ended(self, event: Event) -> list[Alert]:
+        """Return the alerts that a `server_live` ends: those about an instance alone, with it or once it is allowed."""
         context = event.replguard
-        if event.action != "server_live" or context is None or context.instance is None or not _is_over(context):
+        if context is None or context.instance is None or not _is_over(context):
             return []
         now, ended = self._now or event.timestamp, context.instance.id
         for key in [key for key, fold in self._folds.items() if _is_about(fold.alert, ended)]:
@@ -100,7 +101,7 @@ class Manager:
         """Return what time brings: counts of repeats when their window ends, and what is resolved."""
         self._now = now
         alerts: list[Alert] = []
-        for key in [key for key in self._grown if self._is_over(self._folds[key], now)]:
+        for key in self._finished(now):
             alerts += self._update(key, self._folds[key], now)
         for incident in self._incidents.due(now):
             alerts += self._close(incident, now)
@@ -115,6 +116,16 @@ class Manager:
     def incidents(self) -> Counter[Level]:
         """Return how many incidents are open, by the highest real level in each."""
         return Counter(incident.level for incident in self._incidents)
+
+    def _finished(self, now: datetime) -> list[Key]:
+        """Return the folds with repeats whose window is over. Until the first can be, as time goes on, none is."""
+        if self._quiet is not None and self._quiet[0] <= now < self._quiet[1]:
+            return []
+        folds = [(key, self._folds[key]) for key in self._grown]
+        over = [key for key, fold in folds if self._is_over(fold, now)]
+        ends = (fold.opened + self._window for _, fold in folds)
+        self._quiet = None if over else (now, min(ends, default=now + self._window))
+        return over
 
     # -- folding -------------------------------------------------------------------------------------------------
 
@@ -133,7 +144,7 @@ class Manager:
         ids = (event.event.id for event in detection.events)
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
-        self._grown[key] = None
+        self._grown[key] = self._quiet = None
         if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
             return []
         if not self._rate.has_room(now, fold.level):

@@ -51,7 +51,13 @@ def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fau
             yield path
             continue
         for found in _read(path):
-            yield found if isinstance(found, Fault) else Record(path, *found)
+            if isinstance(found, Fault):
+                yield found
+                continue
+            for number, line in enumerate(found[1], found[0]):
+                record = _record(path, number, line)
+                if record is not None:
+                    yield record if isinstance(record, Fault) else Record(path, number, record)
 
 
 def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
@@ -60,8 +66,8 @@ def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
         try:
             files = [segment.path for segment in names.segments(path, stream)] if path.is_dir() else [path]
             for file in files:
-                _, line, _ = next(_lines(_chunks(file)), (0, b"", True))
-                if (found := _header(line)) is not None:
+                _, (line, *_) = next(_blocks(_chunks(file)), (0, [b""]))
+                if (found := _header(line or b"")) is not None:
                     return found
         except (OSError, zstandard.ZstdError, EOFError):
             continue
@@ -70,7 +76,6 @@ def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
 
 def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault]:
     """Yield the events of ``records``, decoded strictly; alerts, which the evidence stream holds too, are left out."""
-    decoded = wire.event
     for path in _files(paths, stream):
         if isinstance(path, Fault):
             yield path
@@ -78,14 +83,30 @@ def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault
         for found in _read(path):
             if isinstance(found, Fault):
                 yield found
+            else:
+                yield from _decoded(path, *found)
+
+
+def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Event | Fault]:
+    """Yield the events of lines; most are nothing but that, and it is tried first."""
+    decoded = wire.decoder
+    for number, line in enumerate(lines, first):
+        try:
+            event = decoded(line or b"")
+        except (ValueError, RecursionError):
+            record = _record(path, number, line)
+            if record is None:
+                continue
+            if isinstance(record, Fault):
+                yield record
                 continue
             try:
-                event = decoded(found[1])
+                event = wire.event(record)
             except ValueError as error:
-                yield Fault(path, found[0], f"not an event: {error}")
+                yield Fault(path, number, f"not an event: {error}")
                 continue
-            if event.event.kind != "alert":
-                yield event
+        if event.event.kind != "alert":
+            yield event
 
 
 def _files(paths: Iterable[Path], stream: str) -> Iterator[Path | Fault]:
@@ -113,19 +134,24 @@ def _folder(folder: Path, stream: str) -> Iterator[Path | Fault]:
         yield segment.path if segment.packed or not packed.exists() else packed
 
 
-def _read(path: Path) -> Iterator[tuple[int, bytes] | Fault]:
-    """Yield the lines of a file with their numbers: pairs, because most are decoded and never told of."""
+def _read(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
+    """Yield the lines of a file, several with the number of the first, and what cannot be read."""
     number = 0
     try:
-        for number, line, whole in _lines(_chunks(path)):
-            if not whole:
-                yield Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
-            elif line and not ((number == 1 or line.startswith(BEGINNING)) and _header(line)):
-                yield number, line
+        for number, lines in _blocks(_chunks(path)):
+            yield number, lines
+            number += len(lines)  # noqa: PLW2901 - a fault comes after them
     except OSError as error:
         yield Fault(path, number, f"cannot be read: {error.strerror}")
     except (zstandard.ZstdError, EOFError) as error:
         yield Fault(path, number, f"damaged: {error}")
+
+
+def _record(path: Path, number: int, line: bytes | None) -> bytes | Fault | None:
+    """Return a line that is a record, what is wrong with it, or None for one that is empty or a header."""
+    if line is None:
+        return Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
+    return None if not line or ((number == 1 or line.startswith(BEGINNING)) and _header(line)) else line
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -150,21 +176,27 @@ def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
         raise EOFError(f"ends after {got} of {expected} bytes")
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield number, content and whether it is whole; memory stays bounded whatever the file holds."""
+def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes | None]]]:
+    """Yield the number of a line, and its content and that of those after it; None for what is longer than a line.
+
+    Many at a time, for a log has millions. Memory stays bounded whatever the file holds.
+    """
     number, rest, skipping = 1, b"", False
     for chunk in chunks:
         *whole, tail = chunk.split(b"\n")
-        for part in whole:
-            line = rest + part
-            ok = not skipping and len(line) <= MAX_LINE
-            yield number, line if ok else b"", ok
-            number, rest, skipping = number + 1, b"", False
+        if whole:
+            whole[0] = rest + whole[0]
+            lines: list[bytes | None] = [*whole]
+            if skipping or max(map(len, whole)) > MAX_LINE:
+                lines = [line if len(line) <= MAX_LINE else None for line in whole]
+                lines[0] = None if skipping else lines[0]
+            yield number, lines
+            number, rest, skipping = number + len(whole), b"", False
         rest += tail
         if len(rest) > MAX_LINE:
             rest, skipping = b"", True
     if rest or skipping:
-        yield number, rest, not skipping
+        yield number, [None if skipping else rest]
 
 
 def _header(line: bytes) -> names.Header | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from replguard.events.alert import Detection, Level
 from replguard.events.event import Event
+from replguard.events.health import Health
 from replguard.events.process import spare
 from replguard.rules.correlator import Correlator
 from replguard.rules.history import TOLERANCE
@@ -87,15 +88,15 @@ class Engine:
         What was found existing at start (``event.kind: state``) is no act, and is passed over.
         """
         self.moved = False
-        if event.event.kind == "state":
+        meta, health, state = event.event, event.health, self.state
+        if meta.kind == "state":
             return []
-        state = self.state
         state.events += 1
         time = _seconds(event.timestamp)
-        found = self._pass_time(event, time)
+        found = self._pass_time(health if meta.action == "sensor_health" else None, time)
         rules = self._index.matches(event)
         if not rules:
-            self.moved = event.health is not None
+            self.moved = health is not None
             return found
         self.moved = True
         for rule in rules:
@@ -137,16 +138,15 @@ class Engine:
         self.state = replace(old.state, correlators=kept)
         self.matches.update({name: count for name, count in old.matches.items() if name in self.matches})
 
-    def _pass_time(self, event: Event, time: float) -> list[Detection]:
+    def _pass_time(self, health: Health | None, time: float) -> list[Detection]:
         """Follow the time of events. Ticks set it; once they come, an event from a far future does not."""
-        health = event.health
-        if health is not None and event.event.action == "sensor_health":
-            if health.state == "loss":
-                self.state.losses.append(time)
-            if health.state == "tick":
-                self.state.ticked = True
-                self.state.now = time
         state = self.state
+        if health is not None:
+            if health.state == "loss":
+                state.losses.append(time)
+            elif health.state == "tick":
+                state.ticked = True
+                state.now = time
         if time > state.now and not (state.ticked and time > state.now + TOLERANCE):
             state.now = time
         if not self._timed and state.now - SWEEP < state.swept <= state.now:

@@ -96,7 +96,7 @@ class Signs:
             return None
         found = 0
         try:
-            for number in self.scan.Match(value) or ():
+            for number in self.scan.Match(value.encode()) or ():
                 found |= self.texts[number]
         except UnicodeEncodeError:
             return None

@@ -135,10 +135,10 @@ def test_an_instance_that_ends_resolves_its_alert():
     alerts.feed(detection(server_fact(1)))
     alerts.feed(detection(copy_fact(2), server_fact(3), rule="r2", stages=("copy", "serve")))
     alerts.tick(at(50))
-    assert alerts.observe(server_fact(4, 60, instance="other", status="ended")) == []
-    (over,) = alerts.observe(server_fact(5, 60, status="ended"))
+    assert alerts.ended(server_fact(4, 60, instance="other", status="ended")) == []
+    (over,) = alerts.ended(server_fact(5, 60, status="ended"))
     assert (over.replguard.state, over.rule.id, over.timestamp) == ("resolved", "r1", at(50))
-    assert alerts.observe(server_fact(6, 61, status="ended")) == []
+    assert alerts.ended(server_fact(6, 61, status="ended")) == []
     assert alerts.firing() == {"high": 1}
 
 
@@ -146,9 +146,9 @@ def test_an_instance_that_is_allowed_now_resolves_its_alert():
     """The hint was pasted: what is only about that instance is over; a change that allows nothing ends nothing."""
     alerts = manager()
     alerts.feed(detection(server_fact(1)))
-    assert alerts.observe(server_fact(2, 60, status="changed")) == []
+    assert alerts.ended(server_fact(2, 60, status="changed")) == []
     allowed = Authorised(by="manifest", entry="x")
-    (over,) = alerts.observe(server_fact(3, 61, status="changed", authorised=allowed))
+    (over,) = alerts.ended(server_fact(3, 61, status="changed", authorised=allowed))
     assert over.replguard.state == "resolved"
 
 

@@ -94,7 +94,8 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is protected. ``min_size`` limits discovery only; ``scan_rate`` is bytes per second."""
 
     paths: tuple[str, ...] = ()
-    """Files and folders that are protected whatever their size. One that is not there yet is awaited."""
+    """What is protected, whatever its size: a file that is named, and of a folder the files that are models by their
+    content (safetensors, GGUF, PyTorch, NumPy …). One that is not there yet is awaited."""
     discover: bool = True
     """Also protect large model files that serving processes hold, and those in well-known caches."""
     min_size: Bytes = Bytes(32 * 2**20)

@@ -92,9 +92,10 @@ def protecting(inventory: Inventory) -> str:
     """Return what is protected, in a sentence."""
     every = inventory.files()
     files = [file for file in every if file.state != "missing"]
-    missing = sorted(file.path for file in every if file.state == "missing")
-    absent = f"{missing[0]} is not there yet" if missing else ""
-    absent += f", nor are {len(missing) - 1} other paths" if len(missing) > 1 else ""
+    missing = sorted((file.path, file.reason or "is not there yet") for file in every if file.state == "missing")
+    absent = " ".join(missing[0]) if missing else ""
+    others = len(missing) - 1
+    absent += f", and {others} more {'path' if others == 1 else 'paths'} without a file" if others > 0 else ""
     if not files:
         return f"nothing yet; {absent or 'name your model folders in weights.paths'}"
     models = len({file.model for file in files})

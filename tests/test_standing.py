@@ -57,7 +57,16 @@ def test_what_is_protected_is_a_sentence(tmp_path: Path) -> None:
     assert standing.protecting(nothing) == "nothing yet; name your model folders in weights.paths"
     awaited = Inventory(Weights(paths=(str(tmp_path / "a"), str(tmp_path / "b")), discover=False))
     awaited.refresh()
-    assert standing.protecting(awaited) == f"nothing yet; {tmp_path}/a is not there yet, nor are 1 other paths"
+    told = f"nothing yet; {tmp_path}/a is not there yet, and 1 more path without a file"
+    assert standing.protecting(awaited) == told
+
+
+def test_a_folder_without_a_model_is_not_told_to_be_absent(tmp_path: Path) -> None:
+    """It is there, and holds nothing that could be protected: other words than for what is awaited."""
+    (tmp_path / "model.safetensors").write_bytes(b"noise" * 1000)
+    found = Inventory(Weights(paths=(str(tmp_path),), discover=False))
+    found.refresh()
+    assert standing.protecting(found) == f"nothing yet; {tmp_path} holds no model file that we can read"
 
 
 def test_which_file_says_how_to_watch_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,8 @@ def _arrival(event: Event, context: Context) -> str:
 def _access(event: Event, context: Context) -> str:
     verbs = {"map": "mapped", "link": "linked", "memory": "read from memory", "device": "read past the filesystem"}
     opened = "opened" if context.precision == "open" else "read"
-    return (
-        f"{verbs.get(context.mode or '', opened)} {_model(context)}: {_path(event)}{_in_brackets(size(context.bytes))}"
-    )
+    so_far = f"{size(context.bytes)} so far" if context.bytes else None
+    return f"{verbs.get(context.mode or '', opened)} {_model(context)}: {_path(event)}{_in_brackets(so_far)}"
 
 
 def _egress(event: Event, context: Context) -> str:

@@ -1,7 +1,7 @@
 """One sentence that a human understands at three in the morning: who did what, and how sure that is."""
 
 from replguard.alerts.clauses import clause, program
-from replguard.alerts.story import is_fact, nobody
+from replguard.alerts.story import actor_of, is_fact, nobody
 from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.text import show
@@ -64,7 +64,7 @@ def subject(event: Event) -> str:
 
 
 def _acts(events: tuple[Event, ...]) -> list[tuple[Event, int]]:
-    """Return the last event of each kind with how often it came: where there are facts, those and what completed it.
+    """Return the last event of each kind with how often its program did it: of facts, where there are, and the end.
 
     Of a sequence that ends in a plain event that one is the news: weights were used, and then a way out was opened.
     """
@@ -72,10 +72,16 @@ def _acts(events: tuple[Event, ...]) -> list[tuple[Event, int]]:
     facts = [event for event in events if is_fact(event) or event is events[-1]]
     for event in facts if any(map(is_fact, facts)) else events:
         key = (event.action, event.replguard.model if event.replguard else None)
-        _, times = told.pop(key, (event, 0))
-        told[key] = (event, times + 1)
+        last, times = told.pop(key, (event, 0))
+        told[key] = (event, times + 1 if _who(last) == _who(event) else 1)
     found = list(told.values())
     return found if len(found) <= MOST else [found[0], *found[1 - MOST :]]
+
+
+def _who(event: Event) -> tuple[str | None, str]:
+    """Return by whom and through which program: what somebody did ten times is told as that, not what others did."""
+    actor = actor_of(event)
+    return (actor.id if actor is not None else None), program(event.process)
 
 
 def _probably(event: Event) -> str:

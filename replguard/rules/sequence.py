@@ -72,13 +72,17 @@ class Machine:
         return Partial((*before.matches, match), position, shared, keys)
 
     def _before(self, position: int, match: Match) -> Partial | None:
-        """Return the partial that a match continues: of the nearest stage before it, the newest."""
+        """Return the partial that a match continues: of the nearest stage before it what shares most, or is newest.
+
+        A server is of the copy that it serves, rather than of another that its actor made since.
+        """
         for earlier in range(position - 1, -1, -1):
             stage = self.stages[earlier]
             found = [stage[key] for key in match.keys if key in stage]
             found = [partial for partial in found if partial.admits(match, self._rule.timespan)]
             if found:
-                return max(found, key=lambda partial: partial.matches[-1].order)
+                mine = frozenset(match.keys)
+                return max(found, key=lambda one: (len(mine.intersection(one.keys)), one.matches[-1].order))
             if not self._optional[earlier]:
                 break
         return None

@@ -50,6 +50,14 @@ def test_plain_events_carry_the_name_of_the_rule():
     assert said(run, run) == "Rule: find (pid 8, uid 0) ran `find / -name *.gguf` (2 times)."
 
 
+def test_what_others_did_is_not_counted_as_his():
+    """Two programs that ran the same kind of thing: how often the last one did it."""
+    find = event("process_exec", 1, process=process(8, "/usr/bin/find", "find /"), user=User(id=0))
+    ps = event("process_exec", 2, process=process(9, "/usr/bin/ps", "ps aux"), user=User(id=0))
+    assert said(find, find, ps) == "Rule: ps (pid 9, uid 0) ran `ps aux`."
+    assert said(ps, find, find) == "Rule: find (pid 8, uid 0) ran `find /` (2 times)."
+
+
 def test_facts_hide_the_events_around_them():
     """The evidence lists every event; the sentence tells the facts."""
     assert "ran" not in said(event("process_exec", 1, process=process()), copy_fact(2))

@@ -110,6 +110,15 @@ def test_with_join_every_artefact_may_be_the_one(tmp_path):
         assert len(got) == 1
 
 
+def test_a_start_is_of_what_it_starts_and_not_of_what_was_made_since(tmp_path):
+    """Its actor is the same for all that he made; the artefact tells which of it."""
+    rules = judge(tmp_path, ORDERED, "join: [lineage, artefact]")
+    made = [run(n, "bb", "x", replguard__artefacts=[f"copy{n}"]) for n in (1, 2, 3)]
+    last = run(9, "cc", "x", replguard__artefacts=["copy2"])
+    raised = [one for event in (run(0, "aa", "x"), *made, last) for one in rules.feed(event)]
+    assert [one.events[1].replguard.artefacts for one in raised] == [("copy2",)]
+
+
 def test_optional_stages_may_be_left_out(tmp_path):
     """They are evidence when met in their place; at the end they raise anew."""
     ours = "join: [lineage], optional: [a]"

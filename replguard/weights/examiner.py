@@ -5,6 +5,7 @@ import select
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -68,9 +69,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 def settings_of(config: Config) -> Settings:
-    """Return the examiner's part of the configuration."""
+    """Return the examiner's part of the configuration; its process works in another folder than we do."""
     weights = config.weights
-    return Settings(config.state_dir, weights.index, int(weights.scan_rate), weights.scan_network)
+    state_dir, *index = (str(Path(each).absolute()) for each in (config.state_dir, *weights.index))
+    return Settings(state_dir, tuple(index), int(weights.scan_rate), weights.scan_network)
 
 
 class Examiner:
@@ -311,7 +313,9 @@ class Examiner:
     def _judge(self) -> None:
         """Kill a child that took too long over a request, or that has files to read and gives no sign of life."""
         now = clock.monotonic()
-        since = self._asked[1] if self._asked is not None else self._heard if self._open else now
+        if self._asked is None and not self._open:
+            self._heard = now  # it has nothing to do and nothing to say: the next order finds it alive
+        since = self._asked[1] if self._asked is not None else self._heard
         if now - since > self._deadline:
             self._lost("timeout")
 

@@ -7,7 +7,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Literal
 
 import msgspec
@@ -194,7 +194,7 @@ class Inventory:
     def _configured(self, path: str, *, scaffold: bool) -> Listing:
         """List what a configured path leads to, and the path itself where that is nothing."""
         listed = self._listing()
-        path = os.path.normpath(os.path.expanduser(path))
+        path = os.path.normpath(Path(os.path.expanduser(path)).absolute())
         found = list(walk.files(path, skip=walk.THIRD_PARTY if scaffold else frozenset()))
         self._consider(listed, found, alone=os.path.isfile(path), scaffold=scaffold, root=path)
         reason = None

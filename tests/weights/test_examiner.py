@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support import modelfiles
 from support.examining import examined, indexed
@@ -116,6 +117,37 @@ def test_a_flood_of_one_user_hides_no_copy_of_another(made: Made, origin: Path, 
     answers = examined(examiner, 101)
     assert [one.request.reason for one in answers[:3]] == ["", "copy", ""]
     assert not any(one.error for one in answers)
+
+
+def test_after_long_idleness_the_first_order_finds_it_alive(made: Made, origin: Path) -> None:
+    """It says nothing while it has nothing to do: that is no sign of a hang."""
+    examiner = made(deadline=0.5)
+    examiner.start([])
+    time.sleep(1.5)
+    first = examiner.pid
+    examiner.protect([target(origin)])
+    indexed(examiner)
+    time.sleep(1.0)
+    examiner.submit(Request(str(origin)))
+    (answer,) = examined(examiner)
+    assert answer.matches[0].share == 1.0
+    assert (examiner.pid, examiner.counts.restarted) == (first, 0)
+
+
+def test_relative_paths_are_those_of_the_daemons_folder(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process works elsewhere; its cache lies where the configuration says."""
+    monkeypatch.chdir(tmp_path)
+    settings = settings_of(Config(state_dir="./var/state", weights=Weights(index=("exported.index",))))
+    assert settings.index == (str(tmp_path / "exported.index"),)
+    examiner = Examiner(msgspec.structs.replace(settings, index=()))
+    try:
+        examiner.start([target(origin)])
+        indexed(examiner)
+    finally:
+        examiner.stop()
+    assert (tmp_path / "var" / "state" / "weights.index").exists()
 
 
 def test_who_stops_the_process_while_a_copy_is_made_does_not_hide_the_copy(made: Made, origin: Path) -> None:

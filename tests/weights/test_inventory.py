@@ -21,6 +21,15 @@ def listed(stock: Inventory) -> list[tuple[str, str, str | None]]:
     return sorted((Path(file.path).name, file.model, file.format) for file in stock.files() if file.device is not None)
 
 
+def test_a_relative_path_is_one_of_our_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel tells of is absolute: a name that is not would never be met again."""
+    modelfiles.write(tmp_path / "models" / "m.safetensors", model(1, 5000))
+    monkeypatch.chdir(tmp_path)
+    found = Inventory(Weights(paths=("models",), discover=False))
+    found.refresh()
+    assert [file.path for file in found.files()] == [str(tmp_path / "models" / "m.safetensors")]
+
+
 def test_a_folder_protects_its_model_files_and_no_others(tmp_path: Path) -> None:
     """Whatever their size and name; a README is none."""
     folder = tmp_path / "llama"

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import product
 
 from replguard.events.event import Event
-from replguard.provenance.instances import Instances
+from replguard.provenance.instances import Instances, Live
 from replguard.provenance.processes import Proc
 
 LATE = timedelta(seconds=30)
@@ -25,15 +26,24 @@ class Answers:
             return False
         port, now = event.source.port, event.timestamp
         mine = [live for live in self._instances.live.values() if proc.entity in live.members]
-        if any(live.leave is not None and _listens(live.listen, port) for live in mine):
-            self._heard.pop((proc.entity, port), None)
-            self._heard[proc.entity, port] = now
-            while len(self._heard) > MOST:
-                del self._heard[next(iter(self._heard))]
+        if any(live.leave is not None and port in _ports(live.listen) for live in mine):
+            self._hear(proc.entity, port, now)
             return True
         last = self._heard.get((proc.entity, port))
         return last is not None and not mine and now - last <= LATE
 
+    def over(self, live: Live, now: datetime) -> None:
+        """Take in that an instance has ended: what it sent before anybody knew it is told yet."""
+        if live.leave is not None:
+            for entity, port in product(live.members, _ports(live.listen)):
+                self._hear(entity, port, now)
 
-def _listens(listen: Iterable[str], port: int | None) -> bool:
-    return any(address.endswith(f":{port}") for address in listen)
+    def _hear(self, entity: str, port: int | None, now: datetime) -> None:
+        self._heard.pop((entity, port), None)
+        self._heard[entity, port] = now
+        while len(self._heard) > MOST:
+            del self._heard[next(iter(self._heard))]
+
+
+def _ports(listen: Iterable[str]) -> set[int]:
+    return {int(port) for address in listen if (port := address.rpartition(":")[2]).isdigit()}

@@ -105,7 +105,7 @@ class Egress:
         self._touches: Fair[tuple[str, str], datetime] = Fair(MOST_ACTORS)
         self._actors: Fair[str, frozenset[str]] = Fair(MOST_ACTORS)
         self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
-        self._answers = Answers(instances)
+        self.answers = Answers(instances)
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
         self._late: deque[tuple[datetime, str, datetime]] = deque(maxlen=MOST_ACTORS)
         self._probed = False
@@ -201,7 +201,7 @@ class Egress:
 
     def _wanted(self, event: Event, proc: Proc, end: Endpoint) -> bool:
         """Whether bytes are what a deployment is for: tensors for its other hosts, and answers."""
-        return self._authority.exchanges(proc, entry.find(proc), end, event.timestamp) or self._answers.given(
+        return self._authority.exchanges(proc, entry.find(proc), end, event.timestamp) or self.answers.given(
             event, proc
         )
 
@@ -247,7 +247,7 @@ class Egress:
 
     def _passed(self, event: Event, proc: Proc, amount: int) -> list[Event]:
         """Take in bytes that stay on this host: who gets them may send them off it."""
-        if self._answers.given(event, proc):
+        if self.answers.given(event, proc):
             return []
         when = event.timestamp
         if self.accounts.find(entry.find(proc).principal, when) is not None:

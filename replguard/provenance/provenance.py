@@ -79,6 +79,7 @@ class Provenance:
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
+        self.serving.over = self.egress.answers.over
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}

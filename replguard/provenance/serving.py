@@ -40,6 +40,8 @@ class Serving:
         self._instances = instances
         self._authority = authority
         self._watch = watch
+        self.over: Callable[[Live, datetime], None] = lambda _, __: None
+        """Told of each instance that has ended."""
         self._memory: dict[tuple[str, str | None], int] = {}
         self._watched: set[str] = set()
         self._named: dict[str, set[str]] = {"holder": set(), "listener": set()}
@@ -104,6 +106,7 @@ class Serving:
         facts += [self._say(live, cause, "ended") for live in ended]
         for live in ended:
             self._hint(live, drop=True)
+            self.over(live, cause.timestamp)
         self._members()
         return facts + (self.review(cause) if ended else [])
 

@@ -1,8 +1,12 @@
 """What an allowed server answers at its own port, to its last byte, and no longer than it is allowed."""
 
-from support.story import MIB, Host
+import msgspec
+import pytest
+from support.story import HELD, MIB, Host
 
 from replguard.provenance.answers import MOST, Answers
+from replguard.provenance.baseline import Baseline
+from replguard.provenance.egress import SETTLES
 from replguard.provenance.manifest import Deployment, Manifest
 
 FAR = "203.0.113.9"
@@ -38,6 +42,24 @@ def test_a_server_that_is_allowed_no_more_is_no_silence():
     host.provenance.authority.manifest = Manifest()
     host.tick()
     assert told(host.send(server, LIMIT, own=8000)) == [(FAR, 50, "llama")]
+
+
+@pytest.mark.parametrize("allowed", ["manifest", "baseline", "nobody"])
+def test_what_a_server_answered_that_was_known_late_and_ended_soon(allowed, tmp_path):
+    """It answers, then its mapping is found by a look, and it is gone before the bytes are laid on anybody."""
+    baseline = Baseline(tmp_path / "b.json")
+    manifest = Manifest((Deployment(name="chat", weights=("/models/llama",), unit="vllm.service"),))
+    host = Host(manifest if allowed == "manifest" else None, baseline=baseline)
+    if allowed == "baseline":
+        baseline.open(host.now, first_start=True)
+    server, weights = host.service(), host.protect()
+    host.listen(server, "0.0.0.0:8000")
+    assert told(host.send(server, 2 * LIMIT, own=8000)) == []
+    host.on("file_map", weights, server, replguard=msgspec.structs.replace(HELD, mode="map", read_time=True))
+    assert host.of("server_live", "live")
+    host.exit(server)
+    host.wait(SETTLES.total_seconds())
+    assert told(host.tick()) == ([(FAR, 100, "llama")] if allowed == "nobody" else [])
 
 
 def test_what_was_heard_is_bounded():

@@ -95,7 +95,7 @@ def protecting(inventory: Inventory) -> str:
     missing = sorted((file.path, file.reason or "is not there yet") for file in every if file.state == "missing")
     absent = " ".join(missing[0]) if missing else ""
     others = len(missing) - 1
-    absent += f", and {others} more {'path' if others == 1 else 'paths'} without a file" if others > 0 else ""
+    absent += f", and {others} more {'path' if others == 1 else 'paths'} with trouble" if others > 0 else ""
     if not files:
         return f"nothing yet; {absent or 'name your model folders in weights.paths'}"
     models = len({file.model for file in files})

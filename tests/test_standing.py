@@ -57,7 +57,7 @@ def test_what_is_protected_is_a_sentence(tmp_path: Path) -> None:
     assert standing.protecting(nothing) == "nothing yet; name your model folders in weights.paths"
     awaited = Inventory(Weights(paths=(str(tmp_path / "a"), str(tmp_path / "b")), discover=False))
     awaited.refresh()
-    told = f"nothing yet; {tmp_path}/a is not there yet, and 1 more path without a file"
+    told = f"nothing yet; {tmp_path}/a is not there yet, and 1 more path with trouble"
     assert standing.protecting(awaited) == told
 
 

@@ -19,9 +19,6 @@ from replguard.events.host import Host
 MAX_FOLDS = 10_000
 MAX_NEWS = 8
 """Repeats of one window that are told at once because they name something new that was made (another copy)."""
-BUNCH = timedelta(seconds=30)
-"""After so many, new things are told together, each time after so long: who works as root in a shell that nothing
-names is one actor to us, and what he makes next is not to wait until the window ends."""
 OBSERVE: Level = "low"
 """The highest level in mode observe."""
 _NEVER = timedelta(days=1)
@@ -33,8 +30,7 @@ Key = tuple[str, str, str | None]
 class _Fold:
     """One alert and its repeats.
 
-    ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``made``: what was told,
-    and what is to be, where it is ``waiting``.
+    ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``made``: what was told.
     """
 
     alert: Alert
@@ -45,7 +41,6 @@ class _Fold:
     made: frozenset[str]
     news: int = 0
     muted: bool = False
-    waiting: bool = False
     newest: Detection | None = None
     evidence: tuple[str, ...] = ()
 
@@ -123,17 +118,12 @@ class Manager:
         return Counter(incident.level for incident in self._incidents)
 
     def _finished(self, now: datetime) -> list[Key]:
-        """Return the folds with repeats that are due. Until the first can be, as time goes on, none is."""
+        """Return the folds with repeats whose window is over. Until the first can be, as time goes on, none is."""
         if self._quiet is not None and self._quiet[0] <= now < self._quiet[1]:
             return []
         folds = [(key, self._folds[key]) for key in self._grown]
-        over = [
-            key
-            for key, fold in folds
-            if self._is_over(fold, now)
-            or (fold.waiting and now >= fold.alert.timestamp + BUNCH and self._rate.has_room(now, fold.level))
-        ]
-        ends = (fold.alert.timestamp + BUNCH if fold.waiting else fold.opened + self._window for _, fold in folds)
+        over = [key for key, fold in folds if self._is_over(fold, now)]
+        ends = (fold.opened + self._window for _, fold in folds)
         self._quiet = None if over else (now, min(ends, default=now + self._window))
         return over
 
@@ -155,10 +145,7 @@ class Manager:
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
         self._grown[key] = self._quiet = None
-        if _made(story) <= fold.made or fold.muted:
-            return []
-        if fold.news >= MAX_NEWS:
-            fold.made, fold.waiting = fold.made | _made(story), True
+        if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
             return []
         if not self._rate.has_room(now, fold.level):
             return []
@@ -168,7 +155,6 @@ class Manager:
 
     def _update(self, key: Key, fold: _Fold, now: datetime) -> list[Alert]:
         self._grown.pop(key, None)
-        fold.waiting = False
         fold.alert = replace(self._latest(fold), timestamp=now)
         if fold.muted:
             return []

@@ -1,5 +1,7 @@
 """One sentence that a human understands at three in the morning: who did what, and how sure that is."""
 
+from collections import Counter
+
 from replguard.alerts.clauses import clause, program
 from replguard.alerts.story import actor_of, is_fact, nobody
 from replguard.events.event import Event
@@ -68,13 +70,15 @@ def _acts(events: tuple[Event, ...]) -> list[tuple[Event, int]]:
 
     Of a sequence that ends in a plain event that one is the news: weights were used, and then a way out was opened.
     """
-    told: dict[tuple[str, str | None], tuple[Event, int]] = {}
+    told: dict[tuple[str, str | None], Event] = {}
+    times: Counter[tuple[tuple[str, str | None], tuple[str | None, str]]] = Counter()
     facts = [event for event in events if is_fact(event) or event is events[-1]]
     for event in facts if any(map(is_fact, facts)) else events:
         key = (event.action, event.replguard.model if event.replguard else None)
-        last, times = told.pop(key, (event, 0))
-        told[key] = (event, times + 1 if _who(last) == _who(event) else 1)
-    found = list(told.values())
+        told.pop(key, None)
+        told[key] = event
+        times[key, _who(event)] += 1
+    found = [(event, times[key, _who(event)]) for key, event in told.items()]
     return found if len(found) <= MOST else [found[0], *found[1 - MOST :]]
 
 

@@ -72,17 +72,17 @@ class Machine:
         return Partial((*before.matches, match), position, shared, keys)
 
     def _before(self, position: int, match: Match) -> Partial | None:
-        """Return the partial that a match continues: of the nearest stage before it what shares most, or is newest.
+        """Return the partial that a match continues: of the nearest stage before it the newest that shares an artefact.
 
-        A server is of the copy that it serves, rather than of another that its actor made since.
+        Without one it is the newest. A server is of the copy that it serves, and not of another that its actor made.
         """
         for earlier in range(position - 1, -1, -1):
             stage = self.stages[earlier]
             found = [stage[key] for key in match.keys if key in stage]
             found = [partial for partial in found if partial.admits(match, self._rule.timespan)]
             if found:
-                mine = frozenset(match.keys)
-                return max(found, key=lambda one: (len(mine.intersection(one.keys)), one.matches[-1].order))
+                made = {key for key in match.keys if key[1] == "artefact"}
+                return max(found, key=lambda one: (not made.isdisjoint(one.keys), one.matches[-1].order))
             if not self._optional[earlier]:
                 break
         return None

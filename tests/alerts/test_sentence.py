@@ -56,6 +56,7 @@ def test_what_others_did_is_not_counted_as_his():
     ps = event("process_exec", 2, process=process(9, "/usr/bin/ps", "ps aux"), user=User(id=0))
     assert said(find, find, ps) == "Rule: ps (pid 9, uid 0) ran `ps aux`."
     assert said(ps, find, find) == "Rule: find (pid 8, uid 0) ran `find /` (2 times)."
+    assert said(find, ps, find, ps, find) == "Rule: find (pid 8, uid 0) ran `find /` (3 times)."
 
 
 def test_facts_hide_the_events_around_them():

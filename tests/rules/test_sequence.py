@@ -119,6 +119,20 @@ def test_a_start_is_of_what_it_starts_and_not_of_what_was_made_since(tmp_path):
     assert [one.events[1].replguard.artefacts for one in raised] == [("copy2",)]
 
 
+def test_what_is_started_counts_for_more_than_who_is_near(tmp_path):
+    """Another copy was made by who shares more with the starter than only the artefact."""
+    rules = judge(tmp_path, ORDERED, "join: [lineage, artefact]")
+    events = [
+        run(0, "aa", "x"),
+        run(1, "bb", "x", "y", "z", replguard__artefacts=["other"]),
+        run(2, "bb", "x", replguard__artefacts=["served"]),
+        run(3, "bb", "x", "y", "z", replguard__artefacts=["later"]),
+        run(9, "cc", "x", "y", "z", replguard__artefacts=["served"]),
+    ]
+    raised = [one for event in events for one in rules.feed(event)]
+    assert [one.events[1].replguard.artefacts for one in raised] == [("served",)]
+
+
 def test_optional_stages_may_be_left_out(tmp_path):
     """They are evidence when met in their place; at the end they raise anew."""
     ours = "join: [lineage], optional: [a]"

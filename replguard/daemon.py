@@ -47,6 +47,8 @@ from replguard.weights.mounts import Mounts
 
 READY_WITHIN = 10.0
 """Seconds that `ready` waits for the sensors' first look; one that needs longer is told as not ready."""
+HEEDS = 1.0
+"""Seconds after which a signal is heeded at the latest."""
 UPKEEP = 2.0
 """Seconds between looks at what lies on disk: weights folders, manifest, rules."""
 TRIM = 60.0
@@ -146,7 +148,9 @@ class Daemon:
                 return
             announce(self)
             notify.notify("READY=1", f"STATUS=watching, {len(self.runner.sensors)} sensors")
-            self._stop.wait()
+            # Not without end: a signal that comes as the wait begins, or to another thread, interrupts nothing.
+            while not self._stop.wait(HEEDS):
+                pass
         finally:
             notify.notify("STOPPING=1")
             self._close()

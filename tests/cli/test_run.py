@@ -1,6 +1,7 @@
 """`replguard run` as a person and as a service meet it: what it prints, and what it does with trouble."""
 
 import contextlib
+import ctypes
 import os
 import pty
 import signal
@@ -96,6 +97,16 @@ def test_a_person_with_a_broken_file_gets_every_fault_and_exit_2(tmp_path: Path)
     assert "min_level" in flat
     assert ":9:" in flat
     assert "Traceback" not in seen
+
+
+def test_a_signal_that_interrupts_nothing_ends_it_too(tmp_path: Path) -> None:
+    """It comes in the moment in which the daemon begins to wait, or the kernel gives it to another thread."""
+    with service(configure(tmp_path)) as process:
+        until_ready(process)
+        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+        other = next(thread for thread in threads if thread != process.pid)
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+        assert process.wait(15) == 0
 
 
 def test_a_service_with_a_file_that_broke_goes_on_with_the_last_good_one(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.host import HERE, Lacking, Say, folder, need, spread
 from bench.watching import guard, nobody
@@ -34,7 +34,8 @@ def run(say: Say, *, short: bool) -> dict[str, Any]:
     with folder() as place:
         for name, make in _WORK.items():
             try:
-                found[name] = _compare(name, make(place, short), repeats, say)
+                work = make(place, short)
+                found[name] = _compare(name, work, repeats, say)
             except Lacking as lack:
                 found[name] = {"lacking": str(lack)}
                 say(f"{name}: {lack}")
@@ -49,14 +50,7 @@ Work = Callable[[], tuple[float, float]]
 """Does some work; returns how much, and in how many seconds."""
 
 
-class Job(NamedTuple):
-    """Work, and what makes the memory ready that it needs."""
-
-    work: Work
-    ready: Callable[[], object]
-
-
-def _compare(name: str, job: Job, repeats: int, say: Say) -> dict[str, Any]:
+def _compare(name: str, work: Work, repeats: int, say: Say) -> dict[str, Any]:
     """Return how fast work goes (more is better) with and without, and the ratio of the medians.
 
     Beside it how much is done in a second of its programs' own CPU time: disks and neighbours are not in that.
@@ -64,13 +58,13 @@ def _compare(name: str, job: Job, repeats: int, say: Say) -> dict[str, Any]:
     speed: dict[str, list[float]] = {WITH: [], WITHOUT: []}
     thrift: dict[str, list[float]] = {WITH: [], WITHOUT: []}
     dropped: dict[str, float] = {}
-    job.work()
+    work()
     for repeat in range(repeats):
         for which in (WITH, WITHOUT) if repeat % 2 else (WITHOUT, WITH):
             with guard() if which == WITH else nobody() as daemon:
-                job.ready()
+                _back_memory()
                 before = _used()
-                done, took = job.work()
+                done, took = work()
                 speed[which].append(done / took)
                 thrift[which].append(done / (_used() - before))
                 if daemon is not None:
@@ -105,7 +99,7 @@ def _back_memory() -> None:
         pass
 
 
-def _copying(place: Path, short: bool) -> Job:
+def _copying(place: Path, short: bool) -> Work:
     size = 2**30 if short else 4 * 2**30
     source, target = place / "cp.from", place / "cp.to"
     _fill(source, size)
@@ -119,11 +113,11 @@ def _copying(place: Path, short: bool) -> Job:
         forget(target)
         return size, took
 
-    return Job(work, _back_memory)
+    return work
 
 
-def _reading(*, cached: bool) -> Callable[[Path, bool], Job]:
-    def make(place: Path, short: bool) -> Job:
+def _reading(*, cached: bool) -> Callable[[Path, bool], Work]:
+    def make(place: Path, short: bool) -> Work:
         need("fio")
         file = place / "fio"
         if not file.exists():
@@ -141,12 +135,12 @@ def _reading(*, cached: bool) -> Callable[[Path, bool], Job]:
             done = subprocess.run(command, check=True, capture_output=True, cwd=place)
             return float(json.loads(done.stdout)["jobs"][0]["read"]["iops"]) * seconds, seconds
 
-        return Job(work, _back_memory)
+        return work
 
     return make
 
 
-def _serving(place: Path, short: bool) -> Job:
+def _serving(place: Path, short: bool) -> Work:
     seconds = 5 if short else 20
 
     def work() -> tuple[float, float]:
@@ -164,10 +158,10 @@ def _serving(place: Path, short: bool) -> Job:
             server.kill()
             server.wait()
 
-    return Job(work, _back_memory)
+    return work
 
 
-def _unpacking(place: Path, short: bool) -> Job:
+def _unpacking(place: Path, short: bool) -> Work:
     need("tar")
     count = 10_000 if short else 50_000
     archive, target = place / "small.tar", place / "small"
@@ -177,27 +171,18 @@ def _unpacking(place: Path, short: bool) -> Job:
             info.size = 1024
             tar.addfile(info, BytesIO(b"x" * 1024))
 
-    def clear() -> None:
+    def work() -> tuple[float, float]:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-
-    def work() -> tuple[float, float]:
+        os.sync()
         began = time.monotonic()
         subprocess.run(["tar", "-xf", archive, "-C", target], check=True)
         return count, time.monotonic() - began
 
-    def ready() -> None:
-        """Unpack once and remove it again: inodes and names come from memory of other kinds than files do."""
-        clear()
-        work()
-        os.sync()
-        clear()
-
-    ready()
-    return Job(work, ready)
+    return work
 
 
-_WORK: dict[str, Callable[[Path, bool], Job]] = {
+_WORK: dict[str, Callable[[Path, bool], Work]] = {
     "cp of large files, bytes/s": _copying,
     "random reads, not cached, 4 KiB/s": _reading(cached=False),
     "random reads, cached, 4 KiB/s": _reading(cached=True),

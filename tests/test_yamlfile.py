@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,3 +215,11 @@ def test_a_part_of_a_document_can_be_converted():
     problems = []
     assert yamlfile.convert(document, Top, problems, place=("x",)) == Top(size=4)
     assert problems == []
+
+
+@pytest.mark.parametrize("text", ["/models/a: b", "~", "on", "1e3", " x ", "caf\u00e9 \u202e", "two\nlines", "\udc80"])
+def test_what_is_written_is_read_again(text):
+    """Also what libyaml cannot write: the name of a file need not be text."""
+    document = {"jobs": [{"name": text, "weights": [text, "x"], "user": 0}], "a": {}}
+    assert yaml.safe_load(yamlfile.written(document)) == document
+    assert list(yaml.safe_load(yamlfile.written(document))) == ["jobs", "a"]

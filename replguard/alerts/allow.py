@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from replguard import yamlfile
 from replguard.alerts.story import Story, actor_of, is_fact, nobody
 from replguard.events.event import Event
-from replguard.events.fact import Context, Instance
+from replguard.events.fact import Context
+from replguard.events.network import ports
 from replguard.events.text import printable
 
 _MAY = {
@@ -23,7 +23,6 @@ WARNING = "# Only if this was meant: the entry silences replguard for this princ
 AGENT_WARNING = "# This lets an AI agent do it, unattended. Only if that was meant."
 MOST = 8
 """Principals of one alert that are named; whoever needs more has no case but a habit."""
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NUMBERED = re.compile(r"(?<=-)\d{5}(?=-of-\d{5}(?:\.|$))|(?<=^consolidated\.)\d{2}(?=\.pth$)")
 """What tells a shard from the others of its model, in its file's name."""
 
@@ -60,22 +59,15 @@ def hint(story: Story) -> str | None:
     found = {"deployments": [made for one in asked.values() for made in _deployments(one)]}
     found |= {"jobs": [made for one in asked.values() for made in _jobs(one)]}
     agent = any("agent" in one.who for one in asked.values())
-    return f"{AGENT_WARNING if agent else WARNING}\n{_written({key: made for key, made in found.items() if made})}"
-
-
-def _written(document: dict[str, Any]) -> str:
-    """Return a document as YAML. libyaml is ten times as fast, and cannot write what is no Unicode text."""
-    try:
-        return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=1 << 20))
-    except UnicodeEncodeError:
-        return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=1 << 20)
+    text = yamlfile.written({key: made for key, made in found.items() if made})
+    return f"{AGENT_WARNING if agent else WARNING}\n{text}"
 
 
 def _add(asked: _Asked, event: Event, about: Context) -> None:
     instance = about.instance
     if event.action == "server_live":
         asked.served |= dict.fromkeys(_paths(event, about))
-        asked.ports |= _ports(instance)
+        asked.ports |= ports(instance.listen) if instance is not None else set()
         asked.count = max(asked.count, 1, instance.count or 1 if instance else 1)
         return
     asked.may.update(_MAY[event.action])
@@ -133,11 +125,6 @@ def _program(event: Event) -> dict[str, Any]:
     if uid is None or executable is None:
         return {}
     return {"user": uid, "executable": exact(executable)}
-
-
-def _ports(instance: Instance | None) -> set[int]:
-    listen = instance.listen if instance is not None else ()
-    return {int(port) for each in listen if (port := each.rpartition(":")[2]).isdigit()}
 
 
 def _paths(event: Event, about: Context) -> list[str]:

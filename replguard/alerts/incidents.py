@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from replguard.alerts.quiet import Quiet
 from replguard.events.alert import LEVELS, Alert, Level
 from replguard.events.identity import short_hash
 
@@ -34,7 +35,7 @@ class Incidents:
     def __init__(self) -> None:
         self._open: OrderedDict[str, Incident] = OrderedDict()
         self._by_key: dict[str, Incident] = {}
-        self._quiet: tuple[datetime, datetime] | None = None
+        self._quiet = Quiet(QUIET)
         self.evicted = 0
 
     def __iter__(self) -> Iterator[Incident]:
@@ -42,7 +43,7 @@ class Incidents:
 
     def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
         """Return the open incident that shares a key, or open one, named by its first key and first evidence."""
-        self._quiet = None
+        self._quiet.broken()
         found = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if found is None:
             found = Incident(short_hash("incident", keys[0], evidence), now, now)
@@ -79,7 +80,7 @@ class Incidents:
         Until the first can be over none is looked at, as long as nothing joins them and time does not go back: it is
         asked every second, of up to thousands.
         """
-        if self._quiet is not None and self._quiet[0] <= now < self._quiet[1]:
+        if self._quiet.holds(now):
             return []
         found = [
             each
@@ -87,5 +88,8 @@ class Incidents:
             if now - each.last >= QUIET or now - each.opened >= LONGEST or each.last - now > LONGEST
         ]
         ends = (min(each.last + QUIET, each.opened + LONGEST) for each in self._open.values())
-        self._quiet = None if found else (now, min(ends, default=now + QUIET))
+        if found:
+            self._quiet.broken()
+        else:
+            self._quiet.begin(now, ends)
         return found

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from replguard.alerts import build
 from replguard.alerts.incidents import Incident, Incidents
+from replguard.alerts.quiet import Quiet
 from replguard.alerts.rate import Rate
 from replguard.alerts.story import Story, nobody, tell
 from replguard.config import Config
@@ -59,7 +60,7 @@ class Manager:
         self._host = host
         self._folds: OrderedDict[Key, _Fold] = OrderedDict()
         self._grown: dict[Key, None] = {}
-        self._quiet: tuple[datetime, datetime] | None = None
+        self._quiet = Quiet(self._window)
         self._incidents = Incidents()
         self._rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
         self._now: datetime | None = None
@@ -119,12 +120,13 @@ class Manager:
 
     def _finished(self, now: datetime) -> list[Key]:
         """Return the folds with repeats whose window is over. Until the first can be, as time goes on, none is."""
-        if self._quiet is not None and self._quiet[0] <= now < self._quiet[1]:
+        if self._quiet.holds(now):
             return []
-        folds = [(key, self._folds[key]) for key in self._grown]
-        over = [key for key, fold in folds if self._is_over(fold, now)]
-        ends = (fold.opened + self._window for _, fold in folds)
-        self._quiet = None if over else (now, min(ends, default=now + self._window))
+        over = [key for key in self._grown if self._is_over(self._folds[key], now)]
+        if over:
+            self._quiet.broken()
+        else:
+            self._quiet.begin(now, (self._folds[key].opened + self._window for key in self._grown))
         return over
 
     # -- folding -------------------------------------------------------------------------------------------------
@@ -144,7 +146,8 @@ class Manager:
         ids = (event.event.id for event in detection.events)
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
-        self._grown[key] = self._quiet = None
+        self._grown[key] = None
+        self._quiet.broken()
         if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
             return []
         if not self._rate.has_room(now, fold.level):

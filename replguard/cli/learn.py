@@ -13,6 +13,7 @@ import structlog
 import yaml
 
 from replguard import config as configuration
+from replguard import yamlfile
 from replguard.alerts.allow import exact, shards
 from replguard.cli.status import asked
 from replguard.config import Config, enc_hook
@@ -81,8 +82,7 @@ def manifest(serving: Iterable[Serves], when: str) -> str:
             job = {"weights": weights, "user": one.user, "executable": exact(program), "may": ["access"]}
             jobs.setdefault(repr(job), {"name": f"{known['name']}-worker", **job})
     document = {"deployments": list(deployments.values())} | ({"jobs": list(jobs.values())} if jobs else {})
-    text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=1 << 20)
-    return HEADER.format(when=when) + "".join(notes) + text
+    return HEADER.format(when=when) + "".join(notes) + yamlfile.written(document)
 
 
 def _who(one: Serves) -> dict[str, Any]:

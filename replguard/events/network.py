@@ -1,5 +1,7 @@
 """Sockets, as ECS names their parts."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -25,3 +27,9 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     bytes: int | None = None
     inode: int | None = None
     namespace: int | None = None
+
+
+def ports(listen: Iterable[str]) -> set[int]:
+    """Return the ports of addresses as ``ip:port``; a socket's path, whatever it is called, has none."""
+    found = (address.rpartition(":")[2] for address in listen)
+    return {int(port) for port in found if port.isascii() and port.isdigit()}

@@ -1,10 +1,10 @@
 """What an allowed server sends at its own port: answers, which are what it is there for."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import product
 
 from replguard.events.event import Event
+from replguard.events.network import ports
 from replguard.provenance.instances import Instances, Live
 from replguard.provenance.processes import Proc
 
@@ -26,7 +26,7 @@ class Answers:
             return False
         port, now = event.source.port, event.timestamp
         mine = [live for live in self._instances.live.values() if proc.entity in live.members]
-        if any(live.leave is not None and port in _ports(live.listen) for live in mine):
+        if any(live.leave is not None and port in ports(live.listen) for live in mine):
             self._hear(proc.entity, port, now)
             return True
         last = self._heard.get((proc.entity, port))
@@ -35,7 +35,7 @@ class Answers:
     def over(self, live: Live, now: datetime) -> None:
         """Take in that an instance has ended: what it sent before anybody knew it is told yet."""
         if live.leave is not None:
-            for entity, port in product(live.members, _ports(live.listen)):
+            for entity, port in product(live.members, ports(live.listen)):
                 self._hear(entity, port, now)
 
     def _hear(self, entity: str, port: int | None, now: datetime) -> None:
@@ -43,7 +43,3 @@ class Answers:
         self._heard[entity, port] = now
         while len(self._heard) > MOST:
             del self._heard[next(iter(self._heard))]
-
-
-def _ports(listen: Iterable[str]) -> set[int]:
-    return {int(port) for address in listen if (port := address.rpartition(":")[2]).isdigit()}

@@ -1,9 +1,8 @@
 """What serves now, as the manifest's keys would name it: what `replguard learn` writes down."""
 
-from collections.abc import Iterator
-
 import msgspec
 
+from replguard.events.network import ports
 from replguard.provenance import entry
 from replguard.provenance.authority import subject
 from replguard.provenance.instances import Instances, Live
@@ -45,7 +44,7 @@ def _serves(live: Live, instances: Instances) -> Serves:
         model=live.model,
         pid=root.pid,
         weights=tuple(sorted(live.paths)),
-        ports=tuple(sorted(set(_ports(live)))),
+        ports=tuple(sorted(ports(live.listen))),
         agent=who.agent,
         unit=who.unit,
         container=who.container,
@@ -60,10 +59,3 @@ def _serves(live: Live, instances: Instances) -> Serves:
 def _alone(live: Live, root: Proc) -> bool:
     """Whether the command line that shows now is what the server was started with, and all that belongs to it."""
     return live.pids == (root.pid,) and root.process.args == root.first_args and not root.process.args_truncated
-
-
-def _ports(live: Live) -> Iterator[int]:
-    for address in live.listen:
-        port = address.rpartition(":")[2]
-        if port.isdigit():
-            yield int(port)

@@ -10,6 +10,7 @@ import msgspec
 
 from replguard import yamlfile
 from replguard.errors import ConfigError, Problem
+from replguard.events.network import ports
 
 May = Literal["access", "copy", "egress", "serve", "signal"]
 
@@ -245,6 +246,6 @@ def takes(entry: Deployment | Job, listen: Iterable[str]) -> bool:
     """
     if isinstance(entry, Job) or not entry.ports:
         return True
-    ports = {int(port) for each in listen if (port := each.rpartition(":")[2]).isdigit()}
-    doors = {port for port in ports if port < EPHEMERAL or port in entry.ports} or ports
+    every = ports(listen)
+    doors = {port for port in every if port < EPHEMERAL or port in entry.ports} or every
     return doors <= set(entry.ports)

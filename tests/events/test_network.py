@@ -2,7 +2,7 @@
 
 import msgspec
 
-from replguard.events.network import Endpoint, Network
+from replguard.events.network import Endpoint, Network, ports
 
 
 def test_an_end_of_either_family_survives():
@@ -14,3 +14,10 @@ def test_an_end_of_either_family_survives():
 def test_false_and_zero_are_told():
     """An accepted connection is not one of unknown direction, nothing sent is not an unknown volume."""
     assert msgspec.to_builtins(Network(initiated=False, bytes=0)) == {"initiated": False, "bytes": 0}
+
+
+def test_only_addresses_have_ports():
+    """A socket's path may end in anything, also in what some call a digit."""
+    listen = ("127.0.0.1:8000", "[::1]:8001", "0.0.0.0:8000", "/run/x.sock", "@name:\u00b2", "/run/y:", "unnamed")
+    assert ports(listen) == {8000, 8001}
+    assert ports(()) == set()

@@ -9,8 +9,7 @@ from replguard.events.alert import Alert
 from replguard.events.event import Event
 
 _ENCODER = msgspec.json.Encoder()
-decoder = msgspec.json.Decoder(Event).decode
-"""Returns the event of a line; raises what msgspec raises, which `event` makes into a sentence."""
+_EVENT = msgspec.json.Decoder(Event)
 _ALERT = msgspec.json.Decoder(Alert)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -37,7 +36,7 @@ def encode(record: Any) -> bytes:
 def event(line: bytes | str) -> Event:
     """Return the event of a line. Raises ValueError with a sentence for anything else."""
     try:
-        return decoder(line)
+        return _EVENT.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 

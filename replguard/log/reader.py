@@ -89,22 +89,15 @@ def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault
 
 def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Event | Fault]:
     """Yield the events of lines; most are nothing but that, and it is tried first."""
-    decoded = wire.decoder
+    decoded = wire.event
     for number, line in enumerate(lines, first):
         try:
             event = decoded(line or b"")
-        except (ValueError, RecursionError):
+        except ValueError as error:
             record = _record(path, number, line)
-            if record is None:
-                continue
-            if isinstance(record, Fault):
-                yield record
-                continue
-            try:
-                event = wire.event(record)
-            except ValueError as error:
-                yield Fault(path, number, f"not an event: {error}")
-                continue
+            if record is not None:
+                yield record if isinstance(record, Fault) else Fault(path, number, f"not an event: {error}")
+            continue
         if event.event.kind != "alert":
             yield event
 
@@ -136,15 +129,15 @@ def _folder(folder: Path, stream: str) -> Iterator[Path | Fault]:
 
 def _read(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
     """Yield the lines of a file, several with the number of the first, and what cannot be read."""
-    number = 0
+    last = 0
     try:
-        for number, lines in _blocks(_chunks(path)):
-            yield number, lines
-            number += len(lines)  # noqa: PLW2901 - a fault comes after them
+        for first, lines in _blocks(_chunks(path)):
+            last = first + len(lines) - 1
+            yield first, lines
     except OSError as error:
-        yield Fault(path, number, f"cannot be read: {error.strerror}")
+        yield Fault(path, last, f"cannot be read: {error.strerror}")
     except (zstandard.ZstdError, EOFError) as error:
-        yield Fault(path, number, f"damaged: {error}")
+        yield Fault(path, last, f"damaged: {error}")
 
 
 def _record(path: Path, number: int, line: bytes | None) -> bytes | Fault | None:

@@ -33,7 +33,7 @@ class Watcher:
         self.config = folder / "replguard.yaml"
         self.config.write_text(yaml.safe_dump(self._defaults() | settings, sort_keys=False))
         self.process: subprocess.Popen[bytes] | None = None
-        self._read = 0
+        self._read = self._begun = 0
 
     def _defaults(self) -> dict[str, Any]:
         return {
@@ -48,6 +48,7 @@ class Watcher:
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready. Raises DaemonFailedError."""
         arguments = ("run", "-c", self.config)
+        self._begun = self.output.stat().st_size if self.output.exists() else 0
         self.process = self.stage.module("replguard", *arguments, folder=self.folder, output=self.output)
         deadline = clock.monotonic() + READY_SECONDS
         while "ready" not in self._lines():
@@ -83,7 +84,9 @@ class Watcher:
         return lines[-1] if lines else "it said nothing"
 
     def _lines(self) -> list[str]:
+        """Return what the daemon has printed since it was started last."""
         try:
-            return [line.strip() for line in self.output.read_text(errors="replace").splitlines()]
+            said = self.output.read_bytes()[self._begun :]
         except OSError:
             return []
+        return [line.strip() for line in said.decode(errors="replace").splitlines()]

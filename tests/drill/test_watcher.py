@@ -45,6 +45,18 @@ def test_ready_is_waited_for(one, monkeypatch):
     assert not one.alive()
 
 
+def test_ready_is_waited_for_anew_at_each_start(one, monkeypatch):
+    """What the one before it said is no word of this one."""
+    stand_in(monkeypatch, one, "import time; print('ready', flush=True); time.sleep(60)")
+    one.start()
+    one.stop()
+    monkeypatch.setattr(watcher, "READY_SECONDS", 0.2)
+    stand_in(monkeypatch, one, "import time; time.sleep(60)")
+    with pytest.raises(DaemonFailedError, match="it said nothing"):
+        one.start()
+    assert one.output.read_text() == "ready\n"
+
+
 def test_a_daemon_that_ends_at_once_is_told_with_its_last_words(one, monkeypatch):
     """The reason why a drill cannot be played is the daemon's own."""
     stand_in(monkeypatch, one, "print('replguard.yaml:3: no'); raise SystemExit(2)")

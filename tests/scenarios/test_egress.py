@@ -115,13 +115,12 @@ class Stand:
         ]
         manifest = self.folder / "manifest.yaml"
         manifest.write_text(yaml.safe_dump({"deployments": allowed}))
-        portable = {"sensors": dict.fromkeys(("process", "file", "network"), "portable")}
         return {
             "weights": {"paths": [str(self.folder / "models")], "discover": False, "scan_rate": "4GiB"},
             "watch": {"paths": [str(self.folder)]} if self.tier == "portable" else {},
             "egress": {"limit": LIMIT},
             "manifest": str(manifest),
-        } | (portable if self.tier == "portable" else {})
+        } | (daemon.PORTABLE if self.tier == "portable" else {})
 
     def facts(self, name: str) -> list[dict[str, Any]]:
         """Return what was told of a model's leaving."""
@@ -202,7 +201,6 @@ class Stand:
         """End the daemon, start it anew, and let one who had sent less than the limit send as much again."""
         watcher = self.host.watcher
         watcher.stop()
-        watcher.output.unlink()
         watcher.start()
         shutil.rmtree(self.folder / "work" / "again", ignore_errors=True)
         self.groups.remove()

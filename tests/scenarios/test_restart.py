@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from support import daemon
 from support.daemon import Daemon
+from support.host import until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -47,8 +47,8 @@ def host(request: pytest.FixtureRequest) -> Iterator[Daemon]:
 
     def settings(on: Any) -> dict[str, Any]:
         (on.folder / "steps.yml").write_text(RULES)
-        asked = dict.fromkeys(("process", "file", "network"), "portable") if request.param == "portable" else {}
-        return {"rules": {"paths": [str(on.folder / "steps.yml")]}, "sensors": asked}
+        tier = daemon.PORTABLE if request.param == "portable" else {}
+        return {"rules": {"paths": [str(on.folder / "steps.yml")]}} | tier
 
     with daemon.running(settings) as made:
         yield made
@@ -65,16 +65,10 @@ def step(host: Daemon, which: str) -> None:
 
 def told(host: Daemon, seconds: float) -> list[dict[str, Any]]:
     """Wait for alerts of the sequence, and return them."""
-    end = time.monotonic() + seconds
-    while not (found := [a for a in host.alerts() if a["rule"]["name"] == "both-steps"]) and time.monotonic() < end:
-        time.sleep(0.1)
+    found: list[dict[str, Any]] = until(
+        lambda: [one for one in host.alerts() if one["rule"]["name"] == "both-steps"], seconds
+    )
     return found
-
-
-def anew(host: Daemon) -> None:
-    """Start the daemon that has ended anew."""
-    host.watcher.output.write_text("")
-    host.watcher.start()
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
@@ -87,7 +81,7 @@ def test_a_sequence_is_completed_after_a_restart(host: Daemon, how: str) -> None
     else:
         os.kill(host.watcher.process.pid, signal.SIGKILL)
         host.watcher.process.wait()
-    anew(host)
+    host.watcher.start()
     assert told(host, 1) == []
     step(host, "two")
     (alert,) = told(host, SECONDS)
@@ -101,6 +95,6 @@ def test_without_the_log_nothing_is_made_up(host: Daemon) -> None:
     host.watcher.stop()
     for segment in Path(host.watcher.log_dir).iterdir():
         segment.unlink()
-    anew(host)
+    host.watcher.start()
     step(host, "two")
     assert told(host, 2) == []

@@ -13,6 +13,8 @@ from replguard.drill.stage import Stage
 from replguard.drill.watcher import Watcher
 from replguard.log import reader
 
+PORTABLE = {"sensors": dict.fromkeys(("process", "file", "network"), "portable")}
+"""The settings of the portable tier."""
 LEVELS = ("informational", "low", "medium", "high", "critical")
 
 

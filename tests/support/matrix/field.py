@@ -89,9 +89,7 @@ class Field:
 
     def settings(self) -> dict[str, Any]:
         models = [str(root / "models") for root in self.roots.values() if (root / "models").is_dir()]
-        sensors = (
-            {} if self.tier == "kernel" else {"sensors": dict.fromkeys(("process", "file", "network"), "portable")}
-        )
+        sensors = {} if self.tier == "kernel" else daemon.PORTABLE
         watched = {"watch": {"paths": [str(self.folder)]}} if self.tier != "kernel" else {}
         weights = {"weights": {"paths": models, "discover": False, "scan_rate": "4GiB"}}
         agents = {"agents": {"endpoints": [f"{stage.LOOPBACK}:{self.endpoint}"]}}

@@ -147,7 +147,7 @@ class Provenance:
         return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
 
     def end(self) -> list[Event]:
-        """Return what would have been told within seconds: the daemon ends, and remembers no more than its ledger."""
+        """Return what egress would have told within seconds: the daemon ends, and its ledger is all that is kept."""
         return self.egress.settle()
 
     def _used_before(self) -> list[Event]:

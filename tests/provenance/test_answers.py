@@ -2,22 +2,13 @@
 
 import msgspec
 import pytest
+from support.leaving import FAR, LIMIT, told
 from support.story import HELD, MIB, Host
 
 from replguard.provenance.answers import MOST, Answers
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.egress import SETTLES
 from replguard.provenance.manifest import Deployment, Manifest
-
-FAR = "203.0.113.9"
-LIMIT = 50 * MIB
-
-
-def told(facts):
-    """Return of each `weights_egress` where to, how much in MiB and of which model."""
-    return [
-        (f.destination.ip, f.replguard.bytes // MIB, f.replguard.model) for f in facts if f.action == "weights_egress"
-    ]
 
 
 def test_the_last_bytes_of_a_server_are_answers_too():

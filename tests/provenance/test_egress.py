@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
+from support.leaving import FAR, LIMIT, about, told
 from support.story import ANN, HELD, MIB, ROOT, SERVICE, Host
 
 from replguard.events.event import Event
@@ -16,23 +16,7 @@ from replguard.provenance.egress import SETTLES, Settings
 from replguard.provenance.manifest import Deployment, Job, Manifest
 from replguard.provenance.processes import Proc
 
-FAR = "203.0.113.9"
-LIMIT = 50 * MIB
 DAY = 86_400.0
-
-
-def about(fact: Event) -> Context:
-    assert fact.replguard is not None
-    return fact.replguard
-
-
-def told(facts: list[Event]) -> list[tuple[Any, ...]]:
-    """Return of each `weights_egress` where to, how much in MiB and of which model."""
-    return [
-        (f.destination and (f.destination.ip or f.destination.path), about(f).bytes // MIB, about(f).model)
-        for f in facts
-        if f.action == "weights_egress"
-    ]
 
 
 @pytest.fixture

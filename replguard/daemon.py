@@ -164,6 +164,8 @@ class Daemon:
         self._reload.set()
 
     def _start(self) -> None:
+        # The first word of all, before a tick of the clock: from it on a replay begins alerts anew, as we do.
+        self.pipeline.put(health("daemon", "started", __version__))
         self.pipeline.sinks.start()
         self.examiner.start()
         try:
@@ -181,7 +183,6 @@ class Daemon:
             thread = threading.Thread(target=step, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
-        self.pipeline.put(health("daemon", "started", __version__))
         self.runner.start()
 
     def _resume(self) -> None:

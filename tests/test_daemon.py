@@ -99,6 +99,19 @@ def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
     assert ("daemon", "stopped") in told
 
 
+def test_its_start_is_the_first_that_the_log_tells_of_it(tmp_path: Path) -> None:
+    """Also before what is wrong from the beginning, and the clock: a replay begins anew there, and not a tick later."""
+    path = configure(tmp_path)
+    for _ in range(2):
+        with running(path):
+            wait(says(tmp_path, "weights", "degraded", "not there yet"))
+    told = [(component, state) for component, state, _ in health(tmp_path)]
+    starts = [number for number, one in enumerate(told) if one == ("daemon", "started")]
+    assert len(starts) == 2
+    assert starts[0] == 0
+    assert told[starts[1] - 1] == ("daemon", "stopped")
+
+
 def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     """It is told once, and found as soon as it appears."""
     with running(configure(tmp_path)) as daemon:

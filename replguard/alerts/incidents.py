@@ -43,7 +43,7 @@ class Incidents:
 
     def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
         """Return the open incident that shares a key, or open one, named by its first key and first evidence."""
-        self._quiet.broken()
+        self._quiet.came(now, now + QUIET)
         found = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if found is None:
             found = Incident(short_hash("incident", keys[0], evidence), now, now)
@@ -77,8 +77,8 @@ class Incidents:
     def due(self, now: datetime) -> list[Incident]:
         """Return the incidents that are over; so is one whose last alert lies in the future: the clock was set.
 
-        Until the first can be over none is looked at, as long as nothing joins them and time does not go back: it is
-        asked every second, of up to thousands.
+        Until the first can be over none is looked at, as long as time does not go back: it is asked every second, of
+        up to thousands.
         """
         if self._quiet.holds(now):
             return []

@@ -147,7 +147,7 @@ class Manager:
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
         self._grown[key] = None
-        self._quiet.broken()
+        self._quiet.came(now, fold.opened + self._window)
         if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
             return []
         if not self._rate.has_room(now, fold.level):

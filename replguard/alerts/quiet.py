@@ -20,6 +20,10 @@ class Quiet:
         """Be quiet until the first of these times."""
         self._span = now, min(ends, default=now + self._longest)
 
+    def came(self, now: datetime, end: datetime) -> None:
+        """Be quiet until ``end`` at the longest: something came now that is due then."""
+        self._span = (self._span[0], min(end, self._span[1])) if self._span is not None and self.holds(now) else None
+
     def broken(self) -> None:
-        """Look again: something came, went or changed."""
+        """Look again: something went or changed."""
         self._span = None

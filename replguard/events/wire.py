@@ -10,6 +10,9 @@ from replguard.events.event import Event
 
 _ENCODER = msgspec.json.Encoder()
 _EVENT = msgspec.json.Decoder(Event)
+decode_event = _EVENT.decode
+"""``event`` for whoever reads millions: it raises one of ``UNREADABLE`` as it comes."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ALERT = msgspec.json.Decoder(Alert)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -37,7 +40,7 @@ def event(line: bytes | str) -> Event:
     """Return the event of a line. Raises ValueError with a sentence for anything else."""
     try:
         return _EVENT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError(str(error)) from error
 
 
@@ -45,7 +48,7 @@ def alert(line: bytes | str) -> Alert:
     """Return the alert of a line. Raises ValueError with a sentence for anything else."""
     try:
         return _ALERT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError(str(error)) from error
 
 

@@ -89,11 +89,11 @@ def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault
 
 def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Event | Fault]:
     """Yield the events of lines; most are nothing but that, and it is tried first."""
-    decoded = wire.event
+    decode = wire.decode_event
     for number, line in enumerate(lines, first):
         try:
-            event = decoded(line or b"")
-        except ValueError as error:
+            event = decode(line or b"")
+        except wire.UNREADABLE as error:
             record = _record(path, number, line)
             if record is not None:
                 yield record if isinstance(record, Fault) else Fault(path, number, f"not an event: {error}")

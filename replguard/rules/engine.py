@@ -87,18 +87,20 @@ class Engine:
 
         What was found existing at start (``event.kind: state``) is no act, and is passed over.
         """
-        self.moved = False
         meta, health, state = event.event, event.health, self.state
         if meta.kind == "state":
+            self.moved = False
             return []
         state.events += 1
         time = _seconds(event.timestamp)
-        found = self._pass_time(health if meta.action == "sensor_health" else None, time)
+        if health is None and not self._timed and state.swept <= state.now <= time < state.swept + SWEEP:
+            state.now, found = time, []  # as for nearly every event, nothing is due
+        else:
+            found = self._pass_time(health if meta.action == "sensor_health" else None, time)
         rules = self._index.matches(event)
+        self.moved = bool(rules) or health is not None
         if not rules:
-            self.moved = health is not None
             return found
-        self.moved = True
         for rule in rules:
             self.matches[rule.name] += 1
             if rule.alerts:
@@ -242,4 +244,4 @@ def _degraded(event: Event) -> bool:
 
 
 def _seconds(time: datetime) -> float:
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return time.timestamp() if time.tzinfo is not None else time.replace(tzinfo=UTC).timestamp()

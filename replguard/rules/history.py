@@ -1,5 +1,6 @@
 """The matches that a correlation still needs, found by what they join by; bounded."""
 
+import math
 from collections.abc import Iterable
 
 from replguard.rules.matches import Key, Match
@@ -19,6 +20,7 @@ class History:
         self._by_key: dict[Key, dict[int, Match]] = {}
         self._all: dict[int, Match] = {}
         self._limit = limit
+        self._oldest = math.inf
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -27,6 +29,7 @@ class History:
     def add(self, match: Match) -> None:
         """Remember a match; past the limit the one remembered longest is evicted."""
         self._all[id(match)] = match
+        self._oldest = min(self._oldest, match.time)
         for key in match.keys:
             self._by_key.setdefault(key, {})[id(match)] = match
         if len(self._all) > self._limit:
@@ -68,5 +71,7 @@ class History:
         return sorted(found.values(), key=lambda one: one.order)
 
     def expire(self, before: float) -> None:
-        """Forget the matches of events before a time."""
-        self.drop([match for match in self._all.values() if match.time < before])
+        """Forget the matches of events before a time; where none can be so old, none is looked at."""
+        if self._oldest < before:
+            self.drop([match for match in self._all.values() if match.time < before])
+            self._oldest = min((match.time for match in self._all.values()), default=math.inf)

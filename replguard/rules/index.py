@@ -63,12 +63,15 @@ class Signs:
         """Return what rules see of a value, and the clauses of which a sign is in it, or in one of several texts."""
         plain = plain_text(value)
         folded = fold(plain)
-        parts = (folded,) if isinstance(folded, str) else folded or ()
-        marks = 0
-        for part in parts:
-            marks |= self.find(part)
+        if folded.__class__ is str:
+            size, marks = len(folded), self.find(folded)
+        else:
+            parts = folded or ()
+            size, marks = sum(map(len, parts)) + len(parts), 0
+            for part in parts:
+                marks |= self.find(part)
         found = plain, folded, marks
-        if sum(map(len, parts)) + len(parts) <= SHORT:
+        if size <= SHORT:
             if len(self.known) >= KNOWN:
                 self.known.clear()
             self.known[value] = found

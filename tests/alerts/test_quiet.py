@@ -33,3 +33,18 @@ def test_time_that_goes_back_and_news_end_it():
     assert not quiet.holds(at(99))
     quiet.broken()
     assert not quiet.holds(at(150))
+
+
+def test_what_comes_may_be_due_earlier():
+    """It shortens the span, never lengthens it; what comes at a time outside of it ends it."""
+    quiet = Quiet(timedelta(seconds=60))
+    quiet.begin(at(0), [at(30)])
+    quiet.came(at(5), at(50))
+    assert [quiet.holds(at(second)) for second in (29, 30)] == [True, False]
+    quiet.came(at(5), at(10))
+    assert [quiet.holds(at(second)) for second in (9, 10)] == [True, False]
+    for strange in (at(-1), at(10)):
+        again = Quiet(timedelta(seconds=60))
+        again.begin(at(0), [at(10)])
+        again.came(strange, at(500))
+        assert not again.holds(at(5))

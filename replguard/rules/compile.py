@@ -16,7 +16,7 @@ from sigma.types import SigmaExpansion, SigmaNumber, SigmaRegularExpression, Sig
 
 from replguard.rules.fields import KEYWORDS, Layout
 from replguard.rules.literals import Sign, Signs, either, is_exact, of_regex, of_string, rank
-from replguard.rules.values import Test, Unsupported, as_string, has_any, string_tests, value_test
+from replguard.rules.values import Test, Unsupported, as_string, inside, string_tests, value_test
 
 MANY = SpecialChars.WILDCARD_MULTI
 
@@ -25,6 +25,8 @@ Clause = frozenset[tuple[int, Sign]]
 """Places in a row and signs, of which one is there whenever the part matches."""
 EXPRESSION = 20
 """What a regular expression costs, beside a comparison."""
+FEW = 16
+"""Up to so many texts are looked for before an expression is tried."""
 CLAUSES = 3
 """Clauses that are kept of one part, all of which must hold: that of a program and those of its words."""
 
@@ -131,12 +133,12 @@ def _leaf(layout: Layout, field: str, values: Sequence[SigmaType]) -> Node:
         needs = _at(slot, either(of_string(string) for string in strings))
         cost = 1 + len(strings) // 4
         exact = needs != () and all(map(is_exact, strings))
-        nodes = [Node(test, cost, needs, exact) for test in string_tests(slot, strings)]
+        nodes = [Node(test, cost, needs, exact) for test in string_tests(layout, slot, strings)]
     for value in expanded:
         if as_string(value) is None:
             signs = of_regex(value) if isinstance(value, SigmaRegularExpression) else None
             test = value_test(layout, field, value)
-            guard = has_any(slot, [text for _, text in signs]) if signs else None
+            guard = inside(layout, slot, [text for _, text in signs]) if signs and len(signs) <= FEW else None
             nodes.append(Node(test, EXPRESSION, _at(slot, signs), guard=guard))
     return nodes[0] if len(nodes) == 1 else _any([_guarded(node) for node in nodes])
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
+from replguard.rules.scan import options
+
 LONG = 128
 """Characters from which RE2 searches in place of ``re``: its time grows with the text and never with its square."""
 STEPS = 2**21
@@ -42,67 +44,78 @@ class Endless(ValueError):  # noqa: N818 - a property of the expression, not a f
     """An expression whose time nothing bounds. The message is the reason, for *not evaluable*."""
 
 
-@lru_cache(maxsize=4096)
-def searcher(expression: str, flags: int) -> Callable[[str], bool]:
-    """Return whether an expression is found in a text, as a function of the text.
+Found = Callable[[str], bool]
+"""Whether an expression is found in a text."""
+
+
+def searcher(expression: str, flags: int, long: Found | None = None) -> Found:
+    """Return whether an expression is found in a text, as a function of the text; ``long`` finds it in long ones.
 
     Raises re.error for a bad expression, and Endless for one that could take time without bound where RE2, which
-    never does, does not know it either. Rules that ask for the same share the function, and what it found last.
+    never does, does not know it either.
     """
     search = re.compile(expression, flags).search
-    room = _room(expression, flags)
-    if room >= LONG:
-        return _mixed(search, lru_cache(maxsize=1)(lambda: _linear(expression, flags) or _cut(search, room)))
+
+    def alone(text: str) -> bool:
+        return in_long(expression, flags)(text)
+
+    if room(expression, flags) >= LONG:
+        other = long or alone
+        return lambda text: search(text) is not None if len(text) <= LONG else other(text)
     linear = _linear(expression, flags)
     if linear is None:
         raise Endless(
             f"the time of the expression '{expression[:80]}' could grow without bound, and RE2, which bounds it, does"
             " not know what it asks for: write it with one repetition, or without looking around and back"
         )
-    return linear
+    return linear if long is None else lambda text: linear(text) if len(text) <= LONG else long(text)
 
 
-def _mixed(search: Callable[[str], Any], other: Callable[[], Callable[[str], bool]]) -> Callable[[str], bool]:
-    def found(text: str) -> bool:
-        return search(text) is not None if len(text) <= LONG else other()(text)
-
-    return found
-
-
-def _cut(search: Callable[[str], Any], room: int) -> Callable[[str], bool]:
-    """Return the search of both ends of a text, as much as ``re`` gets through."""
-    half = room // 2
-    return lambda text: search(text if len(text) <= room else f"{text[:half]}\n{text[-half:]}") is not None
+@lru_cache(maxsize=4096)
+def in_long(expression: str, flags: int) -> Found:
+    """Return the search of a long text: by RE2, or of both its ends, as much as ``re`` gets through."""
+    search, most = re.compile(expression, flags).search, room(expression, flags)
+    half = most // 2
+    return _linear(expression, flags) or (
+        lambda text: search(text if len(text) <= most else f"{text[:half]}\n{text[-half:]}") is not None
+    )
 
 
-def _linear(expression: str, flags: int) -> Callable[[str], bool] | None:
-    """Return the search by RE2, None where it does not know the expression."""
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
+def source(expression: str, flags: int) -> str:
+    """Return an expression with its flags, as RE2 writes it."""
     signs = "".join(sign for flag, sign in _SIGNS.items() if flags & flag)
-    source = translated(expression, multiline=bool(flags & re.MULTILINE))
+    written = translated(expression, multiline=bool(flags & re.MULTILINE))
+    return f"(?{signs})(?:{written})" if signs else written
+
+
+def data(text: str, letter: str | None = None) -> bytes:
+    """Return a text as RE2 reads it, with a letter in place of those of other alphabets."""
     try:
-        search = re2.compile(f"(?{signs})(?:{source})" if signs else source, options).search
+        return (_LETTER.sub(letter, text) if letter and not text.isascii() else text).encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", text).encode()
+
+
+@lru_cache(maxsize=4096)
+def _linear(expression: str, flags: int) -> Found | None:
+    """Return the search by RE2, None where it does not know the expression. It remembers what it found last."""
+    try:
+        search = re2.compile(source(expression, flags), options()).search
     except (re2.error, UnicodeEncodeError):
         return None
 
-    last, answer, letter = "", search(b"") is not None, _stand_in(expression, flags)
+    last, answer, letter = "", search(b"") is not None, stand_in(expression, flags)
 
     def found(text: str) -> bool:
         nonlocal last, answer
         if text is not last:
-            try:
-                data = (_LETTER.sub(letter, text) if letter and not text.isascii() else text).encode()
-            except UnicodeEncodeError:
-                data = _SURROGATE.sub("\ufffd", text).encode()
-            last, answer = text, search(data) is not None
+            last, answer = text, search(data(text, letter)) is not None
         return answer
 
     return found
 
 
-def _stand_in(expression: str, flags: int) -> str | None:
+def stand_in(expression: str, flags: int) -> str | None:
     r"""Return a letter that stands for those of other alphabets where an expression asks for the edges of words.
 
     RE2 knows edges in ASCII only. An expression that names no other letters cannot tell them from one that it does not
@@ -156,7 +169,8 @@ def translated(expression: str, *, multiline: bool = False) -> str:
     return "".join(found)
 
 
-def _room(expression: str, flags: int) -> int:
+@lru_cache(maxsize=4096)
+def room(expression: str, flags: int) -> int:
     """Return the length of text that ``re`` gets through in ``STEPS``, estimated from above; 0 where none is safe."""
     parsed = re._parser.parse(expression, flags)  # type: ignore[attr-defined]  # noqa: SLF001 - no public one
     items = list(parsed)

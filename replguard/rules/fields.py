@@ -9,6 +9,8 @@ import msgspec
 
 from replguard.events import names
 from replguard.events.event import Event
+from replguard.rules.families import Searches
+from replguard.rules.parts import Parts
 
 Text = str | tuple[str, ...] | None
 """A field's value: one text, several (any may match), or none."""
@@ -154,13 +156,15 @@ def plain_text(value: Any) -> Text:
 
 
 class Layout:
-    """The fields that a set of rules reads, and their places in a row."""
+    """The fields that a set of rules reads, their places in a row, and what is looked for in them."""
 
     def __init__(self, resolve: Resolver = event_field) -> None:
+        self.searches = Searches()
         self._resolve = resolve
         self._slots: dict[str, int] = {}
         self._names: list[str] = []
         self._readers: list[Reader] = []
+        self._parts: list[Parts] = []
 
     def slot(self, name: str) -> int:
         """Return the place of a field in a row. Raises KeyError for a field that no event has."""
@@ -171,6 +175,7 @@ class Layout:
             self._slots[name] = len(self._readers)
             self._names.append(name)
             self._readers.append(reader)
+            self._parts.append(Parts())
         return self._slots[name]
 
     def __len__(self) -> int:
@@ -180,6 +185,10 @@ class Layout:
     def name(self, slot: int) -> str:
         """Return the field that is read into a place of a row."""
         return self._names[slot]
+
+    def parts(self, slot: int) -> Parts:
+        """Return the texts that are looked for inside the field of a place."""
+        return self._parts[slot]
 
     def reader(self, slot: int) -> Reader:
         """Return what reads one place of a row from an event."""

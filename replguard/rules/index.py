@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import re2  # type: ignore[import-untyped]
@@ -13,6 +12,8 @@ from replguard.rules.compile import CLAUSES, compile_rule, fields_of, has_keywor
 from replguard.rules.fields import KEYWORDS, UNREAD, Layout, Row, Text, fold, plain_text, together
 from replguard.rules.literals import Place, Sign, last_part
 from replguard.rules.model import Rule
+from replguard.rules.parts import Parts
+from replguard.rules.scan import Scan
 from replguard.rules.values import Test, Unsupported
 
 Marks = int
@@ -34,21 +35,20 @@ FEW = 8
 """Up to so many texts are looked for one by one; more in one scan."""
 
 
-@dataclass(slots=True)
 class Signs:
     """The signs that the rules look for in one field, and the clauses of rules that hold with one of them.
 
-    ``scan`` finds all texts of ``inside`` at once; it is made when the first event comes, None where there are too many
-    texts for it. ``known`` remembers values: programs, their folders and their commands come again and again.
+    A value is scanned for all texts of ``inside`` at once, a long one also for ``parts``, those that the tests of rules
+    ask for. ``known`` remembers values: programs, their folders and their commands come again and again.
     """
 
-    whole: dict[str, Marks] = field(default_factory=dict)
-    last: dict[str, Marks] = field(default_factory=dict)
-    inside: dict[Sign, Marks] = field(default_factory=dict)
-    texts: list[Marks] = field(default_factory=list)
-    scan: re2.Set | None = None
-    is_made: bool = False
-    known: dict[Any, Known] = field(default_factory=dict)
+    def __init__(self, parts: Parts) -> None:
+        self.whole: dict[str, Marks] = {}
+        self.last: dict[str, Marks] = {}
+        self.inside: dict[Sign, Marks] = {}
+        self.known: dict[Any, Known] = {}
+        self._parts = parts
+        self._scans: dict[bool, _Scanned] = {}
 
     def add(self, place: Place, text: str, marks: Marks) -> None:
         """Remember that clauses hold with a sign."""
@@ -57,7 +57,7 @@ class Signs:
             table[text] = table.get(text, 0) | marks
         else:
             self.inside[place, text] = self.inside.get((place, text), 0) | marks
-            self.is_made = False
+            self._scans.clear()
 
     def look(self, value: Any) -> Known:
         """Return what rules see of a value, and the clauses of which a sign is in it, or in one of several texts."""
@@ -84,40 +84,45 @@ class Signs:
             found |= self.last.get(last_part(value), 0)
         if not self.inside:
             return found
-        if len(self.inside) > FEW and (there := self._scanned(value)) is not None:
+        if len(self.inside) > FEW and (there := self._scanned(value, is_long=len(value) > SHORT)) is not None:
             return found | there
         for (_, text), marks in self.inside.items():
             if text in value:
                 found |= marks
         return found
 
-    def _scanned(self, value: str) -> Marks | None:
-        """Return the clauses of which a text is inside, by one scan; None for what is no UTF-8."""
-        if not self.is_made:
-            self.scan, self.texts, self.is_made = self._compiled(), list(self.inside.values()), True
-        if self.scan is None:
+    def _scanned(self, value: str, *, is_long: bool) -> Marks | None:
+        """Return the clauses of which a text is inside, by one scan; None for what is no UTF-8, or too many texts."""
+        made = self._scans.get(is_long)
+        if made is None:
+            first: list[Sign] = [("in", text) for text in self._parts.texts] if is_long else []
+            made = self._scans[is_long] = _Scanned(dict.fromkeys([*first, *self.inside]), self.inside)
+        if not made.scan.known:
             return None
-        found = 0
         try:
-            for number in self.scan.Match(value.encode()) or ():
-                found |= self.texts[number]
+            numbers = made.scan.found(value.encode())
         except UnicodeEncodeError:
             return None
+        if is_long:
+            self._parts.value, self._parts.inside = value, frozenset(numbers)
+        found, marks = 0, made.marks
+        for number in numbers:
+            found |= marks[number]
         return found
 
-    def _compiled(self) -> re2.Set | None:
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = MEMORY + MEMORY_EACH * sum(len(text) for _, text in self.inside)
-        scan = re2.Set.SearchSet(options)
-        for place, text in self.inside:
-            before = _BEFORE if place in ("begin", "word") else ""
-            scan.Add(before + re2.escape(text) + (_BEHIND if place in ("end", "word") else ""))
-        try:
-            scan.Compile()
-        except re2.error:
-            return None
-        return scan
+
+class _Scanned:
+    """The scan for signs, and the clauses that hold with each."""
+
+    def __init__(self, signs: Iterable[Sign], clauses: dict[Sign, Marks]) -> None:
+        self.marks = [clauses.get(sign, 0) for sign in signs]
+        self.scan = Scan(map(_source, signs), MEMORY + MEMORY_EACH * sum(len(text) for _, text in signs))
+
+
+def _source(sign: Sign) -> str:
+    place, text = sign
+    before = _BEFORE if place in ("begin", "word") else ""
+    return before + str(re2.escape(text)) + (_BEHIND if place in ("end", "word") else "")
 
 
 class Table:
@@ -156,7 +161,7 @@ class Table:
         node = compile_rule(rule.sigma, self._layout)
         bit = 1 << len(self.rules) * CLAUSES
         for slot, (place, text), clause in ((*sign, n) for n, signs in enumerate(node.needs) for sign in signs):
-            self.wanted.setdefault(slot, Signs()).add(place, text, bit << clause)
+            self._signs(slot).add(place, text, bit << clause)
         for clause in range(len(node.needs), CLAUSES):
             self.given |= bit << clause
         self._firsts |= bit
@@ -165,6 +170,11 @@ class Table:
         self.rules.append(rule)
         self._tests.append(node.test)
         self._slots.append(tuple(self._layout.slot(name) for name in _read(rule)))
+
+    def _signs(self, slot: int) -> Signs:
+        if slot not in self.wanted:
+            self.wanted[slot] = Signs(self._layout.parts(slot))
+        return self.wanted[slot]
 
     def always(self) -> list[Rule]:
         """Return the rules that run on every event, because no sign that they need can be told."""

@@ -10,6 +10,7 @@ from replguard.rules.compile import compile_rule
 from replguard.rules.fields import Layout, fold
 from replguard.rules.index import Signs
 from replguard.rules.model import Rule
+from replguard.rules.parts import Parts
 from replguard.rules.values import Unsupported
 
 PATHS = ("TargetFilename", "file.path")
@@ -24,7 +25,7 @@ class Paths:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.everything: list[str] = []
-        self._signs = Signs()
+        self._signs = Signs(Parts())
         for rule in rules:
             if any(KINDS[action].area == "file" and KINDS[action].category for action in rule.actions):
                 self._add(rule)

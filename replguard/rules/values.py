@@ -1,7 +1,7 @@
 """One Sigma value held against one field: the leaves of a rule's condition as small functions."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -27,14 +27,13 @@ from sigma.types import (
     TimestampPart,
 )
 
-from replguard.rules.expressions import Endless, searcher
+from replguard.rules.expressions import Endless
+from replguard.rules.families import Searches
 from replguard.rules.fields import Layout, Row, Text, text
 
 Test = Callable[[Row, Row], bool]
 """Whether a row matches: the texts as they are, and folded."""
 MANY, ONE = SpecialChars.WILDCARD_MULTI, SpecialChars.WILDCARD_SINGLE
-FEW = 16
-"""Up to so many parts are looked for before an expression is tried."""
 _FLAGS = SigmaRegularExpression.sigma_to_python_flags
 _COMPARE = {
     CompareOperators.LT: lt,
@@ -79,6 +78,8 @@ def value_test(layout: Layout, field: str, value: SigmaType) -> Test:
         return lambda plain, _: (plain[slot] is not None) is wanted
     if isinstance(value, SigmaFieldReference):
         return _reference(slot, layout.slot(value.field), value)
+    if isinstance(value, SigmaRegularExpression):
+        return over(slot, _regex(value, layout.searches), folded=False)
     for kind, make in _ONES.items():
         if isinstance(value, kind):
             return over(slot, make(value), folded=False)
@@ -96,7 +97,7 @@ def as_string(value: SigmaType) -> SigmaString | None:
     return None
 
 
-def string_tests(slot: int, values: Iterable[SigmaString]) -> list[Test]:
+def string_tests(layout: Layout, slot: int, values: Iterable[SigmaString]) -> list[Test]:
     """Return tests of which one is true when any of the strings matches, the cheap kinds joined and first."""
     equal: set[str] = set()
     heads: list[str] = []
@@ -121,8 +122,8 @@ def string_tests(slot: int, values: Iterable[SigmaString]) -> list[Test]:
             case mixed:
                 other.append(over(slot, _pattern(mixed)))
     tests = [over(slot, frozenset(equal).__contains__)] if equal else []
-    made = ((_heads, heads), (_tails, tails), (_inner, inner))
-    return tests + [make(slot, tuple(parts)) for make, parts in made if parts] + other
+    tests += [make(slot, tuple(parts)) for make, parts in ((_heads, heads), (_tails, tails)) if parts]
+    return tests + ([inside(layout, slot, inner)] if inner else []) + other
 
 
 def _parts(parts: Iterable[Any]) -> list[str | SpecialChars]:
@@ -180,35 +181,29 @@ def _tails(slot: int, tails: tuple[str, ...]) -> Test:
     return test
 
 
-def _inner(slot: int, parts: tuple[str, ...]) -> Test:
-    def one(value: str) -> bool:
-        for part in parts:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
-            if part in value:
-                return True
-        return False
+def inside(layout: Layout, slot: int, texts: Iterable[str]) -> Test:
+    """Return the test of whether one of some folded texts is in a field."""
+    parts, some = layout.parts(slot), tuple(dict.fromkeys(texts))
+    numbers, first = parts.numbers(some), some[0]
 
-    if len(parts) == 1:
-        only = parts[0]
-        return over(slot, lambda value: only in value)
-    return over(slot, one)
+    def single(_: Row, low: Row) -> bool:
+        value = low[slot]
+        if value.__class__ is str:
+            return first in value if value is not parts.value else not numbers.isdisjoint(parts.inside)
+        return value is not None and any(first in one for one in value)
 
-
-def has_any(slot: int, parts: Sequence[str]) -> Test | None:
-    """Return the test of whether one of some parts is in a field, None for more of them than are worth it."""
-    found = tuple(parts)
-    if len(found) > FEW:
-        return None
-
-    def test(_: Row, low: Row) -> bool:
+    def several(_: Row, low: Row) -> bool:
         value = low[slot]
         if value.__class__ is not str:
-            return value is not None
-        for part in found:  # noqa: SIM110 - as above
+            return value is not None and any(part in one for one in value for part in some)
+        if value is parts.value:
+            return not numbers.isdisjoint(parts.inside)
+        for part in some:  # noqa: SIM110 - a generator costs three times as much, for every event and rule
             if part in value:
                 return True
         return False
 
-    return test
+    return several if len(some) > 1 else single
 
 
 @lru_cache(maxsize=4096)
@@ -220,12 +215,12 @@ def _address(value: str) -> IPv4Address | IPv6Address | None:
     return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
 
 
-def _regex(value: SigmaRegularExpression) -> Callable[[str], bool]:
+def _regex(value: SigmaRegularExpression, searches: Searches) -> Callable[[str], bool]:
     flags = 0
     for flag in value.flags:
         flags |= _FLAGS[flag]
     try:
-        return searcher(str(value.regexp), flags)
+        return searches.search(str(value.regexp), flags)
     except Endless as error:
         raise Unsupported(str(error)) from error
 
@@ -287,7 +282,6 @@ def _each(value: Text) -> tuple[str, ...]:
 
 
 _ONES: dict[type[SigmaType], Callable[[Any], Callable[[str], bool]]] = {
-    SigmaRegularExpression: _regex,
     SigmaCIDRExpression: _cidr,
     SigmaCompareExpression: _compare,
     SigmaTimestampPart: _time_part,

@@ -1,6 +1,15 @@
+import random
+from pathlib import Path
+
+import yaml
 from support.rulebook import event, good, rule, run
 
-from replguard.rules.index import Index
+from replguard.rules.compile import compile_rule
+from replguard.rules.fields import MAX_TEXT, Layout
+from replguard.rules.index import SHORT, Index
+from replguard.rules.load import load
+
+HERE = Path(__file__).parent
 
 
 def test_an_event_is_held_against_the_rules_of_its_kind(tmp_path):
@@ -112,3 +121,31 @@ def test_more_texts_than_a_scan_takes_are_looked_for_one_by_one(tmp_path, monkey
     monkeypatch.setattr("replguard.rules.index.MEMORY_EACH", 1)
     index = Index(good(tmp_path, "".join(rule(f"r{n}", f"word{n}x") for n in range(20))).rules)
     assert [found.name for found in index.matches(run(0, "a word7x b WORD12X"))] == ["r7", "r12"]
+
+
+def test_a_long_value_is_judged_as_without_the_index():
+    """All texts are looked for at once in it: every shipped rule says of it what it says when it is asked alone."""
+    rules = [one for one in load([]).rules if "process_exec" in one.actions]
+    index, alone = Index(rules), [(one, layout := Layout(), compile_rule(one.sigma, layout)) for one in rules]
+    wanted = index._tables["process_exec"].wanted.values()
+    texts = sorted({text for signs in wanted for text in (*signs._parts.texts, *(sign[1] for sign in signs.inside))})
+    commands = sorted({line for file in HERE.glob("*/*.yml") for line in _commands(yaml.safe_load(file.read_text()))})
+    chance, matched = random.Random(8), set()
+    for length in (SHORT - 40, SHORT, 4 * SHORT, MAX_TEXT - 40, 2 * MAX_TEXT):
+        for _ in range(20):
+            words = [*chance.choices(texts, k=chance.randrange(20)), *chance.choices(commands, k=3)]
+            line = chance.choice([" ", "; ", "; sudo ", "\né", "; \udcff"]).join([*words, "x" * length, *words[::-1]])
+            found = run(0, line.upper() if chance.random() < 0.2 else line)
+            expected = [one.name for one, layout, node in alone if node.test(*layout.rows(found))]
+            assert [one.name for one in index.matches(found)] == expected
+            matched.update(expected)
+    assert len(matched) > len(rules) / 3
+
+
+def _commands(found):
+    """Yield the command lines of fixtures."""
+    if isinstance(found, list):
+        yield from (line for one in found for line in _commands(one))
+    elif isinstance(found, dict):
+        yield from (str(line) for name, line in found.items() if name == "command_line")
+        yield from (line for one in found.values() for line in _commands(one))

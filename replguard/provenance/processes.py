@@ -1,6 +1,6 @@
 """The table of processes: lineage that survives exit and the reuse of a pid, within fixed bounds."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
@@ -120,8 +120,8 @@ class ProcessTable:
 
     def __init__(self, limit: int = MAX_PROCESSES) -> None:
         self._limit = limit
-        self._by_entity: OrderedDict[str, Proc] = OrderedDict()
-        self._ended: OrderedDict[str, Proc] = OrderedDict()
+        self._by_entity: dict[str, Proc] = {}
+        self._ended: deque[Proc] = deque()
         self._by_pid: dict[int, Proc] = {}
         self._living: dict[str, Proc] = {}
         self._lately: deque[Proc] = deque(maxlen=LATELY)
@@ -198,7 +198,7 @@ class ProcessTable:
         proc.ended = when
         self._living.pop(proc.entity, None)
         self._lately.append(proc)
-        self._ended[proc.entity] = proc
+        self._ended.append(proc)
 
     def _parent(self, section: Process) -> tuple[Proc | None, bool]:
         """Return the parent, and whether it is a guess.
@@ -238,17 +238,16 @@ class ProcessTable:
             self.evicted += 1
 
     def _victim(self) -> Proc:
-        """Return the process to forget: one that ended long ago, if possible one that no other descends from."""
+        """Take out the process to forget: one that ended long ago, if possible one that no other descends from."""
         for _ in range(min(KEEP_TRIES, len(self._ended))):
-            entity, proc = next(iter(self._ended.items()))
+            proc = self._ended.popleft()
             if not proc.confirmed_agent and not proc.children & self._by_entity.keys():
                 return proc
-            self._ended.move_to_end(entity)
-        return next(iter(self._ended.values()), None) or next(iter(self._by_entity.values()))
+            self._ended.append(proc)
+        return self._ended.popleft() if self._ended else next(iter(self._by_entity.values()))
 
     def _forget(self, victim: Proc) -> None:
         del self._by_entity[victim.entity]
-        self._ended.pop(victim.entity, None)
         self._living.pop(victim.entity, None)
         if self._by_pid.get(victim.pid) is victim:
             del self._by_pid[victim.pid]

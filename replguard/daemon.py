@@ -21,6 +21,7 @@ from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
 from replguard.kernel import machine, memory, notify, resolve
+from replguard.log.keys import Keys
 from replguard.log.recent import recent
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -125,6 +126,7 @@ class Daemon:
             Path(self.policy.config.log.dir),
             name,
             limits,
+            keys=Keys(self._state / f"log-{name}.key"),
             boot_id=self.host.boot_id or "",
             buffered=buffered,
             report=self._report,

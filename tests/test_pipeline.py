@@ -13,6 +13,7 @@ from replguard.detector import Detector
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.process import Process
+from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.pipeline import QUEUE, Pipeline, health
@@ -63,7 +64,15 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
         index_ready=lambda: True,
     )
     writers = [
-        Writer(tmp_path / "log", name, Stream(), boot_id="b" * 32, buffered=False, report=lambda _: None)
+        Writer(
+            tmp_path / "log",
+            name,
+            Stream(),
+            keys=Keys(tmp_path / f"{name}.key"),
+            boot_id="b" * 32,
+            buffered=False,
+            report=lambda _: None,
+        )
         for name in ("raw", "evidence")
     ]
     made = Pipeline(

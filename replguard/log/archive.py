@@ -28,16 +28,32 @@ class Archive:
 
     def __init__(self, folder: Path, stream: str, limits: Stream, room: int) -> None:
         self._folder, self._stream, self._limits, self._room = folder, stream, limits, room
-        self._work: queue.SimpleQueue[tuple[int, float] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.removed = 0
 
-    def tidy(self, open_number: int, now: float) -> None:
-        """Compress and cap all segments below ``open_number``, soon. ``now`` is the time in Unix seconds."""
+    def oldest(self, open_number: int, now: float) -> int:
+        """Return the first segment that the limits let stand. ``now`` is the time in Unix seconds. Raises OSError."""
+        total, kept = self._room, open_number
+        for segment in reversed(names.segments(self._folder, self._stream)):
+            if segment.number >= open_number:
+                continue
+            try:
+                status = segment.path.stat()
+            except FileNotFoundError:  # our thread packs it, or has removed it, just now
+                continue
+            total += status.st_size
+            if total > self._limits.max_size or now - status.st_mtime > self._limits.max_age:
+                break
+            kept = segment.number
+        return kept
+
+    def tidy(self, open_number: int, oldest: int) -> None:
+        """Remove the segments below ``oldest``, and compress all others below ``open_number``, soon."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=f"archive-{self._stream}", daemon=True)
             self._thread.start()
-        self._work.put((open_number, now))
+        self._work.put((open_number, oldest))
 
     def stop(self, timeout: float) -> None:
         """End the thread after the work that is under way."""
@@ -53,29 +69,19 @@ class Archive:
             except OSError as error:
                 _log.warning("log segments not tidied", stream=self._stream, reason=error.strerror)
 
-    def run_once(self, open_number: int, now: float) -> None:
+    def run_once(self, open_number: int, oldest: int) -> None:
         """Do now what ``tidy`` does soon. Raises OSError when the folder cannot be listed."""
         for leftover in self._folder.glob(f"{self._stream}-*{names.ZSTD}{_PART}"):
             leftover.unlink(missing_ok=True)
-        closed = [s for s in names.segments(self._folder, self._stream) if s.number < open_number]
-        for segment in closed:
-            if not segment.packed:
+        for segment in names.segments(self._folder, self._stream):
+            if segment.number < oldest:
+                segment.path.unlink(missing_ok=True)
+                self.removed += 1
+            elif segment.number < open_number and not segment.packed:
                 try:
                     compress(segment.path)
                 except OSError as error:
                     _log.warning("log segment not compressed", segment=segment.path.name, reason=error.strerror)
-        self._cap(open_number, now)
-
-    def _cap(self, open_number: int, now: float) -> None:
-        total = self._room
-        for segment in reversed(names.segments(self._folder, self._stream)):
-            if segment.number >= open_number:
-                continue
-            status = segment.path.stat()
-            total += status.st_size
-            if total > self._limits.max_size or now - status.st_mtime > self._limits.max_age:
-                segment.path.unlink(missing_ok=True)
-                self.removed += 1
 
 
 def compress(path: Path) -> None:

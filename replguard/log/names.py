@@ -14,9 +14,13 @@ _NAME = re.compile(r"(?P<stream>[a-z]+)-(?P<number>\d{6,12})\.jsonl(?P<packed>\.
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first record of a segment. ``prev`` is the place of the chain: the hash of the segment before.
+    """The first line of a segment. ``host`` is what alerts say of the host: a replay elsewhere says the same.
 
-    ``host`` is what alerts say of the host, so that a replay elsewhere says the same.
+    The rest is the place in the chain. ``prev`` is the hash of all that stands before, ``size`` and ``edge`` are the
+    tree of the blocks before. ``oldest`` is the first segment that is kept: older ones go by the limits, once this
+    said so. ``key`` signs the seals of this segment; the key of the segment before vouches for it: ``signature`` is
+    over this header without itself, by ``by``. ``origin`` names the log in checkpoints. Hashes are in hexadecimal,
+    keys (Ed25519) and signatures in base64.
     """
 
     log: str = "replguard"
@@ -25,7 +29,29 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     segment: int
     boot_id: str
     host: Host | None = None
+    origin: str | None = None
     prev: str | None = None
+    oldest: int = 1
+    size: int = 0
+    edge: tuple[str, ...] = ()
+    key: str | None = None
+    by: str | None = None
+    signature: str | None = None
+
+
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """A line after each block of records: ``chain`` is the hash up to here, which is leaf ``seal`` of the tree.
+
+    ``marks`` are the first bytes of the hash after each of its lines, so that a changed one is found. ``signature``
+    is over the checkpoint of the tree with this leaf, whose root is ``root``.
+    """
+
+    log: str = "replguard"
+    seal: int
+    chain: str
+    marks: str
+    root: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,7 +16,13 @@ MAX_LINE = 4 * 2**20
 """Bytes of the longest line that is read: 128 KiB of arguments, each byte escaped, several times over."""
 CHUNK = 2**18
 BEGINNING = b'{"log":"replguard"'
-"""How a header begins; segments that were put together into one file have several."""
+"""How a line of the log itself begins, a header or a seal; records never do."""
+
+
+class Torn(bytes):
+    """A last line without an end: it was being written when the writer ended."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fau
         if isinstance(path, Fault):
             yield path
             continue
-        for found in _read(path):
+        for found in lines(path):
             if isinstance(found, Fault):
                 yield found
                 continue
@@ -80,7 +86,7 @@ def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault
         if isinstance(path, Fault):
             yield path
             continue
-        for found in _read(path):
+        for found in lines(path):
             if isinstance(found, Fault):
                 yield found
             else:
@@ -127,13 +133,16 @@ def _folder(folder: Path, stream: str) -> Iterator[Path | Fault]:
         yield segment.path if segment.packed or not packed.exists() else packed
 
 
-def _read(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
-    """Yield the lines of a file, several with the number of the first, and what cannot be read."""
+def lines(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
+    """Yield the lines of a file, several with the number of the first, and what cannot be read.
+
+    None stands for a line that is too long; a last one without an end is ``Torn``.
+    """
     last = 0
     try:
-        for first, lines in _blocks(_chunks(path)):
-            last = first + len(lines) - 1
-            yield first, lines
+        for first, some in _blocks(_chunks(path)):
+            last = first + len(some) - 1
+            yield first, some
     except OSError as error:
         yield Fault(path, last, f"cannot be read: {error.strerror}")
     except (zstandard.ZstdError, EOFError) as error:
@@ -141,10 +150,10 @@ def _read(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
 
 
 def _record(path: Path, number: int, line: bytes | None) -> bytes | Fault | None:
-    """Return a line that is a record, what is wrong with it, or None for one that is empty or a header."""
+    """Return a line that is a record, what is wrong with it, or None for one that is empty or the log's own."""
     if line is None:
         return Fault(path, number, f"the line is longer than {MAX_LINE} bytes")
-    return None if not line or ((number == 1 or line.startswith(BEGINNING)) and _header(line)) else line
+    return None if not line or ((number == 1 or line.startswith(BEGINNING)) and _is_own(line)) else line
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -189,7 +198,17 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes | None]]]
         if len(rest) > MAX_LINE:
             rest, skipping = b"", True
     if rest or skipping:
-        yield number, [None if skipping else rest]
+        yield number, [None if skipping else Torn(rest)]
+
+
+def _is_own(line: bytes) -> bool:
+    """Tell whether a line is a header or a seal."""
+    if _header(line) is not None:
+        return True
+    try:
+        return msgspec.json.decode(line, type=names.Seal).log == "replguard"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _header(line: bytes) -> names.Header | None:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from replguard.config import Stream
 from replguard.events import wire
 from replguard.events.health import Health
 from replguard.events.host import Host
-from replguard.log import names
+from replguard.log import names, walk
 from replguard.log.archive import Archive
+from replguard.log.chain import Chain, Place
+from replguard.log.keys import Keys
 
 SEGMENT = 64 * 2**20
 """Bytes of a segment at most; a sixteenth of the stream's limit where that is less, so that capping is fine-grained."""
@@ -41,6 +43,7 @@ class Writer:
         stream: str,
         limits: Stream,
         *,
+        keys: Keys,
         boot_id: str,
         buffered: bool,
         report: Report,
@@ -50,6 +53,7 @@ class Writer:
         self._report_to, self._host = report, host
         self._limit = max(4096, min(SEGMENT, limits.max_size // 16))
         self._archive = Archive(folder, stream, limits, self._limit)
+        self._keys, self._chain = keys, Chain(keys, Place(), None)
         self._pending: deque[bytes] = deque()
         self._pending_bytes = 0
         self._fd: int | None = None
@@ -89,13 +93,14 @@ class Writer:
             self._drop("backlog")
 
     def tick(self, now: datetime) -> None:
-        """Once a second: write what is buffered, notice that a segment was taken away, rotate, try again."""
+        """Once a second: write and seal what is buffered, notice that a segment was taken away, rotate, try again."""
         if self._fd is not None and not self._in_place():
-            self._close()
+            self._let_go()
             self._fail("the open segment was removed or replaced")
         if self._fd is not None and self._opened is not None and now - self._opened >= PERIOD:
-            self.rotate(now)
+            self.rotate()
         self.flush(now)
+        self._seal()
 
     def flush(self, now: datetime) -> None:
         """Write what is pending."""
@@ -104,15 +109,14 @@ class Writer:
         try:
             self._write_out(now)
         except OSError as error:
-            self._close()
+            self._let_go()
             self._fail(f"{self._folder}: {error.strerror or error}")
         else:
             self._recover()
 
-    def rotate(self, now: datetime) -> None:
+    def rotate(self) -> None:
         """Close the segment; the next record opens a new one."""
         self._close()
-        self._archive.tidy(self._number + 1, now.timestamp())
 
     def close(self, timeout: float = 10.0, now: datetime | None = None) -> None:
         """Write what is pending and end, waiting at most ``timeout`` seconds for a compression that is under way."""
@@ -125,17 +129,38 @@ class Writer:
         while self._pending or (self._trouble is not None and self._fd is None):
             if self._fd is None:
                 self._open(now)
-            batch = self._take()
+            batch, before = self._take(), self._chain.place.copy()
             try:
-                self._append(b"".join(batch))
+                self._append(b"".join(self._linked(batch)))
             except OSError:
+                self._chain.place = before
                 self._pending.extendleft(reversed(batch))
                 self._pending_bytes += sum(map(len, batch))
                 raise
             self._number = self._next
             self.written += len(batch)
             if self._good >= self._limit:
-                self.rotate(now)
+                self.rotate()
+
+    def _linked(self, batch: list[bytes]) -> Iterator[bytes]:
+        """Yield lines, with seals between them."""
+        for line in batch:
+            self._chain.place.take(line[:-1])
+            yield line
+            if self._chain.is_full:
+                yield self._chain.seal() + b"\n"
+
+    def _seal(self) -> None:
+        """Seal the block that is open. Where that fails it stays open: the next segment follows it all the same."""
+        if self._fd is None or not self._chain.is_open:
+            return
+        before = self._chain.place.copy()
+        try:
+            self._append(self._chain.seal() + b"\n")
+        except OSError as error:
+            self._chain.place = before
+            self._let_go()
+            self._fail(f"{self._folder}: {error.strerror or error}")
 
     def _take(self) -> list[bytes]:
         batch: list[bytes] = []
@@ -168,20 +193,34 @@ class Writer:
         self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         last = max((s.number for s in names.segments(self._folder, self._stream)), default=0)
         number = max(last, self._number) + 1
+        if self._number == 0:
+            self._go_on()
+        oldest = self._archive.oldest(number, now.timestamp())
+        header = names.Header(stream=self._stream, segment=number, boot_id=self._boot, host=self._host, oldest=oldest)
+        line = self._chain.header(header)
         self._path = path = self._folder / names.name(self._stream, number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
         fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an archive of another process leaves it alone
         self._good = self._head = 0
-        header = names.Header(stream=self._stream, segment=number, boot_id=self._boot, host=self._host)
-        self._append(wire.encode(header) + b"\n")
+        self._append(line + b"\n")
+        self._chain.begun(line)
         self._head = self._good
         status = os.fstat(self._fd)
         self._identity = (status.st_dev, status.st_ino)
-        first = self._number == 0
         self._next, self._opened = number, now
-        if first and last:
-            self._archive.tidy(number, now.timestamp())
+        if last:
+            self._archive.tidy(number, oldest)
+        if self._keys.trouble is not None:
+            self._report("degraded", f"its key cannot be kept, and nobody vouches for the next: {self._keys.trouble}")
+
+    def _go_on(self) -> None:
+        """Take up the chain where the newest segment ends, before the first one of ours."""
+        last = walk.newest(self._folder, self._stream)
+        header = last.header if last is not None else None
+        place = last.end if last is not None else Place()
+        vouched = self._keys.open(header.key if header is not None else None)
+        self._chain = Chain(self._keys, place, header.origin if header is not None and vouched else None)
 
     def _in_place(self) -> bool:
         try:
@@ -191,6 +230,10 @@ class Writer:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _close(self) -> None:
+        self._seal()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

@@ -17,6 +17,7 @@ from replguard.events import wire
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.process import Parent, Process, User
+from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.pipeline import Pipeline
@@ -102,7 +103,15 @@ def pipeline(folder: Path) -> Pipeline:
         index_ready=lambda: True,
     )
     writers = {
-        name: Writer(folder, name, Stream(), boot_id=BOOT, buffered=name == "raw", report=lambda _: None)
+        name: Writer(
+            folder,
+            name,
+            Stream(),
+            keys=Keys(folder / f"{name}.key"),
+            boot_id=BOOT,
+            buffered=name == "raw",
+            report=lambda _: None,
+        )
         for name in ("raw", "evidence")
     }
     return Pipeline(

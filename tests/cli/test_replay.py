@@ -12,6 +12,7 @@ from replguard.detector import Detector
 from replguard.events import wire
 from replguard.events.health import Health
 from replguard.events.host import Host
+from replguard.log.keys import Keys
 from replguard.log.recent import recent
 from replguard.log.segments import Writer
 from replguard.rules.load import load
@@ -49,6 +50,7 @@ def live(tmp_path):
             tmp_path / "log",
             "raw",
             Stream(max_size=16 * 65536),
+            keys=Keys(tmp_path / "log.key"),
             boot_id="b",
             buffered=True,
             report=lambda _: None,

@@ -41,31 +41,34 @@ def test_a_segment_still_written_is_left_alone(tmp_path):
         fcntl.flock(file, fcntl.LOCK_SH)
         with pytest.raises(BlockingIOError):
             compress(path)
-        Archive(tmp_path, "raw", Stream(), 0).run_once(2, 10 * DAY)
+        Archive(tmp_path, "raw", Stream(), 0).run_once(2, 1)
     assert names_in(tmp_path) == [path.name]
 
 
 def test_the_oldest_go_when_the_stream_outgrows_its_size(tmp_path):
-    """The newest segments that fit stay, the open one and other streams are never touched."""
+    """The newest segments that fit stay, as large as they are now; the open one and other streams are never touched."""
     for number in range(1, 6):
         fill(tmp_path, number, 1000)
+    assert Archive(tmp_path, "raw", Stream(max_size=500), room=0).oldest(5, 10 * DAY) == 5
     (tmp_path / "evidence-000001.jsonl").write_bytes(b"x" * 5000)
     archive = Archive(tmp_path, "raw", Stream(max_size=2500), room=1000)
-    archive.run_once(5, 10 * DAY)
+    oldest = archive.oldest(5, 10 * DAY)
+    assert oldest == 4
+    archive.run_once(5, oldest)
     assert names_in(tmp_path) == [
         "evidence-000001.jsonl",
-        "raw-000003.jsonl.zst",
         "raw-000004.jsonl.zst",
         "raw-000005.jsonl",
     ]
-    assert archive.removed == 2
+    assert archive.removed == 3
 
 
 def test_old_segments_go(tmp_path):
     """What is older than max_age is removed."""
     fill(tmp_path, 1, age=3 * DAY)
     fill(tmp_path, 2, age=1 * DAY)
-    Archive(tmp_path, "raw", Stream(max_age=2 * DAY), room=0).run_once(3, 10 * DAY)
+    archive = Archive(tmp_path, "raw", Stream(max_age=2 * DAY), room=0)
+    archive.run_once(3, archive.oldest(3, 10 * DAY))
     assert names_in(tmp_path) == ["raw-000002.jsonl.zst"]
 
 
@@ -73,7 +76,7 @@ def test_leftovers_of_a_crash_are_removed(tmp_path):
     """A half-written compressed file does not stay, nor stops the next attempt."""
     fill(tmp_path, 1)
     (tmp_path / "raw-000001.jsonl.zst.part").write_bytes(b"half")
-    Archive(tmp_path, "raw", Stream(), 0).run_once(2, 10 * DAY)
+    Archive(tmp_path, "raw", Stream(), 0).run_once(2, 1)
     assert names_in(tmp_path) == ["raw-000001.jsonl.zst"]
 
 
@@ -81,9 +84,9 @@ def test_the_thread_survives_a_missing_folder(tmp_path):
     """A folder that cannot be listed does not end the thread; later work is done."""
     folder = tmp_path / "log"
     archive = Archive(folder, "raw", Stream(), 0)
-    archive.tidy(2, 10 * DAY)
+    archive.tidy(2, 1)
     folder.mkdir()
     fill(folder, 1)
-    archive.tidy(2, 10 * DAY)
+    archive.tidy(2, 1)
     archive.stop(5)
     assert names_in(folder) == ["raw-000001.jsonl.zst"]

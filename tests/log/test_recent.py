@@ -4,13 +4,22 @@ from datetime import timedelta
 from support.making import at, tick
 
 from replguard.config import Stream
+from replguard.log.keys import Keys
 from replguard.log.recent import PACKED, recent
 from replguard.log.segments import Writer
 
 
 def written(folder, *times):
     """Write a segment of ticks."""
-    writer = Writer(folder, "raw", Stream(), boot_id="b", buffered=True, report=lambda _: None)
+    writer = Writer(
+        folder,
+        "raw",
+        Stream(),
+        keys=Keys(folder.with_name("keys") / folder.name),
+        boot_id="b",
+        buffered=True,
+        report=lambda _: None,
+    )
     for time in times:
         writer.write(tick(time, time), at(time))
     writer.close(now=at(times[-1]))

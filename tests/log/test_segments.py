@@ -12,6 +12,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.file import File
 from replguard.events.host import Host
 from replguard.log import reader
+from replguard.log.keys import Keys
 from replguard.log.segments import BACKLOG, Writer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +35,7 @@ def make(tmp_path):
             tmp_path / "log",
             "raw",
             limits or Stream(),
+            keys=Keys(tmp_path / "log.key"),
             boot_id="boot",
             buffered=buffered,
             report=reports.append,
@@ -58,14 +60,14 @@ def test_unbuffered_records_are_on_disk_at_once(make, tmp_path):
     writer, _ = make()
     writer.write(event(1), NOW)
     header, line = writer.path.read_text().splitlines()
-    assert json.loads(header) == {
+    place = {"origin", "prev", "size", "edge", "oldest", "key", "by", "signature"}
+    assert {name: value for name, value in json.loads(header).items() if name not in place} == {
         "log": "replguard",
         "schema": 1,
         "stream": "raw",
         "segment": 1,
         "boot_id": "boot",
         "host": {"name": "gpu1"},
-        "prev": None,
     }
     assert json.loads(line)["event"]["sequence"] == 1
     assert writer.written == 1
@@ -120,7 +122,7 @@ def test_a_new_run_opens_a_new_segment(make, tmp_path):
     assert again.path.name == "raw-000002.jsonl"
     first, fault, second = numbers(tmp_path)
     assert (first, second) == (1, 2)
-    assert "raw-000001.jsonl.zst:3: not an event" in fault
+    assert "raw-000001.jsonl.zst:4: not an event" in fault
 
 
 def test_an_unwritable_place_is_told_and_recovered_from(make, tmp_path):
@@ -195,9 +197,10 @@ def test_a_full_disk_tears_no_line(make, tmp_path, monkeypatch, half):
         for _ in range(5):
             writer.write(event(2), NOW)
             writer.tick(NOW)
-        room[0] = 200  # enough for the header of a new segment, and half a record
+        room[0] = 800  # enough for the header of a new segment, and half a record
         writer.tick(NOW)
     writer.tick(NOW)
+    writer.close()
     assert numbers(tmp_path) == [1, 2, 2, 2, 2, 2]
     assert len(list((tmp_path / "log").iterdir())) == 2
     assert [r.state for r in reports] == ["failed", "recovered"]

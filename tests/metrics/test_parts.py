@@ -6,6 +6,7 @@ from support.making import alert, copy_fact, detection
 
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
+from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.metrics import parts
 from replguard.metrics.table import Sheet
@@ -66,7 +67,15 @@ def test_sinks(tmp_path):
 def test_log(tmp_path):
     """A stream in trouble is down, and tells what it wrote and lost."""
     (tmp_path / "log").write_text("in the way")
-    writer = Writer(tmp_path / "log", "raw", Stream(), boot_id="b", buffered=False, report=lambda _: None)
+    writer = Writer(
+        tmp_path / "log",
+        "raw",
+        Stream(),
+        keys=Keys(tmp_path / "key"),
+        boot_id="b",
+        buffered=False,
+        report=lambda _: None,
+    )
     writer.write(alert(1), alert(1).timestamp)
     sheet = Sheet()
     parts.log(sheet, {"raw": writer})

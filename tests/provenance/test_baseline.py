@@ -10,6 +10,7 @@ from support.story import START
 
 from replguard.config import Stream
 from replguard.events.event import Event
+from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.provenance.baseline import PERIOD, RECORD, Baseline, accept_note, recorded
 
@@ -84,7 +85,9 @@ def told(events: list[Event]) -> list[tuple[str, str]]:
 
 def on_record(folder: Path, events: list[Event]) -> str | None:
     """Write what has to be on record to a log of this folder, and return what that knows last."""
-    log = Writer(folder, "evidence", Stream(), boot_id="b", buffered=False, report=lambda _: None)
+    log = Writer(
+        folder, "evidence", Stream(), keys=Keys(folder / "key"), boot_id="b", buffered=False, report=lambda _: None
+    )
     for event in events:
         log.write(event, START)
     log.close(now=START)

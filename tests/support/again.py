@@ -1,4 +1,4 @@
-"""Replay beside live: what a daemon's log raises again is what the daemon raised, to the letter."""
+"""What a daemon's log says afterwards: it raises again what the daemon raised, to the letter, and it is whole."""
 
 import functools
 from pathlib import Path
@@ -10,7 +10,7 @@ from replguard import config as configuration
 from replguard.cli.replay import replay
 from replguard.events import wire
 from replguard.events.alert import Alert
-from replguard.log import reader
+from replguard.log import reader, verify
 from replguard.rules.load import load
 from replguard.rules.model import RuleSet
 
@@ -29,6 +29,16 @@ def replayed(log_dir: Path, config: Path) -> list[dict[str, Any]]:
         assert isinstance(item, Alert), f"the log cannot be replayed whole: {item}"
         raised.append(msgspec.json.decode(wire.encode(item)))
     return raised
+
+
+def assert_whole(log_dir: Path) -> None:
+    """Fail with what is not as it was written. The daemon that wrote it may still be running, or have been killed."""
+    for stream in verify.streams(log_dir):
+        *_, found = verify.stream(log_dir, stream)
+        assert isinstance(found, verify.Found)
+        assert found.findings == [], f"{stream} is not whole: {found.findings[0]}"
+        assert found.parts[-1].header is not None, f"{stream} has no chain"
+        assert found.parts[-1].header.key is not None, f"{stream} has no chain"
 
 
 def written(alerts_file: Path) -> list[dict[str, Any]]:

@@ -91,3 +91,4 @@ def running(settings: Callable[[Stage], dict[str, Any]]) -> Iterator[Daemon]:
         finally:
             watcher.stop()
         again.assert_same(again.written(watcher.alerts_file), again.replayed(watcher.log_dir, watcher.config))
+        again.assert_whole(watcher.log_dir)

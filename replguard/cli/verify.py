@@ -1,0 +1,95 @@
+"""`replguard verify`: whether a log is what was written, and what proves it."""
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import Progress
+
+from replguard.errors import ReplguardError
+from replguard.events.text import printable
+from replguard.log import keys, names, verify
+from replguard.log.verify import Found
+
+DAMAGED = 1
+
+
+@click.command("verify")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--trust",
+    "trusted",
+    multiple=True,
+    metavar="KEY|FILE",
+    help="A key or a checkpoint of this log that was kept elsewhere; several may be given.",
+)
+@click.option("--checkpoint", is_flag=True, help="Print the checkpoints to keep elsewhere, and nothing else.")
+def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None:
+    """Tell whether the log in a folder is what was written, and what proves it.
+
+    Every line is chained to the one before, every second or 1,024 lines are sealed by a signature, and each segment
+    has a key of its own that the one before vouches for. What was changed, removed, inserted, put in another order or
+    cut off is named by segment and line. Who is root can write a whole log anew: only a key or a checkpoint that was
+    kept on another machine excludes it.
+
+    Exit code 1 if anything is not as it was written.
+    """
+    trust = [each for given in trusted for each in verify.read_trust(given)]
+    try:
+        present = verify.streams(folder)
+        if not present:
+            raise ReplguardError(f"{folder} holds no segment of a log")
+        found = [_gone_through(folder, stream, trust) for stream in present]
+    except OSError as error:
+        raise ReplguardError(f"{folder} cannot be read: {error.strerror}") from error
+    for problem in verify.unknown(found, trust):
+        raise ReplguardError(problem)
+    if checkpoint:
+        click.echo("\n".join(verify.text(each.checkpoint) for each in found if each.checkpoint), nl=False)
+    else:
+        for each in found:
+            _tell(each, trusted=bool(trust))
+    findings = [finding for each in found for finding in each.findings]
+    for finding in findings:
+        click.echo(printable(str(finding)), err=True)
+    if findings:
+        sys.exit(DAMAGED)
+
+
+def _gone_through(folder: Path, stream: str, trust: list[str | verify.Checkpoint]) -> Found:
+    console = Console(stderr=True)
+    total = sum(segment.path.stat().st_size for segment in names.segments(folder, stream))
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(stream, total=total)
+        for step in verify.stream(folder, stream, trust):
+            if isinstance(step, Found):
+                return step
+            progress.advance(task, step.path.stat().st_size)
+    raise AssertionError("a stream ends with what was found")
+
+
+def _tell(found: Found, *, trusted: bool) -> None:
+    """Print what was found of a stream."""
+    chained = [one for one in found.parts if one.header is not None and one.header.key is not None]
+    since = next((one.since for one in found.parts if one.since), "")
+    until = next((one.until for one in reversed(found.parts) if one.until), "")
+    blocks, last = sum(one.blocks for one in found.parts), found.parts[-1]
+    state = "whole" if not found.findings else f"NOT WHOLE: {len(found.findings)} findings"
+    click.echo(f"{found.stream}: {state}")
+    click.echo(f"  {found.records} records in {len(found.parts)} segments and {blocks} blocks, {since} to {until}")
+    if len(chained) < len(found.parts):
+        click.echo(f"  {len(found.parts) - len(chained)} segments are older than the chain: nothing proves them")
+    if chained and (header := chained[0].header) is not None and header.key is not None:
+        if header.segment > 1:
+            click.echo(f"  it begins at segment {header.segment}, block {header.size}: what is older was removed")
+        click.echo(f"  first key {header.key} ({keys.short(header.key)})")
+    if last.open:
+        click.echo(f"  the last {last.open} records are not sealed yet")
+    if last.torn:
+        click.echo("  the last line is torn: it was being written when the writer ended")
+    for proof in found.trusted:
+        click.echo(f"  {proof}")
+    if not found.trusted and not found.findings:
+        told = "what was given proves nothing of it" if trusted else "nothing was given that was kept elsewhere"
+        click.echo(f"  {told}: that root wrote all of it anew is not excluded (--trust)")

@@ -1,0 +1,226 @@
+"""Goes along the chain of one segment: where it leads, and the first line of each block that is not as was sealed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from replguard.events import wire
+from replguard.log import keys, names, reader
+from replguard.log.chain import MARK, START, Place, checkpoint, link, unsigned
+from replguard.log.names import Header, Seal, Segment
+from replguard.log.reader import Fault, Torn
+from replguard.log.tree import Tree
+
+SEALED = b'{"log":"replguard","seal":'
+"""How a seal begins; records never do."""
+_TIME = re.compile(rb'"@timestamp":"([^"]{10,40})"')
+
+
+@dataclass(slots=True)
+class Part:
+    """One segment. ``header`` is what it claims; its findings hold if that is true, which the one before tells.
+
+    ``records`` and ``blocks`` count what is in it, ``open`` the records after its last seal, ``since`` and ``until``
+    are the times of its first and last record. ``end`` is where it leads, ``roots`` the roots at the sizes asked for.
+    """
+
+    path: Path
+    number: int
+    header: Header | None = None
+    records: int = 0
+    blocks: int = 0
+    open: int = 0
+    torn: bool = False
+    since: str = ""
+    until: str = ""
+    end: Place = field(default_factory=Place)
+    roots: dict[int, str] = field(default_factory=dict)
+    findings: list[Fault] = field(default_factory=list)
+
+
+def part(segment: Segment, sizes: frozenset[int] = frozenset(), *, signed: bool = True) -> Part:
+    """Go along a segment from where its header says that it begins; ``signed``: and hold its seals against its key."""
+    return _Walk(segment, sizes, signed=signed).whole()
+
+
+class _Walk:
+    def __init__(self, segment: Segment, sizes: frozenset[int], *, signed: bool) -> None:
+        self.part = Part(segment.path, segment.number)
+        self._signed = signed
+        self._sizes = sizes
+        self._verifier: keys.Verifier | None = None
+        self._tail: list[bytes] = []
+        self._first = 2
+        """The first line of the open block; the header is line 1, and before the first block."""
+
+    def whole(self) -> Part:
+        part, place = self.part, self.part.end
+        began = last = b""
+        for number, line in self._lines():
+            if number == 1:
+                self._begin(line)
+                place = part.end
+            elif line.startswith(SEALED):
+                self._sealed(number, line)
+            else:
+                place.chain = link(place.chain, line)
+                place.marks += place.chain[:MARK]
+                self._tail.append(line)
+                part.records += 1
+                last = line
+                if not began:
+                    began = line
+        if part.header is None and not part.findings:
+            part.findings.append(Fault(part.path, 1, "holds no header: nothing can be said of it"))
+        for number, line in enumerate(self._tail, self._first):
+            if not _is_record(line):
+                self._find(
+                    number, "this line, which no seal covers, is no record: a seal was changed, or it was put there"
+                )
+        part.open = len(self._tail)
+        place.marks = bytearray()
+        part.since, part.until = _time(began), _time(last)
+        return part
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        for found in reader.lines(self.part.path):
+            if isinstance(found, Fault):
+                self.part.findings.append(found)
+                return
+            first, some = found
+            for number, line in enumerate(some, first):
+                if isinstance(line, Torn):
+                    self.part.torn = True
+                elif line is None:
+                    self._find(number, f"the line is longer than {reader.MAX_LINE} bytes: no record is")
+                else:
+                    yield number, line
+
+    def _begin(self, line: bytes) -> None:
+        part = self.part
+        try:
+            header = msgspec.json.decode(line, type=Header)
+            edge = [_hash(each) for each in header.edge]
+            chain = _hash(header.prev) if header.prev is not None else START
+            if header.size < 0 or header.size.bit_count() != len(edge):
+                raise ValueError("there is no such tree")
+            self._verifier = keys.Verifier(header.key) if header.key is not None else None
+            vouched = keys.Verifier(header.by).holds(unsigned(header), header.signature or "") if header.by else False
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            self._find(1, "the first line is no header: it was changed, or another stands before it")
+            return
+        part.header = header
+        if header.key is None and header.signature is None:
+            return
+        if wire.encode(header) != line or not vouched:
+            self._find(1, "the header is not what was signed")
+        part.end = Place(chain, Tree(header.size, edge))
+        part.end.take(line)
+        part.end.marks.clear()
+        if header.size in self._sizes:
+            part.roots[header.size] = keys.text(part.end.tree.root())
+
+    def _sealed(self, number: int, line: bytes) -> None:
+        part, place = self.part, self.part.end
+        first, self._first = self._first, number + 1
+        try:
+            seal = msgspec.json.decode(line, type=Seal)
+            told, chain = bytes.fromhex(seal.marks), _hash(seal.chain)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            self._find(number, "the seal was changed: it cannot be read")
+            self._on(line)
+            return
+        part.blocks += 1
+        if told != place.marks:
+            self._differs(first, number, told, bytes(place.marks))
+        elif (seal.marks, seal.chain) != (told.hex(), place.chain.hex()) or wire.encode(seal) != line:
+            self._find(number, "the seal was changed")
+            chain = place.chain
+        if part.header is None or part.header.key is None:
+            self._find(number, "the seal stands in a segment that names no key")
+            self._on(line)
+            return
+        if seal.seal != place.tree.size:
+            self._find(number, f"this seals block {seal.seal}, and block {place.tree.size} is due: some were removed")
+            self._on(line)
+            return
+        place.tree.append(chain)
+        root = place.tree.root()
+        text = checkpoint(part.header.origin or "", place.tree.size, root)
+        if keys.text(root) != seal.root or (self._signed and not self._holds(text, seal.signature)):
+            self._find(number, "the seal is not signed by the key of this segment, or blocks before it were changed")
+        if place.tree.size in self._sizes:
+            part.roots[place.tree.size] = keys.text(root)
+        place.chain = chain  # what was changed in this block is told; the next is held against what was sealed
+        self._on(line)
+
+    def _holds(self, text: bytes, signature: str) -> bool:
+        return self._verifier is not None and self._verifier.holds(text, signature)
+
+    def _on(self, line: bytes) -> None:
+        place = self.part.end
+        place.chain = link(place.chain, line)
+        place.marks = bytearray()
+        self._tail = []
+
+    def _differs(self, first: int, sealed: int, told: bytes, found: bytes) -> None:
+        """Name the first line of a block that is not what was sealed."""
+        lines = sealed - first
+        same = next(
+            (n for n in range(0, min(len(told), len(found)), MARK) if told[n : n + MARK] != found[n : n + MARK]),
+            min(len(told), len(found)),
+        )
+        number = first + same // MARK
+        count = len(told) // MARK
+        if count == lines:
+            self._find(number, "this line is not what was written")
+        elif count > lines:
+            self._find(number, f"{_some(count - lines)} removed, here or after this line")
+        else:
+            self._find(number, f"{_some(lines - count)} inserted, here or after this line")
+
+    def _find(self, line: int, text: str) -> None:
+        self.part.findings.append(Fault(self.part.path, line, text))
+
+
+def newest(folder: Path, stream: str) -> Part | None:
+    """Return the newest segment of a stream that tells its place in a chain, for who goes on from there."""
+    try:
+        found = names.segments(folder, stream)
+    except OSError:
+        return None
+    for segment in reversed(found):
+        last = part(segment, signed=False)
+        if last.header is not None:
+            return last if last.header.key is not None else None
+    return None
+
+
+def _some(count: int) -> str:
+    return "a line was" if count == 1 else f"{count} lines were"
+
+
+def _hash(written: str) -> bytes:
+    """Return a hash as it stands in the log. Raises ValueError."""
+    found = bytes.fromhex(written)
+    if len(found) != len(START):
+        raise ValueError("no hash")
+    return found
+
+
+def _is_record(line: bytes) -> bool:
+    for decode in (wire.event, wire.alert):
+        try:
+            decode(line)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _time(line: bytes) -> str:
+    found = _TIME.search(line)
+    return found[1].decode("ascii", "replace") if found else ""

@@ -1,0 +1,69 @@
+"""The chain through a stream."""
+
+import base64
+
+import msgspec
+from support import logs
+
+from replguard.log import chain, names, reader
+from replguard.log.chain import BLOCK, START
+from replguard.log.keys import Verifier
+
+
+def lines(path):
+    return [line for found in reader.lines(path) for line in found[1]]
+
+
+def test_every_line_is_chained_and_every_block_sealed(tmp_path):
+    """From the first header on; whoever knows SHA-256 and Ed25519 can check it without us."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=40)
+    hash_, tree, seals, before = START, 0, 0, None
+    for path in logs.segments(folder):
+        first, *others = lines(path)
+        header = msgspec.json.decode(first, type=names.Header)
+        assert (header.prev, header.size) == (hash_.hex(), tree)
+        assert before in (None, header.by)
+        assert Verifier(header.by).holds(chain.unsigned(header), header.signature)
+        before, marks, hash_ = header.key, [], chain.link(hash_, first)
+        for line in others:
+            if b'"seal"' not in line:
+                hash_ = chain.link(hash_, line)
+                marks.append(hash_[:4].hex())
+                continue
+            seal = msgspec.json.decode(line, type=names.Seal)
+            assert (seal.seal, seal.chain, seal.marks) == (tree, hash_.hex(), "".join(marks))
+            tree, seals, marks, hash_ = tree + 1, seals + 1, [], chain.link(hash_, line)
+            note = f"{header.origin}\n{tree}\n{seal.root}\n"
+            assert Verifier(header.key).holds(note.encode(), seal.signature)
+            assert len(base64.b64decode(seal.root)) == 32
+        assert marks == []
+    assert seals >= 8
+
+
+def test_a_block_ends_with_its_last_line(tmp_path):
+    """Also within a second, for whoever checks it wants to name the line."""
+    to = logs.writer(tmp_path / "log", tmp_path / "state", limits=logs.Stream())
+    for number in range(2 * BLOCK + 10):
+        to.write(logs.event(number), logs.NOW)
+    to.close(now=logs.NOW)
+    found = logs.found(tmp_path / "log")
+    assert (found.parts[0].blocks, found.records, found.findings) == (3, 2 * BLOCK + 10, [])
+
+
+def test_a_restart_goes_on_with_the_chain(tmp_path):
+    """Also after a crash, behind the last whole line."""
+    folder, state = tmp_path / "log", tmp_path / "state"
+    logs.made(folder, state, count=7)
+    (first,) = logs.segments(folder)
+    with first.open("ab") as file:
+        file.write(b'{"torn":')
+    logs.made(folder, state, count=7)
+    found = logs.found(folder)
+    assert (found.findings, found.records, [part.torn for part in found.parts]) == ([], 14, [True, False])
+
+
+def test_a_lost_key_is_told_by_whoever_verifies(tmp_path):
+    """The log goes on, and the chain of keys does not."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=7)
+    logs.made(folder, tmp_path / "other", count=7)
+    assert any("does not vouch" in str(each) for each in logs.found(folder).findings)

@@ -1,0 +1,425 @@
+"""What was changed in a log is found and named."""
+
+import json
+import random
+import shutil
+from itertools import pairwise
+
+import msgspec
+import pytest
+from support import logs
+
+from replguard.errors import ReplguardError
+from replguard.events import wire
+from replguard.log import archive, chain, names, verify, walk
+from replguard.log.keys import Keys
+from replguard.log.names import Header
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Give a log of at least five segments, not compressed, and the folder of its keys."""
+    place = tmp_path_factory.mktemp("original")
+    logs.plain(logs.made(place / "log", place / "state"))
+    assert len(list(logs.segments(place / "log"))) >= 5
+    return place
+
+
+@pytest.fixture
+def log(original, tmp_path):
+    """Give a copy of it."""
+    return logs.copied(original / "log", tmp_path / "log")
+
+
+class Text:
+    """The lines of one segment of a log, to be changed."""
+
+    def __init__(self, folder, number):
+        self.path = folder / names.name("raw", number)
+        self.lines = self.path.read_bytes().splitlines()
+
+    def save(self, end=b"\n"):
+        self.path.write_bytes(b"\n".join(self.lines) + end)
+
+    def places(self, what="record"):
+        """Return where the lines of a kind are."""
+        kinds = {"seal": b'{"log":"replguard","seal"', "record": b'{"@timestamp"'}
+        return [place for place, line in enumerate(self.lines) if line.startswith(kinds[what])]
+
+    def blocks(self):
+        """Return the slices of the blocks, each with its seal."""
+        ends = [0, *self.places("seal")]
+        return [slice(start + 1, end + 1) for start, end in pairwise(ends)]
+
+
+def changed(line, **values):
+    """Return a line of ours with other values."""
+    return json.dumps({**json.loads(line), **values}, separators=(",", ":")).encode()
+
+
+def edit(what, which, how, *, named=True):
+    """Return a change of one line of the third segment, which returns the line where it is to be found."""
+
+    def change(folder):
+        text = Text(folder, 3)
+        place = 0 if what == "header" else text.places(what)[which]
+        before = text.lines[place]
+        text.lines[place] = how(before)
+        assert text.lines[place] != before
+        text.save()
+        return place + 1 if named else None
+
+    return change
+
+
+def lines(how):
+    """Return a change of the lines of the third segment; ``how`` returns where it is to be found, or None."""
+
+    def change(folder):
+        text = Text(folder, 3)
+        before = list(text.lines)
+        found = how(text)
+        assert text.lines != before
+        text.save()
+        return found
+
+    return change
+
+
+def _remove(text, place):
+    del text.lines[place]
+    return place + 1
+
+
+def _insert(text, place, line):
+    text.lines.insert(place, line)
+    return place + 1
+
+
+def _swap(text, one, other):
+    text.lines[one], text.lines[other] = text.lines[other], text.lines[one]
+    return min(one, other) + 1
+
+
+def _move(text, place, to):
+    text.lines.insert(to, text.lines.pop(place))
+    return min(place, to) + 1
+
+
+def _cut(text, place):
+    del text.lines[place:]
+
+
+def _block(text, number, new=()):
+    text.lines[text.blocks()[number]] = new
+
+
+def _other(text, number):
+    return Text(text.path.parent, number)
+
+
+def flip(line, at=0.5):
+    place = int(len(line) * at)
+    return line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+
+
+HEX, BASE = "0" * 64, "A" * 43 + "="
+SIGNATURE = "A" * 86 + "=="
+EDITS = {
+    "a bit of the first record": edit("record", 0, flip),
+    "a bit of a record": edit("record", 4, flip),
+    "a bit of the last record": edit("record", -1, flip),
+    "the first byte of a record": edit("record", 4, lambda line: b" " + line[1:]),
+    "the last byte of a record": edit("record", 4, lambda line: line[:-1] + b" "),
+    "a path, as long as before": edit("record", 5, lambda line: line.replace(b"/srv/data", b"/tmp/data")),
+    "a time": edit("record", 5, lambda line: line.replace(b"2026-01-01", b"2026-01-02")),
+    "a sequence number": edit("record", 5, lambda line: changed(line, sequence=1)),
+    "a blank, which means nothing": edit("record", 5, lambda line: line.replace(b":", b": ", 1)),
+    "the order of keys": edit("record", 5, lambda line: json.dumps(dict(reversed(json.loads(line).items()))).encode()),
+    "an empty record": edit("record", 5, lambda _: b"{}"),
+    "an empty line": edit("record", 5, lambda _: b""),
+    "a carriage return": edit("record", 5, lambda line: line + b"\r"),
+    "a NUL": edit("record", 5, lambda line: line + b"\0"),
+    "another escape": edit("record", 5, lambda line: line.replace(b"/srv", b"\\/srv")),
+    "the header's boot": edit("header", 0, lambda line: changed(line, boot_id="x")),
+    "the header's host": edit("header", 0, lambda line: changed(line, host={"name": "gpu2"})),
+    "the header's place": edit("header", 0, lambda line: changed(line, prev=HEX)),
+    "the header's tree": edit("header", 0, lambda line: changed(line, size=99)),
+    "the header's edge": edit("header", 0, lambda line: changed(line, edge=[HEX])),
+    "the header's key": edit("header", 0, lambda line: changed(line, key=BASE)),
+    "who vouches for the header": edit("header", 0, lambda line: changed(line, by=BASE)),
+    "the header's signature": edit("header", 0, lambda line: changed(line, signature=SIGNATURE)),
+    "the header's oldest": edit("header", 0, lambda line: changed(line, oldest=3)),
+    "the header's origin": edit("header", 0, lambda line: changed(line, origin="x")),
+    "a header without a key": edit("header", 0, lambda line: changed(line, key=None)),
+    "a blank in the header": edit("header", 0, lambda line: line.replace(b":", b": ", 1)),
+    "a seal's hash": edit("seal", 1, lambda line: changed(line, chain=HEX)),
+    "a seal's marks": edit("seal", 1, lambda line: line.replace(b'"marks":"', b'"marks":"00000000'), named=False),
+    "a seal's root": edit("seal", 1, lambda line: changed(line, root=BASE)),
+    "a seal's signature": edit("seal", 1, lambda line: changed(line, signature=SIGNATURE)),
+    "a seal's number": edit("seal", 1, lambda line: changed(line, seal=1)),
+    "a seal that is none": edit("seal", 1, lambda _: b'{"log":"replguard","seal":{}}'),
+    "a blank in a seal": edit("seal", 1, lambda line: line.replace(b',"root"', b', "root"')),
+    "a blank at the end of the last seal": edit("seal", -1, lambda line: line + b" "),
+    "a record removed": lines(lambda text: _remove(text, text.places()[3])),
+    "the first record removed": lines(lambda text: _remove(text, text.places()[0])),
+    "the last record removed": lines(lambda text: _remove(text, text.places()[-1])),
+    "a record inserted": lines(lambda text: _insert(text, 4, _other(text, 2).lines[3])),
+    "a record twice": lines(lambda text: _insert(text, 4, text.lines[3])),
+    "two records changed places": lines(lambda text: _swap(text, 2, 4)),
+    "a record moved to another block": lines(lambda text: _move(text, 2, text.blocks()[1].stop - 2)),
+    "a seal removed": lines(lambda text: _remove(text, text.places("seal")[0]) and None),
+    "the last seal removed": lines(lambda text: _remove(text, text.places("seal")[-1]) and None),
+    "a seal twice": lines(lambda text: _insert(text, text.places("seal")[0] + 1, text.lines[text.places("seal")[0]])),
+    "two seals changed places": lines(lambda text: _swap(text, *text.places("seal")[:2]) and None),
+    "a seal moved to the front": lines(lambda text: _move(text, text.places("seal")[1], 2) and None),
+    "the header removed": lines(lambda text: _remove(text, 0)),
+    "the header twice": lines(lambda text: _insert(text, 1, text.lines[0])),
+    "a block removed": lines(lambda text: _block(text, 1)),
+    "the first block removed": lines(lambda text: _block(text, 0)),
+    "the last block removed": lines(lambda text: _block(text, -1)),
+    "a block of another segment": lines(lambda text: _block(text, 1, (o := _other(text, 2)).lines[o.blocks()[1]])),
+    "a block twice": lines(lambda text: text.lines.extend(text.lines[text.blocks()[-1]])),
+    "cut behind a seal": lines(lambda text: _cut(text, text.places("seal")[1] + 1)),
+    "cut behind a record": lines(lambda text: _cut(text, text.places()[3] + 1)),
+    "cut to the header": lines(lambda text: _cut(text, 1)),
+    "records behind the last seal": lines(lambda text: text.lines.append(text.lines[2])),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_change_is_found_and_named(log, name):
+    """By its segment, and by its line where the seal tells."""
+    line = EDITS[name](log)
+    findings = logs.found(log).findings
+    assert findings, name
+    assert findings[0].path.name == names.name("raw", 3), findings
+    if line is not None:
+        assert findings[0].line == line, findings
+
+
+def _rename(folder, one, other):
+    (folder / names.name("raw", one)).rename(folder / names.name("raw", other))
+
+
+def _changed_places(folder):
+    _rename(folder, 2, 99)
+    _rename(folder, 3, 2)
+    _rename(folder, 99, 3)
+
+
+def _torn(folder):
+    path = folder / names.name("raw", 3)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _packed(folder, change):
+    path = folder / names.name("raw", 3)
+    archive.compress(path)
+    packed = path.with_name(path.name + names.ZSTD)
+    packed.write_bytes(change(packed.read_bytes()))
+
+
+def _packed_anew(folder):
+    EDITS["a bit of a record"](folder)
+    archive.compress(folder / names.name("raw", 3))
+
+
+def _another_log(folder):
+    other = logs.made(folder.parent / "other", folder.parent / "state")
+    logs.plain(other)
+    shutil.copy(other / names.name("raw", 3), folder)
+
+
+FILES = {
+    "a segment removed": (lambda folder: (folder / names.name("raw", 3)).unlink(), "raw segment 3 is missing"),
+    "two segments removed": (
+        lambda folder: [(folder / names.name("raw", number)).unlink() for number in (3, 4)],
+        "raw segments 3 to 4 are missing",
+    ),
+    "the first segments removed": (
+        lambda folder: [(folder / names.name("raw", number)).unlink() for number in (1, 2)],
+        "raw segments 1 to 2 are missing: the newest segment tells that they are kept",
+    ),
+    "two segments changed places": (_changed_places, "raw-000002.jsonl:1: this is segment 3 of raw"),
+    "a segment twice": (
+        lambda folder: shutil.copy(folder / names.name("raw", 3), folder / names.name("raw", 99)),
+        "raw-000099.jsonl:1: this is segment 3 of raw",
+    ),
+    "a segment of the other stream": (
+        lambda folder: (folder / names.name("raw", 3)).rename(folder / names.name("evidence", 3)),
+        "raw segment 3 is missing",
+    ),
+    "a segment emptied": (lambda folder: (folder / names.name("raw", 3)).write_bytes(b""), "holds no header"),
+    "a segment of zeros": (lambda folder: (folder / names.name("raw", 3)).write_bytes(bytes(5000)), "raw-000003.jsonl"),
+    "a line torn in the middle": (_torn, "raw-000003.jsonl"),
+    "a packed segment cut": (lambda folder: _packed(folder, lambda data: data[:-50]), "raw-000003.jsonl.zst: damaged"),
+    "a packed segment damaged": (
+        lambda folder: _packed(folder, lambda data: flip(data, 0.6)),
+        "raw-000003.jsonl.zst: damaged",
+    ),
+    "a packed segment changed": (_packed_anew, "raw-000003.jsonl.zst:"),
+    "a segment of another log": (_another_log, "the key of the segment before does not vouch"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_change_of_files_is_found(log, name):
+    """What is missing, put there, or stands in another place."""
+    change, sentence = FILES[name]
+    change(log)
+    findings = [str(each) for each in logs.found(log).findings]
+    assert any(sentence in each for each in findings), findings
+
+
+def test_there_are_many_kinds_of_change():
+    """At least forty, of lines and of files."""
+    assert len(EDITS) + len(FILES) >= 40
+
+
+def test_nothing_is_found_in_what_was_not_changed(original):
+    """Whether its segments are compressed or not."""
+    found = logs.found(original / "log")
+    assert (found.findings, found.records, found.trusted) == ([], 120, [])
+
+
+def test_no_byte_can_be_changed(log):
+    """Ten thousand changes of one byte, anywhere and to anything: each is found."""
+    segments = names.segments(log, "raw")
+    parts, chance = [walk.part(segment) for segment in segments], random.Random(6)
+    texts = [segment.path.read_bytes() for segment in segments]
+    assert verify.judged("raw", parts).findings == []
+    for _ in range(10_000):
+        which = chance.randrange(len(segments))
+        data, path = bytearray(texts[which]), segments[which].path
+        at = chance.randrange(len(data))
+        data[at] ^= chance.randrange(1, 256)
+        path.write_bytes(data)
+        found = verify.judged("raw", [*parts[:which], walk.part(segments[which]), *parts[which + 1 :]])
+        is_end = which == len(segments) - 1 and at == len(data) - 1  # a crash leaves a last line without its end
+        assert found.findings or (is_end and found.parts[-1].torn), (which, at)
+        path.write_bytes(texts[which])
+
+
+class Forger:
+    """Root, who has everything that is on the host: the log, and the key in use. Writes segments anew from one on."""
+
+    def __init__(self, folder, state):
+        self.folder, self.state = folder, state
+
+    def rewrite(self, first, drop):
+        """Write the log anew from a segment on, without the records that contain some bytes."""
+        keys = Keys(self.state / "log-raw.key")
+        texts = [Text(self.folder, number) for number in range(1, len(list(logs.segments(self.folder))) + 1)]
+        before = msgspec.json.decode(texts[first - 1].lines[0], type=Header)
+        tree = chain.Tree(before.size, [bytes.fromhex(each) for each in before.edge])
+        place = chain.Place(bytes.fromhex(before.prev), tree)
+        held = msgspec.json.decode(texts[-1].lines[0], type=Header).key
+        assert keys.open(held)
+        forged = chain.Chain(keys, place, before.origin)
+        for text in texts[first - 1 :]:
+            header = msgspec.json.decode(text.lines[0], type=Header)
+            line = forged.header(header)
+            forged.begun(line)
+            text.lines = [line, *self._lines(forged, text.lines[1:], drop)]
+            text.save()
+
+    @staticmethod
+    def _lines(forged, old, drop):
+        for line in old:
+            if line.startswith(b'{"log"'):
+                if forged.is_open:
+                    yield forged.seal()
+            elif drop not in line:
+                forged.place.take(line)
+                yield line
+
+
+def test_root_cannot_change_what_is_older_than_the_key_in_use(original, tmp_path):
+    """Without the keys that signed it: those were forgotten. The first forged segment is vouched for by nobody."""
+    folder = logs.copied(original / "log", tmp_path / "log")
+    Forger(folder, logs.copied(original / "state", tmp_path / "state")).rewrite(3, b"file-50")
+    findings = [str(each) for each in logs.found(folder).findings]
+    assert findings == [
+        f"{folder}/raw-000003.jsonl:1: the key of the segment before does not vouch for the key of this one"
+    ]
+
+
+def test_who_writes_all_anew_is_found_by_what_was_kept_elsewhere(original, tmp_path):
+    """A checkpoint or the first key; without either nobody can tell, and verify says so."""
+    kept = logs.found(original / "log").checkpoint
+    first = logs.found(original / "log").parts[0].header.key
+    folder = logs.copied(original / "log", tmp_path / "log")
+    Forger(folder, logs.copied(original / "state", tmp_path / "state")).rewrite(1, b"file-50")
+    found = logs.found(folder)
+    assert (found.findings, found.trusted) == ([], [])
+    assert found.records < 120
+    found = logs.found(folder, trust=(kept,))
+    assert "it was written anew" in str(found.findings)
+    assert verify.unknown([found], [first]) == [f"no stream of this log has the key {first}"]
+
+
+def test_what_is_trusted_says_what_it_proves(original, tmp_path):
+    """A checkpoint proves what was before it, also when the log went on; a key what follows its segment."""
+    found = logs.found(original / "log")
+    kept, first = found.checkpoint, found.parts[0].header.key
+    folder = logs.copied(original / "log", tmp_path / "log")
+    logs.made(folder, logs.copied(original / "state", tmp_path / "state"), count=20)
+    found = logs.found(folder, trust=(kept, first))
+    assert found.findings == []
+    assert found.trusted == [
+        f"the checkpoint proves the first {kept.size} blocks: nobody changed them since",
+        "the key proves raw-000001.jsonl.zst and what follows, up to the segment in use",
+    ]
+
+
+def test_a_log_that_was_cut_is_found_by_a_checkpoint(original, tmp_path):
+    """The last segment, or the last blocks of it: nothing in the log tells."""
+    kept = logs.found(original / "log").checkpoint
+    folder = logs.copied(original / "log", tmp_path / "log")
+    *_, last = logs.segments(folder)
+    last.unlink()
+    assert logs.found(folder).findings == []
+    found = logs.found(folder, trust=(kept,))
+    assert f"raw was cut: it has {found.parts[-1].end.tree.size} blocks, and the checkpoint is of {kept.size}" in str(
+        found.findings
+    )
+
+
+def test_what_the_limits_removed_is_no_finding(tmp_path):
+    """The newest header says from where on the log is kept, before anything is removed."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=1500)
+    found = logs.found(folder)
+    assert found.parts[0].header.segment > 1
+    assert found.findings == []
+    next(logs.segments(folder)).unlink()
+    assert "missing: the newest segment tells that they are kept" in str(logs.found(folder).findings)
+
+
+def test_segments_from_before_the_chain_are_left_alone(tmp_path):
+    """An older version wrote them; the chain begins behind them, and cannot be left again."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    old = wire.encode(Header(stream="raw", segment=1, boot_id="b")) + b"\n" + wire.encode(logs.event(1)) + b"\n"
+    (folder / names.name("raw", 1)).write_bytes(old)
+    logs.made(folder, tmp_path / "state")
+    found = logs.found(folder)
+    assert (found.findings, found.parts[0].header.key) == ([], None)
+    after = found.parts[-1].header.segment + 1
+    (folder / names.name("raw", after)).write_bytes(old.replace(b'"segment":1', b'"segment":%d' % after))
+    assert "it was put there" in str(logs.found(folder).findings)
+
+
+@pytest.mark.parametrize("given_", ["x", "A" * 40, ""])
+def test_what_is_neither_key_nor_checkpoint_is_refused(given_):
+    """With a sentence that says what to give."""
+    with pytest.raises(ReplguardError, match="neither a key nor a checkpoint"):
+        verify.read_trust(given_)
+
+
+def test_a_checkpoint_is_read_as_it_is_written(original, tmp_path):
+    """Also with a signature behind it, as others keep them."""
+    kept = logs.found(original / "log").checkpoint
+    file = tmp_path / "kept"
+    file.write_text(verify.text(kept) + "\n— witness abc=\n")
+    assert verify.read_trust(str(file)) == [kept]

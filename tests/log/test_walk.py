@@ -1,0 +1,57 @@
+"""Along one segment."""
+
+from itertools import pairwise
+
+from support import logs
+
+from replguard.log import names, walk
+from replguard.log.chain import START
+
+
+def test_a_segment_leads_to_where_the_next_begins(tmp_path):
+    """With what is in it: records, blocks, times."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state")
+    parts = [walk.part(segment) for segment in names.segments(folder, "raw")]
+    assert sum(part.records for part in parts) == 120
+    assert (parts[0].since, parts[0].header.prev) == ("2026-01-01T00:00:00Z", START.hex())
+    for part, following in pairwise(parts):
+        assert part.end.chain.hex() == following.header.prev
+        assert part.end.tree.size == following.header.size == part.header.size + part.blocks
+        assert part.until < following.since
+    assert all((part.open, part.torn, part.findings) == (0, False, []) for part in parts)
+
+
+def test_roots_are_told_at_the_sizes_asked_for(tmp_path):
+    """Also at the one with which the segment begins."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state")
+    first, second, *_ = names.segments(folder, "raw")
+    sizes = frozenset({1, 2, 10_000, walk.part(second).header.size})
+    assert walk.part(first, sizes).roots.keys() == sizes - {10_000}
+    assert walk.part(second, sizes).roots.keys() == {walk.part(second).header.size}
+
+
+def test_what_no_seal_covers_is_counted(tmp_path):
+    """The writer ended without a word: its last records, and half of one."""
+    folder = tmp_path / "log"
+    to = logs.writer(folder, tmp_path / "state")
+    logs.fill(to, range(7))
+    to.flush(logs.NOW)
+    (path,) = logs.segments(folder)
+    path.write_bytes(path.read_bytes()[:-10])
+    (segment,) = names.segments(folder, "raw")
+    part = walk.part(segment)
+    assert (part.records, part.blocks, part.open, part.torn, part.findings) == (6, 1, 1, True, [])
+
+
+def test_the_newest_is_where_a_start_goes_on(tmp_path):
+    """The last one that tells its place; none in a folder that is not there, empty, or of an older version."""
+    folder = tmp_path / "log"
+    assert walk.newest(folder, "raw") is None
+    folder.mkdir()
+    assert walk.newest(folder, "raw") is None
+    logs.made(folder, tmp_path / "state")
+    assert walk.newest(folder, "evidence") is None
+    last = names.segments(folder, "raw")[-1]
+    (folder / names.name("raw", last.number + 1)).write_bytes(b"")
+    found = walk.newest(folder, "raw")
+    assert (found.number, found.header.segment) == (last.number, last.number)

@@ -101,11 +101,8 @@ class Chain:
         place = self.place
         marks, place.marks = place.marks.hex(), bytearray()
         place.tree.append(place.chain)
-        root = place.tree.root()
-        signature = self._keys.sign(checkpoint(self._origin or "", place.tree.size, root))
-        seal = Seal(
-            seal=place.tree.size - 1, chain=place.chain.hex(), marks=marks, root=keys.text(root), signature=signature
-        )
+        signature = self._keys.sign(checkpoint(self._origin or "", place.tree.size, place.tree.root()))
+        seal = Seal(seal=place.tree.size - 1, chain=place.chain.hex(), marks=marks, signature=signature)
         line = wire.encode(seal)
         place.chain = link(place.chain, line)
         return line

@@ -43,14 +43,13 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     """A line after each block of records: ``chain`` is the hash up to here, which is leaf ``seal`` of the tree.
 
     ``marks`` are the first bytes of the hash after each of its lines, so that a changed one is found. ``signature``
-    is over the checkpoint of the tree with this leaf, whose root is ``root``.
+    is over the checkpoint of the tree with this leaf.
     """
 
     log: str = "replguard"
     seal: int
     chain: str
     marks: str
-    root: str
     signature: str
 
 

@@ -1,7 +1,7 @@
 """Goes along the chain of one segment: where it leads, and the first line of each block that is not as was sealed."""
 
+import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,63 +41,84 @@ class Part:
     findings: list[Fault] = field(default_factory=list)
 
 
-def part(segment: Segment, sizes: frozenset[int] = frozenset(), *, signed: bool = True) -> Part:
-    """Go along a segment from where its header says that it begins; ``signed``: and hold its seals against its key."""
-    return _Walk(segment, sizes, signed=signed).whole()
+def part(segment: Segment, sizes: frozenset[int] = frozenset()) -> Part:
+    """Go along a segment from where its header says that it begins.
+
+    The signature of the last seal vouches for all blocks before it, as the tree is one. Where anything is wrong each
+    is looked at, to say from where on.
+    """
+    walk = _Walk(segment, sizes)
+    found = walk.whole()
+    if not found.findings and walk.is_signed():
+        return found
+    return _Walk(segment, sizes, each=True).whole()
 
 
 class _Walk:
-    def __init__(self, segment: Segment, sizes: frozenset[int], *, signed: bool) -> None:
+    """``each``: hold every seal against the key, and not the last one alone."""
+
+    def __init__(self, segment: Segment, sizes: frozenset[int] = frozenset(), *, each: bool = False) -> None:
         self.part = Part(segment.path, segment.number)
-        self._signed = signed
+        self._each = each
         self._sizes = sizes
         self._verifier: keys.Verifier | None = None
+        self._last: tuple[bytes, str] | None = None
+        """What the last seal signed, and its signature."""
         self._tail: list[bytes] = []
+        """The records of the open block."""
         self._first = 2
-        """The first line of the open block; the header is line 1, and before the first block."""
+        """Its first line; the header is line 1, and before the first block."""
 
     def whole(self) -> Part:
-        part, place = self.part, self.part.end
-        began = last = b""
-        for number, line in self._lines():
-            if number == 1:
-                self._begin(line)
-                place = part.end
-            elif line.startswith(SEALED):
-                self._sealed(number, line)
-            else:
-                place.chain = link(place.chain, line)
-                place.marks += place.chain[:MARK]
-                self._tail.append(line)
-                part.records += 1
-                last = line
-                if not began:
-                    began = line
+        """Go along all of it."""
+        part = self.part
+        for found in reader.lines(part.path):
+            if isinstance(found, Fault):
+                part.findings.append(found)
+                break
+            self._some(*found)
         if part.header is None and not part.findings:
             part.findings.append(Fault(part.path, 1, "holds no header: nothing can be said of it"))
         for number, line in enumerate(self._tail, self._first):
             if not _is_record(line):
                 self._find(
-                    number, "this line, which no seal covers, is no record: a seal was changed, or it was put there"
+                    number, "no seal covers this line, and it is no record: a seal was changed, or it was put there"
                 )
         part.open = len(self._tail)
-        place.marks = bytearray()
-        part.since, part.until = _time(began), _time(last)
+        self._counted()
+        part.end.marks = bytearray()
         return part
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        for found in reader.lines(self.part.path):
-            if isinstance(found, Fault):
-                self.part.findings.append(found)
-                return
-            first, some = found
-            for number, line in enumerate(some, first):
-                if isinstance(line, Torn):
-                    self.part.torn = True
-                elif line is None:
-                    self._find(number, f"the line is longer than {reader.MAX_LINE} bytes: no record is")
+    def is_signed(self) -> bool:
+        """Tell whether the last seal is signed by the key of the segment."""
+        return self._last is None or self._holds(*self._last)
+
+    def _some(self, first: int, lines: list[bytes | None]) -> None:
+        """Go along some lines, the first of which has this number; most are records."""
+        place, tail, sha256 = self.part.end, self._tail, hashlib.sha256
+        for number, line in enumerate(lines, first):
+            if line.__class__ is bytes and number > 1 and not line.startswith(SEALED):
+                place.chain = sha256(place.chain + line).digest()
+                place.marks += place.chain[:MARK]
+                tail.append(line)
+            elif line is None:
+                self._find(number, f"the line is longer than {reader.MAX_LINE} bytes: no record is")
+            elif isinstance(line, Torn):
+                self.part.torn = True
+            else:
+                if number == 1:
+                    self._begin(line)
                 else:
-                    yield number, line
+                    self._sealed(number, line)
+                place, tail = self.part.end, self._tail
+
+    def _counted(self) -> None:
+        """Count the records of a block, and note when they were."""
+        part, tail = self.part, self._tail
+        if tail:
+            part.records += len(tail)
+            part.since = part.since or _time(tail[0])
+            part.until = _time(tail[-1])
 
     def _begin(self, line: bytes) -> None:
         part = self.part
@@ -149,8 +170,8 @@ class _Walk:
             return
         place.tree.append(chain)
         root = place.tree.root()
-        text = checkpoint(part.header.origin or "", place.tree.size, root)
-        if keys.text(root) != seal.root or (self._signed and not self._holds(text, seal.signature)):
+        self._last = checkpoint(part.header.origin or "", place.tree.size, root), seal.signature
+        if self._each and not self.is_signed():
             self._find(number, "the seal is not signed by the key of this segment, or blocks before it were changed")
         if place.tree.size in self._sizes:
             part.roots[place.tree.size] = keys.text(root)
@@ -164,6 +185,7 @@ class _Walk:
         place = self.part.end
         place.chain = link(place.chain, line)
         place.marks = bytearray()
+        self._counted()
         self._tail = []
 
     def _differs(self, first: int, sealed: int, told: bytes, found: bytes) -> None:
@@ -193,7 +215,7 @@ def newest(folder: Path, stream: str) -> Part | None:
     except OSError:
         return None
     for segment in reversed(found):
-        last = part(segment, signed=False)
+        last = _Walk(segment).whole()
         if last.header is not None:
             return last if last.header.key is not None else None
     return None

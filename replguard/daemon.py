@@ -340,7 +340,7 @@ class Daemon:
         self.runner.watch(hint)
 
     def _report(self, trouble: Health) -> None:
-        tell = _log.info if trouble.state == "recovered" else _log.warning
+        tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
 

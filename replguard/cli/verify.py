@@ -80,10 +80,10 @@ def _tell(found: Found, *, trusted: bool) -> None:
     click.echo(f"  {found.records} records in {len(found.parts)} segments and {blocks} blocks, {since} to {until}")
     if len(chained) < len(found.parts):
         click.echo(f"  {len(found.parts) - len(chained)} segments are older than the chain: nothing proves them")
-    if chained and (header := chained[0].header) is not None and header.key is not None:
+    if chained and (header := chained[0].header) is not None and header.by is not None:
         if header.segment > 1:
             click.echo(f"  it begins at segment {header.segment}, block {header.size}: what is older was removed")
-        click.echo(f"  first key {header.key} ({keys.short(header.key)})")
+        click.echo(f"  first key {header.by} ({keys.short(header.by)})")
     if last.open:
         click.echo(f"  the last {last.open} records are not sealed yet")
     if last.torn:

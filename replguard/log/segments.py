@@ -212,7 +212,7 @@ class Writer:
         if last:
             self._archive.tidy(number, oldest)
         if self._keys.trouble is not None:
-            self._report("degraded", f"its key cannot be kept, and nobody vouches for the next: {self._keys.trouble}")
+            self._tell("degraded", f"its key cannot be kept, and nobody vouches for the next: {self._keys.trouble}")
 
     def _go_on(self) -> None:
         """Take up the chain where the newest segment ends, before the first one of ours."""
@@ -220,6 +220,11 @@ class Writer:
         header = last.header if last is not None else None
         place = last.end if last is not None else Place()
         vouched = self._keys.open(header.key if header is not None else None)
+        if header is None:
+            told = f"its first key is {self._keys.public}: note it on another machine, for `replguard verify --trust`"
+            self._tell("started", told)
+        elif not vouched:
+            self._tell("degraded", "the key that signed it last is lost: nobody vouches for what follows")
         self._chain = Chain(self._keys, place, header.origin if header is not None and vouched else None)
 
     def _in_place(self) -> bool:
@@ -255,8 +260,10 @@ class Writer:
 
     def _report(self, state: Any, reason: str | None) -> None:
         lost, self._lost = self._lost or None, 0
+        self._tell(state, reason, lost)
+
+    def _tell(self, state: Any, reason: str | None, lost: int | None = None) -> None:
+        component = f"log.{self._stream}"
         self._report_to(
-            Health(
-                component=f"log.{self._stream}", state=state, reason=reason, stage="log" if lost else None, lost=lost
-            )
+            Health(component=component, state=state, reason=reason, stage="log" if lost else None, lost=lost)
         )

@@ -128,17 +128,21 @@ def _one_of_each(segments: list[Segment]) -> list[Segment]:
 def _join(found: Found) -> None:
     """Hold each segment against the one before, and the first against what the newest says is kept."""
     before: Part | None = None
-    for each in found.parts:
-        if before is not None and each.number != before.number + 1:
-            _missing(found, before.number + 1, each.number - 1, "")
+    empty: list[Part] = []
+    for number, each in zip([0, *(part.number for part in found.parts)], found.parts, strict=False):
+        if number and each.number != number + 1:
+            _missing(found, number + 1, each.number - 1, "")
+        if each.header is None and not each.findings:
+            empty.append(each)  # who is killed before the first line leaves such a one; nothing follows it then
+            continue
         found.findings += _in_place(each, found.stream)
-        if before is not None:
-            found.findings += _after(before, each)
-        before = each
-    first = found.parts[0] if found.parts else None
+        if before is not None and (wrong := list(_after(before, each))):
+            found.findings += [Fault(one.path, 0, "is empty, and was not") for one in empty] or wrong
+        before, empty = each, []
+    first = next((each for each in found.parts if each.header is not None), None)
     oldest = next((each.header.oldest for each in reversed(found.parts) if each.header is not None), 1)
-    if first is not None and first.number > oldest and first.header is not None and first.header.key is not None:
-        _missing(found, oldest, first.number - 1, ": the newest segment tells that they are kept")
+    if first is not None and found.parts[0].number > oldest and first.header and first.header.key is not None:
+        _missing(found, oldest, found.parts[0].number - 1, ": the newest segment tells that they are kept")
 
 
 def _missing(found: Found, first: int, last: int, more: str) -> None:

@@ -77,8 +77,6 @@ class _Walk:
                 part.findings.append(found)
                 break
             self._some(*found)
-        if part.header is None and not part.findings:
-            part.findings.append(Fault(part.path, 1, "holds no header: nothing can be said of it"))
         for number, line in enumerate(self._tail, self._first):
             if not _is_record(line):
                 self._find(

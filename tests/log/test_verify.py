@@ -249,7 +249,10 @@ FILES = {
         lambda folder: (folder / names.name("raw", 3)).rename(folder / names.name("evidence", 3)),
         "raw segment 3 is missing",
     ),
-    "a segment emptied": (lambda folder: (folder / names.name("raw", 3)).write_bytes(b""), "holds no header"),
+    "a segment emptied": (
+        lambda folder: (folder / names.name("raw", 3)).write_bytes(b""),
+        "raw-000003.jsonl: is empty, and was not",
+    ),
     "a segment of zeros": (lambda folder: (folder / names.name("raw", 3)).write_bytes(bytes(5000)), "raw-000003.jsonl"),
     "a line torn in the middle": (_torn, "raw-000003.jsonl"),
     "a packed segment cut": (lambda folder: _packed(folder, lambda data: data[:-50]), "raw-000003.jsonl.zst: damaged"),

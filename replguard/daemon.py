@@ -382,8 +382,8 @@ class Daemon:
             sensors=self.sensors(),
             protecting=self.protecting(),
             judging=standing.judging(self.policy.ruleset),
-            problems=[str(problem) for problem in self.policy.problems],
-            metrics=self.policy.config.metrics.listen,
+            problems=[*map(str, self.policy.problems), *filter(None, [self.page.trouble])],
+            metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
         )
 

@@ -88,7 +88,8 @@ class Policy:
         return Event(
             timestamp=now,
             event=Meta(action="authority_change", kind="enrichment", provider="replguard"),
-            file=File(path=str(self.newest)) if what == "policy" and self.newest is not None else None,
+            # The kernel tells whole paths: by them who wrote the file is found.
+            file=File(path=str(self.newest.absolute())) if what == "policy" and self.newest is not None else None,
             replguard=Context(actor=UNSEEN, attribution="unknown", difference=f"{what}: {difference}", source=what),
         )
 

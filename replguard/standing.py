@@ -1,6 +1,8 @@
 """How things stand: what the daemon tells of itself at start, to `replguard status`, and in its status file."""
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ import structlog
 
 from replguard import yamlfile
 from replguard.config import DEFAULT_PATH
+from replguard.errors import ReplguardError
 from replguard.provenance.learned import Serves
 from replguard.rules.model import RuleSet
 from replguard.sensors.registry import Absent
@@ -44,6 +47,34 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     metrics: str
     serving: list[Serves] = []
+
+
+def alone(state_dir: Path) -> int | None:
+    """Take a state folder for this process, until it ends; return the descriptor that holds it.
+
+    None where the folder cannot be written: that is told elsewhere. Raises ReplguardError if another daemon has it:
+    two would write one log, and each would take the other's doings for somebody's.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        held = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(held, 0)
+        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        pid = os.pread(held, 20, 0).decode("ascii", "replace").strip()
+        os.close(held)
+        raise ReplguardError(
+            f"already running as pid {pid or 'unknown'}, with the same state folder {state_dir}: end that one first"
+            " (`systemctl stop replguard`), or give this one a `state_dir` and a `log.dir` of its own"
+        ) from None
+    except OSError:  # a filesystem without locks
+        os.close(held)
+        return None
+    return held
 
 
 class StatusFile:

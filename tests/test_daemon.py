@@ -16,8 +16,10 @@ import pytest
 from structlog.testing import capture_logs
 from support import deadmount, fingerprints
 
+from replguard.cli.status import asked
 from replguard.daemon import UPKEEP, Daemon
 from replguard.drill import dummy
+from replguard.events import clock
 from replguard.events.catalogue import PORTABLE
 from replguard.log import reader
 from replguard.log.recent import recent
@@ -163,6 +165,9 @@ def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) ->
         port = taken.getsockname()[1]
         with running(configure(tmp_path, metrics={"listen": f"127.0.0.1:{port}"})):
             wait(says(tmp_path, "metrics", "failed", str(port)))
+            # What somebody else serves there is not taken for ours.
+            wait(lambda: (found := asked(tmp_path / "state", clock.now())) is not None and found.metrics == "")
+            assert str(port) in "".join(asked(tmp_path / "state", clock.now()).problems)
             taken.close()
             wait(says(tmp_path, "metrics", "recovered"))
             with socket.create_connection(("127.0.0.1", port), 5) as client:

@@ -1,5 +1,6 @@
 """What the operator said is read whole, and a broken file never ends the watch."""
 
+import os
 import re
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def test_a_change_of_authority_is_a_fact_that_names_nobody_it_did_not_see(tmp_pa
     assert fact.replguard is not None
     assert fact.replguard.attribution == "unknown"
     assert fact.replguard.difference == "policy: manifest: 1 deployments"
+
+
+def test_the_file_of_a_change_is_named_as_the_kernel_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, also where the configuration says it by the folder of whoever starts the daemon: who wrote it is found."""
+    write(tmp_path)
+    (tmp_path / "c.yaml").write_text("state_dir: ./state\nmanifest: ./manifest.yaml\nrules: {paths: [./rules]}\n")
+    monkeypatch.chdir(tmp_path)
+    policy = Policy(Path("c.yaml"), lambda _: PORTABLE, strict=True)
+    for name in ("manifest.yaml", "rules/probe.yml"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n")
+        os.utime(tmp_path / name, (2e9, 2e9) if name == "manifest.yaml" else (3e9, 3e9))
+        policy.reload()
+        fact = policy.change("policy", "something", clock.now())
+        assert fact.file is not None
+        assert fact.file.path == str(tmp_path / name)
 
 
 def test_a_reload_tells_the_difference(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the daemon says of itself, and the file that it is kept in."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from replguard import standing
 from replguard.config import Weights
+from replguard.errors import ReplguardError
 from replguard.standing import SensorLine, Status, StatusFile
 from replguard.weights.inventory import Inventory
 
@@ -83,3 +85,28 @@ def test_where_alerts_go_is_a_sentence() -> None:
     """With the file of those that have one."""
     assert standing.alerting({}, console=False) == "nowhere; `sinks` is empty"
     assert standing.alerting({"jsonl": {"path": "/a"}, "journald": {}}, console=True) == "jsonl (/a), journald, console"
+
+
+def test_a_state_folder_is_of_one_daemon(tmp_path: Path) -> None:
+    """A second one is refused with the pid of the first and what to do, until that one has ended."""
+    held = standing.alone(tmp_path / "state")
+    assert held is not None
+    with pytest.raises(ReplguardError, match=rf"already running as pid {os.getpid()}, with the same state folder"):
+        standing.alone(tmp_path / "state")
+    other = standing.alone(tmp_path / "other")
+    assert other is not None
+    os.close(held)
+    again = standing.alone(tmp_path / "state")
+    assert again is not None
+    for descriptor in (other, again):
+        os.close(descriptor)
+
+
+def test_a_state_folder_that_cannot_be_written_holds_nobody_up(tmp_path: Path) -> None:
+    """It is told where the state cannot be written."""
+    (tmp_path / "file").write_text("")
+    assert standing.alone(tmp_path / "file" / "state") is None
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "lock").symlink_to(tmp_path / "file")
+    assert standing.alone(tmp_path / "state") is None
+    assert (tmp_path / "file").read_text() == ""

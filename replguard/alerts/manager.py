@@ -19,7 +19,7 @@ from replguard.events.host import Host
 
 MAX_FOLDS = 10_000
 MAX_NEWS = 8
-"""Repeats of one window that are told at once because they name something new that was made (another copy)."""
+"""Repeats of one window that are told at once because they name something new: another copy, another permission."""
 OBSERVE: Level = "low"
 """The highest level in mode observe."""
 _NEVER = timedelta(days=1)
@@ -31,7 +31,8 @@ Key = tuple[str, str, str | None]
 class _Fold:
     """One alert and its repeats.
 
-    ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``made``: what was told.
+    ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``told``: what was made, or
+    allowed, of which it told.
     """
 
     alert: Alert
@@ -39,7 +40,7 @@ class _Fold:
     incident: Incident
     opened: datetime
     count: int
-    made: frozenset[str]
+    told: frozenset[str]
     news: int = 0
     muted: bool = False
     newest: Detection | None = None
@@ -148,12 +149,12 @@ class Manager:
         fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
         self._grown[key] = None
         self._quiet.came(now, fold.opened + self._window)
-        if _made(story) <= fold.made or fold.news >= MAX_NEWS or fold.muted:
+        if _news(story) <= fold.told or fold.news >= MAX_NEWS or fold.muted:
             return []
         if not self._rate.has_room(now, fold.level):
             return []
         fold.news += 1
-        fold.made |= _made(story)
+        fold.told |= _news(story)
         return self._update(key, fold, detection.events[-1].timestamp)
 
     def _update(self, key: Key, fold: _Fold, now: datetime) -> list[Alert]:
@@ -183,7 +184,7 @@ class Manager:
         if key in self._folds and before is not None and before.alert.event.id == alert.event.id:
             ids = (*before.alert.replguard.evidence, *alert.replguard.evidence)
             alert = _merged(before.alert, alert, before.count + 1, build.evidence(ids))
-        fold = _Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _made(story))
+        fold = _Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _news(story))
         self._keep(key, fold)
         new = detection.rule.level == "critical" and incident.level != "critical"
         if not self._rate.has_room(now, detection.rule.level) and not new:
@@ -240,6 +241,12 @@ def _made(story: Story) -> frozenset[str]:
     contexts = [event.replguard for event in story.events if event.replguard is not None]
     made = {artefact for context in contexts for artefact in context.artefacts}
     return frozenset(made | {context.instance.id for context in contexts if context.instance is not None})
+
+
+def _news(story: Story) -> frozenset[str]:
+    """Return what is worth telling at once: what was made, and each change of what is allowed."""
+    changes = {event.replguard.difference for event in story.events if event.replguard is not None}
+    return _made(story) | {change for change in changes if change is not None}
 
 
 def _is_about(alert: Alert, instance: str) -> bool:

@@ -42,6 +42,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     policy = Policy(config, opening.makes, strict=sys.stderr.isatty())
     for problem in policy.problems:
         click.echo(f"replguard: {policy.in_force}: {printable(str(problem))}", err=True)
+    standing.alone(Path(policy.config.state_dir))
     daemon = Daemon(policy, opening, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _apart(daemon.stop))

@@ -98,10 +98,13 @@ def _ask(path: Path, now: datetime) -> Answer | str:
         return f"not running: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."
     age = (now - status.written).total_seconds()
     answer = Answer(status, age if age > STALE else None)
+    if not status.metrics:
+        answer.trouble = "there is no metrics page, and what it would count is not known"
+        return answer
     try:
         answer.metrics = _scrape(status.metrics)
     except (OSError, ValueError) as error:
-        answer.trouble = f"the metrics page {status.metrics or '(off)'} does not answer: {error}"
+        answer.trouble = f"the metrics page {status.metrics} does not answer: {error}"
     return answer
 
 

@@ -129,7 +129,7 @@ def _join(found: Found) -> None:
     """Hold each segment against the one before, and the first against what the newest says is kept."""
     before: Part | None = None
     empty: list[Part] = []
-    for number, each in zip([0, *(part.number for part in found.parts)], found.parts, strict=False):
+    for number, each in zip([0, *(one.number for one in found.parts)], found.parts, strict=False):
         if number and each.number != number + 1:
             _missing(found, number + 1, each.number - 1, "")
         if each.header is None and not each.findings:

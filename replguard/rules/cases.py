@@ -13,6 +13,7 @@ from replguard.errors import ConfigError, Problem
 from replguard.events.alert import LEVELS, Level
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.rules import suggest
 from replguard.rules.load import read
 from replguard.yamlfile import Document, Place
 
@@ -94,8 +95,12 @@ def _case(document: Document, kind: Kind, place: Place, entry: Any, problems: li
 def _events(document: Document, place: Place, item: Any, events: list[Event], problems: list[Problem]) -> None:
     """Add the event or events of one entry, or a problem."""
     try:
-        if not isinstance(item, dict) or item.get("action") not in KINDS:
+        if not isinstance(item, dict) or "action" not in item:
             raise ValueError(f"an event needs 'action', one of {', '.join(sorted(KINDS))}")
+        if str(item["action"]) not in KINDS:
+            raise ValueError(
+                f"no event has the action '{item['action']}'{suggest.choice(item['action'], sorted(KINDS))}"
+            )
         count, gap, start = int(item.get("repeat", 1)), _span(item.get("every", 0)), _span(item.get("at", 0))
         if not 1 <= count <= MAX_REPEAT:
             raise ValueError(f"'repeat' must be 1 to {MAX_REPEAT}")

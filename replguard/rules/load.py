@@ -171,7 +171,7 @@ def _below(top: Path, problems: list[Problem]) -> list[Path]:
     if not top.is_dir():
         if top.exists():
             return [top]
-        problems.append(Problem(str(top), 0, "does not exist"))
+        problems.append(Problem(str(top), 0, "does not exist; the file of a rule is wanted, or a folder of them"))
         return []
 
     def failed(error: OSError) -> None:

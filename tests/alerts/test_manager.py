@@ -1,11 +1,11 @@
 import pytest
 from msgspec import convert
-from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, server_fact
+from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, event, server_fact
 
 from replguard.alerts import manager as module
 from replguard.alerts.manager import Manager
 from replguard.config import Config, dec_hook
-from replguard.events.fact import Authorised
+from replguard.events.fact import Authorised, Context
 
 HOUR = 3600
 
@@ -50,6 +50,21 @@ def test_a_repeat_after_the_window_is_a_new_alert_of_the_same_incident():
     assert second.event.id != first.event.id
     assert second.replguard.incident == first.replguard.incident
     assert told([second]) == [("firing", 1, "high")]
+
+
+def test_another_change_of_what_is_allowed_is_told_at_once():
+    """Whoever makes a harmless one first hides no other behind it; the same one again is a repeat."""
+
+    def change(number, what):
+        about = Context(actor=AGENT, difference=f"policy: manifest: job {what} added", source="policy")
+        return detection(event("authority_change", number, number, kind="enrichment", replguard=about))
+
+    alerts = manager()
+    (first,) = alerts.feed(change(1, "harmless"))
+    (second,) = alerts.feed(change(2, "wide-open"))
+    assert second.event.id == first.event.id
+    assert "job wide-open added" in second.message
+    assert alerts.feed(change(3, "wide-open")) == []
 
 
 def test_another_copy_is_told_at_once_a_few_times():

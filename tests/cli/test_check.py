@@ -162,7 +162,7 @@ def test_fixtures_are_looked_at_too(check, tmp_path):
     """Those beside a rule, and one that is named: it is no rule."""
     (tmp_path / "r.yml").write_text(rule("a", "x"))
     (tmp_path / "r.test.yml").write_text("fires:\n  - {name: x, events: [{action: dance}]}\n")
-    told = "r.test.yml:2: an event needs 'action'"
+    told = "r.test.yml:2: no event has the action 'dance'"
     for path in ("r.yml", "r.test.yml"):
         result = check("sinks: {}\n", path)
         assert result.exit_code == 2

@@ -113,7 +113,7 @@ def test_broken_fixtures_exit_2(own):
     (own / "found.test.yml").write_text("fires:\n  - {events: [{action: dance}]}\n")
     result = invoke("test", own)
     assert result.exit_code == 2
-    assert "found.test.yml:2: an event needs 'action'" in result.output
+    assert "found.test.yml:2: no event has the action 'dance'" in result.output
 
 
 def test_ones_own_rule_without_fixtures_is_told_and_a_shipped_one_fails(own, tmp_path):

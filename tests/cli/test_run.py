@@ -201,3 +201,20 @@ def test_a_closed_terminal_ends_it(tmp_path: Path) -> None:
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+def test_a_second_one_with_the_same_state_is_refused(tmp_path: Path) -> None:
+    """Two would write one log, and accuse each other: exit 2, with the pid of the first and what to do."""
+    path = configure(tmp_path)
+    with service(path) as process:
+        until_ready(process)
+        second = subprocess.run(
+            [sys.executable, "-m", "replguard", "run", "-c", path],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert second.returncode == 2
+        assert f"already running as pid {process.pid}" in second.stderr
+        assert "Traceback" not in second.stderr

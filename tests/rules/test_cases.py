@@ -50,7 +50,12 @@ near_miss: []
         ("fires:\n  - name: x", 2, "needs 'name' and a list of 'events'"),
         ("fires:\n  - {events: [], lvl: low}", 2, "unknown key 'lvl'"),
         ("fires:\n  - {events: [], level: hihg}", 2, "'hihg' is no level"),
-        ("fires:\n  - events:\n      - {action: dance}", 3, "an event needs 'action', one of agent_seen"),
+        ("fires:\n  - events:\n      - {action: dance}", 3, "no event has the action 'dance'; it is one of agent_seen"),
+        (
+            "fires:\n  - events:\n      - {action: proces_exec}",
+            3,
+            "no event has the action 'proces_exec', did you mean 'process_exec'?",
+        ),
         ("fires:\n  - events:\n      - text", 3, "an event needs 'action'"),
         ("fires:\n  - events:\n      - {action: process_exec, Image: x}", 3, "no event has the field 'Image'"),
         ("fires:\n  - events:\n      - {action: process_exec, process: {pdi: 1}}", 3, "the field 'process.pdi'"),

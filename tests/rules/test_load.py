@@ -42,7 +42,7 @@ def test_every_file_is_read_and_every_fault_told(tmp_path):
     }  # fmt: skip
     assert told["fifo.yml"] == "is not a plain file"
     assert told["empty.yml"] == "holds no rule"
-    assert told["absent"] == "does not exist"
+    assert told["absent"] == "does not exist; the file of a rule is wanted, or a folder of them"
     assert "larger than" in told["large.yml"]
 
 

@@ -29,8 +29,9 @@ def _stop(story: Story) -> Iterator[str]:
     pids: list[int] = []
     if story.actor is not None and story.actor.agent and story.actor.pid is not None:
         pids.append(story.actor.pid)
-    if story.main.process is not None and story.main.process.pid is not None:
-        pids.append(story.main.process.pid)
+    # Of a sequence the last act may be another program's than the fact that tells most: the upload after the read.
+    acting = (event.process for event in (story.completing, story.main))
+    pids += [process.pid for process in acting if process is not None and process.pid is not None]
     instance = story.context(lambda context: context.instance)
     pids += instance.pids if instance is not None else ()
     for pid in list(dict.fromkeys(pids))[:MOST_PIDS]:

@@ -27,6 +27,12 @@ def test_the_agent_is_stopped_first():
     assert stop_cp.endswith(" && kill -STOP 4720")
 
 
+def test_of_a_sequence_the_last_act_is_stopped_too():
+    """The upload that completes it, before the reader that the alert is mainly about."""
+    upload = event("process_exec", 2, 5, process=process(pid=4999, executable="/usr/bin/rclone"))
+    assert [c.rpartition(" ")[2] for c in of(copy_fact(1), upload)] == ["4711", "4999", "4720"]
+
+
 def test_a_server_is_stopped_whole():
     """All processes of an instance are stopped, and the unit is frozen."""
     found = of(server_fact(1, actor=SERVICE, unit="vllm.service/0123"))

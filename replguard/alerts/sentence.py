@@ -72,12 +72,16 @@ def _acts(events: tuple[Event, ...]) -> list[tuple[Event, int]]:
     """
     told: dict[tuple[str, str | None], Event] = {}
     times: Counter[tuple[tuple[str, str | None], tuple[str | None, str]]] = Counter()
+    copies: set[object] = set()
     facts = [event for event in events if is_fact(event) or event is events[-1]]
     for event in facts if any(map(is_fact, facts)) else events:
         key = (event.action, event.replguard.model if event.replguard else None)
         told.pop(key, None)
         told[key] = event
-        times[key, _who(event)] += 1
+        copy = (_who(event), event.replguard.artefacts) if event.replguard and event.action == "weights_copy" else None
+        if copy is None or copy not in copies:  # a copy that is told when it begins and when it is done is one
+            copies.add(copy)
+            times[key, _who(event)] += 1
     found = [(event, times[key, _who(event)]) for key, event in told.items()]
     return found if len(found) <= MOST else [found[0], *found[1 - MOST :]]
 

@@ -131,3 +131,10 @@ def test_an_actor_without_a_name_is_someone():
         "weights_access", 1, kind="enrichment", file=File(path="/m"), replguard=Context(actor=unit, model="chat")
     )
     assert said(fact).startswith("Someone of service chat.service (pid unknown) read model chat")
+
+
+def test_a_copy_is_counted_once():
+    """It is told when it begins and when it is done; two copies are two."""
+    begun, done = copy_fact(1, status="started"), copy_fact(2, 5)
+    assert "times" not in said(begun, done)
+    assert "(2 times)" in said(begun, done, copy_fact(3, 6, target="/tmp/other"))

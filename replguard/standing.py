@@ -136,10 +136,16 @@ def protecting(inventory: Inventory) -> str:
 
 
 def alerting(sinks: dict[str, dict[str, Any]], *, console: bool) -> str:
-    """Return where alerts go, in a sentence."""
-    ways = [f"{name} ({to['path']})" if "path" in to else name for name, to in sinks.items()]
+    """Return where alerts go, in a sentence, and which file cannot be written."""
+    ways = [f"{name} ({_file(str(to['path']))})" if "path" in to else name for name, to in sinks.items()]
     ways += ["console"] * (console and "console" not in sinks)
     return ", ".join(ways) or "nowhere; `sinks` is empty"
+
+
+def _file(path: str) -> str:
+    """Return the path of a file, and whether we may write it; one that is not there is made, and its folders."""
+    there = next((one for one in (Path(path), *Path(path).absolute().parents) if os.path.lexists(one)), Path("/"))
+    return path if os.access(there, os.W_OK) else f"{path}, which we may NOT write"
 
 
 def judging(rules: RuleSet) -> str:

@@ -87,6 +87,16 @@ def test_where_alerts_go_is_a_sentence() -> None:
     assert standing.alerting({"jsonl": {"path": "/a"}, "journald": {}}, console=True) == "jsonl (/a), journald, console"
 
 
+def test_a_file_that_may_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is lost; folders that are made for it are no trouble."""
+    path = tmp_path / "not" / "there" / "a.jsonl"
+    assert standing.alerting({"jsonl": {"path": str(path)}}, console=False) == f"jsonl ({path})"
+    asked: list[str] = []
+    monkeypatch.setattr(os, "access", lambda where, _: asked.append(str(where)))
+    assert standing.alerting({"jsonl": {"path": str(path)}}, console=False) == f"jsonl ({path}, which we may NOT write)"
+    assert asked == [str(tmp_path)]
+
+
 def test_a_state_folder_is_of_one_daemon(tmp_path: Path) -> None:
     """A second one is refused with the pid of the first and what to do, until that one has ended."""
     held = standing.alone(tmp_path / "state")

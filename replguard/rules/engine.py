@@ -22,8 +22,8 @@ from replguard.rules.sequence import Sequence
 from replguard.rules.together import Together
 from replguard.rules.window import AT_END, Window
 
-SWEEP = 60.0
-"""Seconds of event time between two rounds of forgetting."""
+SWEEP = 300.0
+"""Seconds of event time between two rounds of forgetting: each looks at all that is remembered."""
 LOSSES = 4096
 """Reports of lost events that are remembered."""
 LONGEST = timedelta(hours=24)

@@ -4,6 +4,15 @@ import os
 from pathlib import Path
 
 
+def settle(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write(path: Path, data: bytes, *, flush: bool = False) -> None:
     """Put a file in the place of the one that stood there, readable by its owner only. Raises OSError.
 
@@ -18,5 +27,7 @@ def write(path: Path, data: bytes, *, flush: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
+        if flush:
+            settle(path.parent)
     finally:
         draft.unlink(missing_ok=True)

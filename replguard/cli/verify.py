@@ -29,11 +29,11 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
     """Tell whether the log in a folder is what was written, and what proves it.
 
     Every line is chained to the one before, every second or 1,024 lines are sealed by a signature, and each segment
-    has a key of its own that the one before vouches for. What was changed, removed, inserted, put in another order or
-    cut off is named by segment and line. Who is root can write a whole log anew: only a key or a checkpoint that was
-    kept on another machine excludes it.
+    has a key of its own that the one before vouches for. What was changed, inserted, removed from the middle or put in
+    another order is named by segment and line. Who is root can write a whole log anew or cut its end off: only what
+    was kept on another machine excludes it, the first key or, for both, a checkpoint.
 
-    Exit code 1 if anything is not as it was written.
+    Exit code 1 if anything is not as it was written, or nothing that was given proves a stream.
     """
     trust = [each for given in trusted for each in verify.read_trust(given)]
     try:
@@ -49,7 +49,7 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
         click.echo("\n".join(verify.text(each.checkpoint) for each in found if each.checkpoint), nl=False)
     else:
         for each in found:
-            _tell(each, trusted=bool(trust))
+            _tell(each)
     findings = [finding for each in found for finding in each.findings]
     for finding in findings:
         click.echo(printable(str(finding)), err=True)
@@ -59,17 +59,17 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
 
 def _gone_through(folder: Path, stream: str, trust: list[str | verify.Checkpoint]) -> Found:
     console = Console(stderr=True)
-    total = sum(segment.path.stat().st_size for segment in names.segments(folder, stream))
+    total = sum(verify.size(segment.path) for segment in names.segments(folder, stream))
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(stream, total=total)
         for step in verify.stream(folder, stream, trust):
             if isinstance(step, Found):
                 return step
-            progress.advance(task, step.path.stat().st_size)
+            progress.advance(task, verify.size(step.path))
     raise AssertionError("a stream ends with what was found")
 
 
-def _tell(found: Found, *, trusted: bool) -> None:
+def _tell(found: Found) -> None:
     """Print what was found of a stream."""
     chained = [one for one in found.parts if one.header is not None and one.header.key is not None]
     since = next((one.since for one in found.parts if one.since), "")
@@ -77,19 +77,21 @@ def _tell(found: Found, *, trusted: bool) -> None:
     blocks, last = sum(one.blocks for one in found.parts), found.parts[-1]
     state = "whole" if not found.findings else f"NOT WHOLE: {len(found.findings)} findings"
     click.echo(f"{found.stream}: {state}")
-    click.echo(f"  {found.records} records in {len(found.parts)} segments and {blocks} blocks, {since} to {until}")
+    times = f"{printable(since)} to {printable(until)}"
+    click.echo(f"  {found.records} records in {len(found.parts)} segments and {blocks} blocks, {times}")
     if len(chained) < len(found.parts):
         click.echo(f"  {len(found.parts) - len(chained)} segments are older than the chain: nothing proves them")
     if chained and (header := chained[0].header) is not None and header.by is not None:
         if header.segment > 1:
             click.echo(f"  it begins at segment {header.segment}, block {header.size}: what is older was removed")
-        click.echo(f"  first key {header.by} ({keys.short(header.by)})")
+        click.echo(f"  first key {printable(header.by)} ({keys.short(header.by)})")
     if last.open:
         click.echo(f"  the last {last.open} records are not sealed yet")
-    if last.torn:
-        click.echo("  the last line is torn: it was being written when the writer ended")
+    for torn in (one for one in found.parts if one.torn):
+        click.echo(f"  the last line of {torn.path.name} is torn: it was being written when the writer ended")
     for proof in found.trusted:
         click.echo(f"  {proof}")
     if not found.trusted and not found.findings:
-        told = "what was given proves nothing of it" if trusted else "nothing was given that was kept elsewhere"
-        click.echo(f"  {told}: that root wrote all of it anew is not excluded (--trust)")
+        click.echo(
+            "  nothing was given that was kept elsewhere: that root wrote all of it anew is not excluded (--trust)"
+        )

@@ -76,7 +76,7 @@ class Chain:
     def header(self, header: Header) -> bytes:
         """Return the first line of a segment, with a new key that the old one vouches for.
 
-        The new key is in use once ``begun`` is called: when the line was written.
+        ``begin`` goes on by it, and ``begun`` takes the new key into use: once the line is on the disk.
         """
         origin = self._origin = self._origin or f"replguard/{header.stream}/{keys.short(self._keys.public)}"
         told = msgspec.structs.replace(
@@ -90,11 +90,14 @@ class Chain:
         )
         return wire.encode(msgspec.structs.replace(told, signature=self._keys.sign(unsigned(told))))
 
-    def begun(self, line: bytes) -> None:
-        """Go on by the first line of a segment, which was written. What was not sealed before it is not any more."""
-        self._keys.taken_over()
+    def begin(self, line: bytes) -> None:
+        """Go on by the first line of a segment. What was not sealed before it is not any more."""
         self.place.chain = link(self.place.chain, line)
         self.place.marks.clear()
+
+    def begun(self) -> None:
+        """Sign by the key that the first line told from now on: it was written."""
+        self._keys.taken_over()
 
     def seal(self) -> bytes:
         """End the block; return the line that says so."""

@@ -1,6 +1,7 @@
 """The names of segments and what the first line of each says."""
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from replguard.events.host import Host
 
 SCHEMA = 1
 ZSTD = ".zst"
-_NAME = re.compile(r"(?P<stream>[a-z]+)-(?P<number>\d{6,12})\.jsonl(?P<packed>\.zst)?")
+_NAME = re.compile(r"(?P<stream>[a-z]+)-(?P<number>[0-9]{6,12})\.jsonl(?P<packed>\.zst)?")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +69,33 @@ def name(stream: str, number: int) -> str:
 
 
 def segments(folder: Path, stream: str) -> list[Segment]:
-    """Return the segments of a stream in order. Raises OSError when the folder cannot be listed."""
+    """Return the segments of a stream in order: regular files alone, under the very names that the writer gives.
+
+    Raises OSError when the folder cannot be listed.
+    """
     found = []
     for path in folder.iterdir():
         match = _NAME.fullmatch(path.name)
-        if match and match["stream"] == stream:
-            found.append(Segment(int(match["number"]), bool(match["packed"]), path))
+        if match is None or match["stream"] != stream:
+            continue
+        number, packed = int(match["number"]), bool(match["packed"])
+        if path.name == name(stream, number) + ZSTD * packed and _is_regular(path):
+            found.append(Segment(number, packed, path))
     return sorted(found)
+
+
+def is_segment(path: Path) -> bool:
+    """Tell whether a file has the name of a segment."""
+    return _NAME.fullmatch(path.name) is not None
+
+
+def one_of_each(found: list[Segment]) -> list[Segment]:
+    """Return one file of each segment: the packed one where both stand, for then it is whole."""
+    return list({segment.number: segment for segment in found}.values())
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

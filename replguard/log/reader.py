@@ -50,7 +50,8 @@ class Fault:
 def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fault]:
     """Yield the records of files and of the segments of ``stream`` in folders, headers left out.
 
-    Files may be compressed, and need no header. The last line of a file may be torn: it is yielded too.
+    Files may be compressed, and need no header. A last line without an end is a record where a file is no segment: of
+    one it was never written whole, and nothing vouches for it.
     """
     for path in _files(paths, stream):
         if isinstance(path, Fault):
@@ -60,10 +61,13 @@ def records(paths: Iterable[Path], stream: str = "raw") -> Iterator[Record | Fau
             if isinstance(found, Fault):
                 yield found
                 continue
+            torn = _torn(path, *found)
             for number, line in enumerate(found[1], found[0]):
                 record = _record(path, number, line)
                 if record is not None:
                     yield record if isinstance(record, Fault) else Record(path, number, record)
+            if torn is not None:
+                yield torn
 
 
 def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
@@ -89,8 +93,11 @@ def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault
         for found in lines(path):
             if isinstance(found, Fault):
                 yield found
-            else:
-                yield from _decoded(path, *found)
+                continue
+            torn = _torn(path, *found)
+            yield from _decoded(path, *found)
+            if torn is not None:
+                yield torn
 
 
 def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Event | Fault]:
@@ -106,6 +113,14 @@ def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Even
             continue
         if event.event.kind != "alert":
             yield event
+
+
+def _torn(path: Path, first: int, some: list[bytes | None]) -> Fault | None:
+    """Take a torn line away from those of a segment, and return what is wrong with it."""
+    if not some or not isinstance(some[-1], Torn) or not names.is_segment(path):
+        return None
+    some.pop()
+    return Fault(path, first + len(some), "the last line has no end: it was not written whole")
 
 
 def _files(paths: Iterable[Path], stream: str) -> Iterator[Path | Fault]:

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from replguard import wholefile
 from replguard.config import Stream
 from replguard.events import wire
 from replguard.events.health import Health
 from replguard.events.host import Host
 from replguard.log import names, walk
 from replguard.log.archive import Archive
-from replguard.log.chain import Chain, Place
+from replguard.log.chain import BLOCK, Chain, Place
 from replguard.log.keys import Keys
 
 SEGMENT = 64 * 2**20
@@ -58,7 +59,8 @@ class Writer:
         self._pending_bytes = 0
         self._fd: int | None = None
         self._number = self._next = 0
-        self._good = self._head = 0
+        self._good, self._oldest = 0, 1
+        self._header: bytes | None = None
         self._identity = (0, 0)
         self._opened: datetime | None = None
         self._trouble: str | None = None
@@ -131,16 +133,24 @@ class Writer:
                 self._open(now)
             batch, before = self._take(), self._chain.place.copy()
             try:
-                self._append(b"".join(self._linked(batch)))
+                self._append(b"".join([*self._opening(), *self._linked(batch)]))
             except OSError:
                 self._chain.place = before
                 self._pending.extendleft(reversed(batch))
                 self._pending_bytes += sum(map(len, batch))
                 raise
+            if self._header is not None:
+                self._begun()
             self._number = self._next
             self.written += len(batch)
             if self._good >= self._limit:
                 self.rotate()
+
+    def _opening(self) -> Iterator[bytes]:
+        """Yield the header of a segment that has none yet: it is written with the first records, or not at all."""
+        if self._header is not None:
+            self._chain.begin(self._header)
+            yield self._header + b"\n"
 
     def _linked(self, batch: list[bytes]) -> Iterator[bytes]:
         """Yield lines, with seals between them."""
@@ -152,7 +162,7 @@ class Writer:
 
     def _seal(self) -> None:
         """Seal the block that is open. Where that fails it stays open: the next segment follows it all the same."""
-        if self._fd is None or not self._chain.is_open:
+        if self._fd is None or self._header is not None or not self._chain.is_open:
             return
         before = self._chain.place.copy()
         try:
@@ -165,7 +175,9 @@ class Writer:
     def _take(self) -> list[bytes]:
         batch: list[bytes] = []
         size = 0
-        while self._pending and size < min(FLUSH, self._limit - self._good):
+        # The key that seals is in use once the header is on the disk: no block ends in what is written with it.
+        most = BLOCK - 1 if self._header is not None else len(self._pending)
+        while self._pending and len(batch) < most and size < min(FLUSH, self._limit - self._good):
             batch.append(self._pending.popleft())
             size += len(batch[-1])
         self._pending_bytes -= size
@@ -180,11 +192,11 @@ class Writer:
             while view:
                 view = view[os.write(fd, view) :]
         except OSError:
-            # Nothing may stand after half a record: cut it off, and go on in a new segment. One that holds no record
-            # is removed, or a full disk would fill with them.
+            # Nothing may stand after half a record: cut it off, and go on in a new segment. One that holds nothing is
+            # removed, or a full disk would fill with them.
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, self._good)
-                if self._good <= self._head:
+                if not self._good:
                     self._path.unlink()
             raise
         self._good += len(data)
@@ -195,22 +207,30 @@ class Writer:
         number = max(last, self._number) + 1
         if self._number == 0:
             self._go_on()
-        oldest = self._archive.oldest(number, now.timestamp())
-        header = names.Header(stream=self._stream, segment=number, boot_id=self._boot, host=self._host, oldest=oldest)
-        line = self._chain.header(header)
+        # What one header told stays true: while segments are being packed more of them would seem to fit.
+        self._oldest = max(self._oldest, self._archive.oldest(number, now.timestamp()))
+        header = names.Header(
+            stream=self._stream, segment=number, boot_id=self._boot, host=self._host, oldest=self._oldest
+        )
+        self._header = self._chain.header(header)
         self._path = path = self._folder / names.name(self._stream, number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
         fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an archive of another process leaves it alone
-        self._good = self._head = 0
-        self._append(line + b"\n")
-        self._chain.begun(line)
-        self._head = self._good
+        self._good = 0
         status = os.fstat(self._fd)
         self._identity = (status.st_dev, status.st_ino)
         self._next, self._opened = number, now
-        if last:
-            self._archive.tidy(number, oldest)
+
+    def _begun(self) -> None:
+        """Forget the key of the segment before, once the header that names the new one is on the disk."""
+        self._header = None
+        with contextlib.suppress(OSError):
+            os.fsync(self._fd or -1)
+            wholefile.settle(self._folder)
+        self._chain.begun()
+        if self._next > 1:
+            self._archive.tidy(self._next, self._oldest)
         if self._keys.trouble is not None:
             self._tell("degraded", f"its key cannot be kept, and nobody vouches for the next: {self._keys.trouble}")
 
@@ -219,6 +239,7 @@ class Writer:
         last = walk.newest(self._folder, self._stream)
         header = last.header if last is not None else None
         place = last.end if last is not None else Place()
+        self._oldest = max(self._oldest, header.oldest if header is not None else 1)
         vouched = self._keys.open(header.key if header is not None else None)
         if header is None:
             told = f"its first key is {self._keys.public}: note it on another machine, for `replguard verify --trust`"
@@ -239,6 +260,7 @@ class Writer:
         self._let_go()
 
     def _let_go(self) -> None:
+        self._header = None
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

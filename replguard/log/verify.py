@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -12,10 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from replguard.errors import ReplguardError
-from replguard.log import keys, names
+from replguard.log import keys, names, reader
 from replguard.log.chain import START, checkpoint
 from replguard.log.names import Segment
-from replguard.log.reader import Fault
+from replguard.log.reader import Fault, Torn
 from replguard.log.walk import Part, part
 
 SMALL = 4 * 2**20
@@ -58,6 +59,14 @@ class Found:
         return Checkpoint(last.header.origin, last.end.tree.size, keys.text(last.end.tree.root()))
 
 
+def size(path: Path) -> int:
+    """Return the bytes of a file, 0 for one that is gone by now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def streams(folder: Path) -> list[str]:
     """Return the streams that have segments in a folder. Raises OSError."""
     return [stream for stream in ("raw", "evidence") if names.segments(folder, stream)]
@@ -68,21 +77,30 @@ def stream(folder: Path, name: str, trust: Iterable[str | Checkpoint] = ()) -> I
     trust = list(trust)
     sizes = frozenset(each.size for each in trust if isinstance(each, Checkpoint))
     parts: list[Part] = []
-    for each in _parts(_one_of_each(names.segments(folder, name)), sizes):
+    segments = names.segments(folder, name)
+    for each in _parts(names.one_of_each(segments), sizes):
         parts.append(each)
         yield each
-    yield judged(name, parts, trust)
+    found = judged(name, parts, trust)
+    found.findings += _twice(segments)
+    yield found
 
 
 def judged(name: str, parts: list[Part], trust: Iterable[str | Checkpoint] = ()) -> Found:
     """Return what is found of a stream, by its segments in order and what is trusted."""
-    found = Found(name, parts, [finding for each in parts for finding in each.findings])
-    _join(found)
+    oldest = next((each.header.oldest for each in reversed(parts) if each.header is not None), 1)
+    there = [each for each in parts if not (each.gone and each.number < oldest)]
+    found = Found(name, there, [finding for each in there for finding in each.findings])
+    _join(found, oldest)
+    trust = list(trust)
     for trusted in trust:
         if isinstance(trusted, Checkpoint):
             _against(found, trusted)
         else:
             _key(found, trusted)
+    if trust and not found.trusted and not found.findings:
+        where = found.parts[0].path.parent if found.parts else Path()
+        found.findings.append(Fault(where, 0, f"nothing that was given proves {name}: it may be written anew"))
     return found
 
 
@@ -113,25 +131,44 @@ def text(found: Checkpoint) -> str:
 def _parts(segments: list[Segment], sizes: frozenset[int]) -> Iterator[Part]:
     work = partial(part, sizes=sizes)
     cores = min(len(os.sched_getaffinity(0)), len(segments))
-    if cores < 2 or sum(segment.path.stat().st_size for segment in segments) < SMALL:
+    if cores < 2 or sum(size(segment.path) for segment in segments) < SMALL:
         yield from map(work, segments)
         return
     with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
         yield from pool.map(work, segments)
 
 
-def _one_of_each(segments: list[Segment]) -> list[Segment]:
-    """Return the segments; of one that stands there twice, for a compression was cut off, the plain one."""
-    return list({segment.number: segment for segment in reversed(segments)}.values())[::-1]
+def _twice(segments: list[Segment]) -> Iterator[Fault]:
+    """Yield where a segment stands twice, packed and not, and the two are not the same."""
+    by_number: dict[int, list[Segment]] = {}
+    for segment in segments:
+        by_number.setdefault(segment.number, []).append(segment)
+    for some in by_number.values():
+        if len(some) > 1 and len({_content(one.path) for one in some if one.path.exists()}) > 1:
+            yield Fault(some[0].path, 0, "the segment stands here twice, packed too, and the two are not the same")
 
 
-def _join(found: Found) -> None:
+def _content(path: Path) -> str:
+    """Return what is in a file, as a hash; of one that cannot be read another one each time."""
+    found = hashlib.sha256()
+    for some in reader.lines(path):
+        if isinstance(some, Fault):
+            return str(some)
+        for line in some[1]:
+            found.update(b"long" if line is None else line)
+            found.update(b"" if isinstance(line, Torn) else b"\n")
+    return found.hexdigest()
+
+
+def _join(found: Found, oldest: int) -> None:
     """Hold each segment against the one before, and the first against what the newest says is kept."""
     before: Part | None = None
     empty: list[Part] = []
     for number, each in zip([0, *(one.number for one in found.parts)], found.parts, strict=False):
         if number and each.number != number + 1:
             _missing(found, number + 1, each.number - 1, "")
+        if each.gone:
+            _missing(found, each.number, each.number, "")
         if each.header is None and not each.findings:
             empty.append(each)  # who is killed before the first line leaves such a one; nothing follows it then
             continue
@@ -140,7 +177,6 @@ def _join(found: Found) -> None:
             found.findings += [Fault(one.path, 0, "is empty, and was not") for one in empty] or wrong
         before, empty = each, []
     first = next((each for each in found.parts if each.header is not None), None)
-    oldest = next((each.header.oldest for each in reversed(found.parts) if each.header is not None), 1)
     if first is not None and found.parts[0].number > oldest and first.header and first.header.key is not None:
         _missing(found, oldest, found.parts[0].number - 1, ": the newest segment tells that they are kept")
 
@@ -164,7 +200,13 @@ def _in_place(each: Part, stream_: str) -> Iterator[Fault]:
 def _after(before: Part, each: Part) -> Iterator[Fault]:
     """Yield what is wrong with how a segment follows another."""
     first, header = before.header, each.header
-    if first is None or header is None or first.key is None:
+    if first is None or header is None:
+        return
+    if first.key is None:
+        if header.key is not None and (header.prev != START.hex() or header.size):
+            yield Fault(
+                before.path, 1, "the segment names no key, and the next one follows one that did: it was put there"
+            )
         return
     if header.key is None:
         yield Fault(each.path, 1, "the segment names no key, and the one before does: it was put there")
@@ -186,38 +228,38 @@ def _against(found: Found, trusted: Checkpoint) -> None:
         return
     roots = {size: root for one in mine for size, root in one.roots.items()}
     first, last = mine[0], mine[-1]
-    if trusted.size in roots:
-        if roots[trusted.size] == trusted.root:
-            found.trusted.append(f"the checkpoint proves the first {trusted.size} blocks: nobody changed them since")
-        else:
-            found.findings.append(
-                Fault(last.path.parent, 0, f"{found.stream} is not the log of the checkpoint: it was written anew")
-            )
-    elif first.header is not None and trusted.size < first.header.size:
-        began = first.header.size
-        found.trusted.append(
-            f"the checkpoint is of block {trusted.size}, and the log begins at {began} now: it proves nothing"
-        )
-    else:
-        text_ = f"{found.stream} was cut: it has {last.end.tree.size} blocks, and the checkpoint is of {trusted.size}"
-        found.findings.append(Fault(last.path, 0, text_))
+    if trusted.size in roots and roots[trusted.size] != trusted.root:
+        told = f"{found.stream} is not the log of the checkpoint: it was written anew"
+        found.findings.append(Fault(last.path.parent, 0, told))
+    elif first.header is not None and trusted.size <= first.header.size:
+        return  # what it is of was removed
+    elif trusted.size not in roots:
+        told = f"{found.stream} was cut: it has {last.end.tree.size} blocks, and the checkpoint is of {trusted.size}"
+        found.findings.append(Fault(last.path, 0, told))
+    elif not found.findings:
+        found.trusted.append(f"the checkpoint proves all up to block {trusted.size}: nobody changed it since")
 
 
 def _key(found: Found, trusted: str) -> None:
-    """Say what a key proves that was noted elsewhere."""
-    vouched = [one for one in found.parts if one.header is not None and trusted in (one.header.key, one.header.by)]
-    if vouched and not found.findings:
-        found.trusted.append(f"the key proves {vouched[0].path.name} and what follows, up to the segment in use")
+    """Say what a key proves that was noted elsewhere: it has to have signed something here."""
+    signed = [one for one in found.parts if one.header is not None and _signed(one, trusted)]
+    if signed and not found.findings:
+        found.trusted.append(f"the key proves {signed[0].path.name}, what it follows, and key by key what follows it")
+
+
+def _signed(one: Part, key: str) -> bool:
+    header = one.header
+    return header is not None and (header.by == key or (header.key == key and one.blocks > 0))
 
 
 def unknown(found: list[Found], trust: Iterable[str | Checkpoint]) -> list[str]:
     """Return what is trusted and belongs to none of the streams."""
-    keys_ = {key for one in found for each in one.parts if each.header for key in (each.header.key, each.header.by)}
     origins = {each.header.origin for one in found for each in one.parts if each.header}
+    parts = [part_ for one in found for part_ in one.parts]
     return [
         f"no stream of this log has the key {each}"
         if isinstance(each, str)
         else f"no stream of this log is {each.origin}"
         for each in trust
-        if (each not in keys_ if isinstance(each, str) else each.origin not in origins)
+        if (not any(_signed(one, each) for one in parts) if isinstance(each, str) else each.origin not in origins)
     ]

@@ -9,7 +9,7 @@ import msgspec
 
 from replguard.events import wire
 from replguard.log import keys, names, reader
-from replguard.log.chain import MARK, START, Place, checkpoint, link, unsigned
+from replguard.log.chain import BLOCK, MARK, START, Place, checkpoint, link, unsigned
 from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Tree
@@ -25,6 +25,7 @@ class Part:
 
     ``records`` and ``blocks`` count what is in it, ``open`` the records after its last seal, ``since`` and ``until``
     are the times of its first and last record. ``end`` is where it leads, ``roots`` the roots at the sizes asked for.
+    ``gone``: it was there when the folder was listed, and is not.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Part:
     blocks: int = 0
     open: int = 0
     torn: bool = False
+    gone: bool = False
     since: str = ""
     until: str = ""
     end: Place = field(default_factory=Place)
@@ -45,8 +47,13 @@ def part(segment: Segment, sizes: frozenset[int] = frozenset()) -> Part:
     """Go along a segment from where its header says that it begins.
 
     The signature of the last seal vouches for all blocks before it, as the tree is one. Where anything is wrong each
-    is looked at, to say from where on.
+    is looked at, to say from where on. Of a log that is being written a segment may be packed, or removed, meanwhile.
     """
+    if not segment.path.exists():
+        packed = segment.path.with_name(segment.path.name + names.ZSTD)
+        if segment.packed or not packed.exists():
+            return Part(segment.path, segment.number, gone=True)
+        segment = Segment(segment.number, packed=True, path=packed)
     walk = _Walk(segment, sizes)
     found = walk.whole()
     if not found.findings and walk.is_signed():
@@ -76,12 +83,11 @@ class _Walk:
             if isinstance(found, Fault):
                 part.findings.append(found)
                 break
-            self._some(*found)
-        for number, line in enumerate(self._tail, self._first):
-            if not _is_record(line):
-                self._find(
-                    number, "no seal covers this line, and it is no record: a seal was changed, or it was put there"
-                )
+            if not self._some(*found):
+                break
+        wrong = (number for number, line in enumerate(self._tail, self._first) if not _is_record(line))
+        if self._is_chained and (first := next(wrong, None)) is not None:
+            self._find(first, "no seal covers this line, and it is no record: a seal was changed, or it was put there")
         part.open = len(self._tail)
         self._counted()
         part.end.marks = bytearray()
@@ -91,16 +97,26 @@ class _Walk:
         """Tell whether the last seal is signed by the key of the segment."""
         return self._last is None or self._holds(*self._last)
 
-    def _some(self, first: int, lines: list[bytes | None]) -> None:
-        """Go along some lines, the first of which has this number; most are records."""
+    def _some(self, first: int, lines: list[bytes | None]) -> bool:
+        """Go along some lines, the first of which has this number; most are records.
+
+        False where it makes no sense to go on: no block has so many lines, and no record is so long.
+        """
         place, tail, sha256 = self.part.end, self._tail, hashlib.sha256
         for number, line in enumerate(lines, first):
             if line.__class__ is bytes and number > 1 and not line.startswith(SEALED):
                 place.chain = sha256(place.chain + line).digest()
                 place.marks += place.chain[:MARK]
                 tail.append(line)
+                if len(tail) > BLOCK:
+                    if self._is_chained:
+                        self._find(number, f"no seal covers the {BLOCK} lines before this one, and a block has no more")
+                        return False
+                    self._counted()
+                    tail = self._tail = []
             elif line is None:
                 self._find(number, f"the line is longer than {reader.MAX_LINE} bytes: no record is")
+                return False
             elif isinstance(line, Torn):
                 self.part.torn = True
             else:
@@ -109,6 +125,12 @@ class _Walk:
                 else:
                     self._sealed(number, line)
                 place, tail = self.part.end, self._tail
+        return True
+
+    @property
+    def _is_chained(self) -> bool:
+        header = self.part.header
+        return header is None or header.key is not None
 
     def _counted(self) -> None:
         """Count the records of a block, and note when they were."""
@@ -212,10 +234,10 @@ def newest(folder: Path, stream: str) -> Part | None:
         found = names.segments(folder, stream)
     except OSError:
         return None
-    for segment in reversed(found):
-        last = _Walk(segment).whole()
-        if last.header is not None:
-            return last if last.header.key is not None else None
+    for segment in reversed(names.one_of_each(found)):
+        header = reader.header([segment.path])
+        if header is not None:
+            return _Walk(segment).whole() if header.key is not None else None
     return None
 
 

@@ -207,7 +207,7 @@ def test_damage_is_told_and_the_rest_is_used(live, tmp_path):
         file.write(b'{"\x1b[2J torn')
     result = replay(path)
     assert result.exit_code == 1
-    assert "not an event" in result.stderr
+    assert "has no end" in result.stderr
     assert "\x1b" not in result.stderr
     assert result.stdout
 

@@ -39,8 +39,9 @@ def test_what_was_kept_elsewhere_proves_it(log, tmp_path):
     key = next(line.split()[2] for line in verify(log).stdout.splitlines() if "first key" in line)
     result = verify("--trust", kept, "--trust", key, log)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("the checkpoint proves the first ") == 2
-    assert "the key proves raw-000001.jsonl.zst and what follows" in result.stdout
+    assert result.stdout.count("the checkpoint proves all up to block ") == 2
+    assert "the key proves raw-000001.jsonl.zst, what it follows" in result.stdout
+    assert verify("--trust", key, log).exit_code == 1, "nothing proves the other stream"
 
 
 def test_a_changed_log(log, tmp_path):

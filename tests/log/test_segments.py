@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support import logs
 
 from replguard.config import Stream
 from replguard.events.event import Event, Meta
@@ -127,7 +128,7 @@ def test_a_new_run_opens_a_new_segment(make, tmp_path):
     assert again.path.name == "raw-000002.jsonl"
     first, fault, second = numbers(tmp_path)
     assert (first, second) == (1, 2)
-    assert "raw-000001.jsonl.zst:4: not an event" in fault
+    assert "raw-000001.jsonl.zst:4: the last line has no end" in fault
 
 
 def test_an_unwritable_place_is_told_and_recovered_from(make, tmp_path):
@@ -235,3 +236,44 @@ def test_what_cannot_be_encoded_is_counted(make, tmp_path):
     writer.write(event(1, "/a\udcffb\n"), NOW)
     assert writer.dropped == {"encoding": 1}
     assert numbers(tmp_path) == [1]
+
+
+@pytest.mark.parametrize("room", [0, 300, 700, 800, 1500])
+def test_a_disk_that_is_full_when_a_segment_opens_breaks_no_chain(make, tmp_path, monkeypatch, room):
+    """Whether its header fits or not: what was not written whole is not followed, and its key not used."""
+    writer, _ = make(Stream(max_size=16 * 4096))
+    for number in range(40):
+        writer.write(event(number), NOW)
+    real, left = os.write, [room]
+
+    def full(fd, data):
+        part, left[0] = bytes(data)[: left[0]], max(0, left[0] - len(data))
+        if not part:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, part)
+
+    for number in range(40, 60):
+        writer.rotate()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            for _ in range(3):
+                left[0] = room
+                writer.write(event(number), NOW)
+                writer.tick(NOW)
+        writer.tick(NOW)
+    writer.close(now=NOW)
+    found = logs.found(tmp_path / "log")
+    assert found.findings == []
+    assert set(numbers(tmp_path)) == set(range(60))
+
+
+def test_what_is_kept_never_goes_back(tmp_path):
+    """While segments are packed more of them seem to fit: what one header told is removed all the same."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=1500)
+    told = [part.header.oldest for part in logs.found(folder).parts]
+    assert told[-1] > 1
+    again = logs.writer(folder, tmp_path / "state", limits=Stream())
+    again.write(logs.event(1), NOW)
+    again.close(now=NOW)
+    found = logs.found(folder)
+    assert (found.parts[-1].header.oldest, found.findings) == (told[-1], [])

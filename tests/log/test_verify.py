@@ -1,19 +1,23 @@
 """What was changed in a log is found and named."""
 
 import json
+import os
 import random
 import shutil
+import time
 from itertools import pairwise
 
 import msgspec
 import pytest
+import zstandard
 from support import logs
 
 from replguard.errors import ReplguardError
 from replguard.events import wire
-from replguard.log import archive, chain, names, verify, walk
+from replguard.log import archive, chain, names, reader, verify, walk
 from replguard.log.keys import Keys
 from replguard.log.names import Header
+from replguard.log.reader import Fault
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +326,8 @@ class Forger:
         for text in texts[first - 1 :]:
             header = msgspec.json.decode(text.lines[0], type=Header)
             line = forged.header(header)
-            forged.begun(line)
+            forged.begin(line)
+            forged.begun()
             text.lines = [line, *self._lines(forged, text.lines[1:], drop)]
             text.save()
 
@@ -370,8 +375,8 @@ def test_what_is_trusted_says_what_it_proves(original, tmp_path):
     found = logs.found(folder, trust=(kept, first))
     assert found.findings == []
     assert found.trusted == [
-        f"the checkpoint proves the first {kept.size} blocks: nobody changed them since",
-        "the key proves raw-000001.jsonl.zst and what follows, up to the segment in use",
+        f"the checkpoint proves all up to block {kept.size}: nobody changed it since",
+        "the key proves raw-000001.jsonl.zst, what it follows, and key by key what follows it",
     ]
 
 
@@ -425,3 +430,131 @@ def test_a_checkpoint_is_read_as_it_is_written(original, tmp_path):
     file = tmp_path / "kept"
     file.write_text(verify.text(kept) + "\n— witness abc=\n")
     assert verify.read_trust(str(file)) == [kept]
+
+
+def unchained(number, *records):
+    """Return a segment as a version before the chain wrote it."""
+    lines = [Header(stream="raw", segment=number, boot_id="b"), *records]
+    return b"".join(wire.encode(line) + b"\n" for line in lines)
+
+
+def test_segments_of_before_the_chain_cannot_take_the_place_of_others(original, log):
+    """Nobody needs a key for one; the next segment says what it follows, and a checkpoint proves nothing then."""
+    kept = logs.found(original / "log").checkpoint
+    *_, last = names.segments(log, "raw")
+    for segment in names.segments(log, "raw")[:-1]:
+        segment.path.write_bytes(unchained(segment.number, logs.event(1, "/forged")))
+    found = logs.found(log, trust=(kept,))
+    assert "it was put there" in str(found.findings)
+    assert found.trusted == []
+    assert last.path.exists()
+
+
+def test_a_segment_that_stands_twice_is_one(log):
+    """Whoever reads takes the packed one, and so does verify; another beside it is found, and other names are none."""
+    path = log / names.name("raw", 3)
+    genuine = path.read_bytes()
+    forged = genuine.replace(b"/srv/data", b"/srv/evil")
+    path.write_bytes(forged)
+    archive.compress(path)
+    path.write_bytes(genuine)
+    findings = [str(each) for each in logs.found(log).findings]
+    assert any("this line is not what was written" in each for each in findings)
+    assert any("stands here twice" in each for each in findings)
+    path.with_name(path.name + names.ZSTD).unlink()
+    (log / "raw-0000003.jsonl").write_bytes(forged)
+    assert logs.found(log).findings == []
+    assert not any("evil" in record.data.decode() for record in reader.records([log]))
+
+
+def test_a_record_without_an_end_is_none(log):
+    """Nothing vouches for what stands behind the last line: it is told, and nobody reads it."""
+    path = log / names.name("raw", 3)
+    path.write_bytes(path.read_bytes() + wire.encode(logs.event(7, "/forged")))
+    assert logs.found(log).parts[2].torn
+    (fault,) = [each for each in reader.records([log]) if isinstance(each, Fault)]
+    assert "raw-000003.jsonl" in str(fault)
+    assert "has no end" in str(fault)
+
+
+def test_a_key_that_signed_nothing_here_proves_nothing(original, tmp_path):
+    """Its name in a header that somebody else signed is nothing but a name."""
+    first = logs.found(original / "log").parts[0].header.key
+    folder, state = tmp_path / "log", tmp_path / "state"
+    logs.plain(logs.made(folder, state))
+    *_, last = names.segments(folder, "raw")
+    before = walk.part(last)
+    keys = Keys(state / "log-raw.key")
+    assert keys.open(before.header.key)
+    told = Header(stream="raw", segment=last.number + 1, boot_id="b", origin=before.header.origin, key=first)
+    told = msgspec.structs.replace(told, by=keys.public, prev=before.end.chain.hex(), size=before.end.tree.size)
+    told = msgspec.structs.replace(told, edge=tuple(each.hex() for each in before.end.tree.edge))
+    told = msgspec.structs.replace(told, signature=keys.sign(chain.unsigned(told)))
+    (folder / names.name("raw", last.number + 1)).write_bytes(wire.encode(told) + b"\n")
+    assert logs.found(folder).findings == []
+    found = logs.found(folder, trust=(first,))
+    assert found.trusted == []
+    assert "nothing that was given proves raw" in str(found.findings)
+    assert verify.unknown([found], [first])
+
+
+def test_a_made_up_start_is_not_proven(original, tmp_path):
+    """A log that begins behind the checkpoint: what was given has to prove something."""
+    kept = logs.found(original / "log").checkpoint
+    folder = logs.copied(original / "log", tmp_path / "log")
+    for segment in names.segments(folder, "raw")[:-1]:
+        segment.path.unlink()
+    text = Text(folder, names.segments(folder, "raw")[0].number)
+    header = msgspec.json.decode(text.lines[0], type=Header)
+    keys = Keys(tmp_path / "key")
+    keys.open(None)
+    forged = chain.Chain(keys, chain.Place(bytes(32), chain.Tree(2**20, [bytes(32)])), kept.origin)
+    line = forged.header(msgspec.structs.replace(header, oldest=header.segment))
+    forged.begin(line)
+    forged.begun()
+    text.lines = [line, *Forger._lines(forged, text.lines[1:], b"nothing")]
+    text.save()
+    assert logs.found(folder).findings == []
+    assert "nothing that was given proves raw" in str(logs.found(folder, trust=(kept,)).findings)
+
+
+@pytest.mark.parametrize("count", [chain.BLOCK, chain.BLOCK + 1])
+def test_no_more_than_a_block_is_without_a_seal(log, count):
+    """A crash leaves that much; more was put there."""
+    *_, last = names.segments(log, "raw")
+    text = Text(log, last.number)
+    text.lines = [text.lines[0], *(wire.encode(logs.event(number)) for number in range(count))]
+    text.save()
+    findings = [str(each) for each in logs.found(log).findings]
+    assert any("no seal covers the 1024 lines" in each for each in findings) is (count > chain.BLOCK)
+
+
+def test_a_bomb_is_left_at_once(log):
+    """A small file that unpacks to a hundred million lines costs a block."""
+    path = log / names.name("raw", 3)
+    data = path.read_bytes().splitlines()[0] + b"\n" + b"\n" * 50_000_000
+    path.with_name(path.name + names.ZSTD).write_bytes(zstandard.compress(data))
+    path.unlink()
+    began = time.thread_time()
+    found = logs.found(log)
+    assert time.thread_time() - began < 2
+    assert 1 < len(found.findings) < 10
+
+
+def test_only_files_are_segments(log):
+    """A pipe under the name of one would hold up whoever opens it; a link leads elsewhere."""
+    os.mkfifo(log / names.name("raw", 98))
+    (log / names.name("raw", 99)).symlink_to(log / names.name("raw", 1))
+    assert logs.found(log).findings == []
+
+
+def test_a_log_that_is_being_written_may_change_meanwhile(log):
+    """A segment is packed, or removed by the limits, between the listing and the look at it."""
+    listed = names.segments(log, "raw")
+    archive.compress(listed[2].path)
+    listed[0].path.unlink()
+    parts = [walk.part(segment) for segment in listed]
+    assert parts[2].path.name.endswith(names.ZSTD)
+    assert "raw segment 1 is missing" in str(verify.judged("raw", parts).findings)
+    parts[-1].header = msgspec.structs.replace(parts[-1].header, oldest=2)
+    assert verify.judged("raw", parts).findings == []

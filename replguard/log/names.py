@@ -94,6 +94,12 @@ def one_of_each(found: list[Segment]) -> list[Segment]:
     return list({segment.number: segment for segment in found}.values())
 
 
+def there(segment: Segment) -> Segment:
+    """Return a segment as it stands now: packed, where it was packed since the folder was listed."""
+    packed = segment.path.with_name(segment.path.name + ZSTD)
+    return segment if segment.packed or not packed.exists() else Segment(segment.number, packed=True, path=packed)
+
+
 def _is_regular(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)

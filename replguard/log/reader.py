@@ -133,19 +133,18 @@ def _files(paths: Iterable[Path], stream: str) -> Iterator[Path | Fault]:
 
 def _folder(folder: Path, stream: str) -> Iterator[Path | Fault]:
     try:
-        found = {segment.number: segment for segment in names.segments(folder, stream)}
+        found = names.one_of_each(names.segments(folder, stream))
     except OSError as error:
         yield Fault(folder, 0, f"cannot be read: {error.strerror}")
         return
     if not found:
         yield Fault(folder, 0, f"holds no {stream} segment")
     before: int | None = None
-    for number, segment in sorted(found.items()):
-        if before is not None and number != before + 1:
-            yield Fault(folder, 0, f"{stream} segments {before + 1} to {number - 1} are missing")
-        before = number
-        packed = segment.path.with_name(segment.path.name + names.ZSTD)
-        yield segment.path if segment.packed or not packed.exists() else packed
+    for segment in found:
+        if before is not None and segment.number != before + 1:
+            yield Fault(folder, 0, f"{stream} segments {before + 1} to {segment.number - 1} are missing")
+        before = segment.number
+        yield names.there(segment).path
 
 
 def lines(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:

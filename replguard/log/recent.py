@@ -37,7 +37,7 @@ def _newest(folder: Path, since: datetime, most: int) -> tuple[list[Path], int]:
     found: list[Path] = []
     older = 0
     try:
-        for segment in reversed(list({one.number: one for one in names.segments(folder, "raw")}.values())):
+        for segment in reversed(names.one_of_each(names.segments(folder, "raw"))):
             about = segment.path.stat()
             if about.st_mtime < since.timestamp():
                 break

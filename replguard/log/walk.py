@@ -49,11 +49,15 @@ def part(segment: Segment, sizes: frozenset[int] = frozenset()) -> Part:
     The signature of the last seal vouches for all blocks before it, as the tree is one. Where anything is wrong each
     is looked at, to say from where on. Of a log that is being written a segment may be packed, or removed, meanwhile.
     """
-    if not segment.path.exists():
-        packed = segment.path.with_name(segment.path.name + names.ZSTD)
-        if segment.packed or not packed.exists():
-            return Part(segment.path, segment.number, gone=True)
-        segment = Segment(segment.number, packed=True, path=packed)
+    segment = names.there(segment)
+    found = _part(segment, sizes)
+    if found.findings and not segment.path.exists():
+        segment = names.there(segment)
+        return _part(segment, sizes) if segment.path.exists() else Part(segment.path, segment.number, gone=True)
+    return found
+
+
+def _part(segment: Segment, sizes: frozenset[int]) -> Part:
     walk = _Walk(segment, sizes)
     found = walk.whole()
     if not found.findings and walk.is_signed():

@@ -205,11 +205,11 @@ def changed(change: Change, now: datetime, source: str = SOURCE) -> Event:
 def recorded(log: Path) -> str | None:
     """Return the digest of the baseline that the evidence knows last, None where it knows none."""
     try:
-        found = {segment.number: segment.path for segment in names.segments(log, "evidence")}
+        found = names.one_of_each(names.segments(log, "evidence"))
     except OSError:
         return None
-    for _, path in sorted(found.items(), reverse=True):
-        if told := list(_digests(path)):
+    for segment in reversed(found):
+        if told := list(_digests(segment.path)):
             return told[-1]
     return None
 

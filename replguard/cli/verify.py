@@ -9,8 +9,9 @@ from rich.progress import Progress
 
 from replguard.errors import ReplguardError
 from replguard.events.text import printable
-from replguard.log import keys, names, verify
-from replguard.log.verify import Found
+from replguard.forensics import verify
+from replguard.forensics.verify import Found
+from replguard.log import keys, names
 
 DAMAGED = 1
 

@@ -1,1 +1,1 @@
-"""Proof of what happened: chain, checkpoints, verify and reports find their place here; the log keeps it ready."""
+"""Proof of what happened: verify and reports find their place here; the log keeps the chain ready for them."""

@@ -10,7 +10,8 @@ from replguard import config as configuration
 from replguard.cli.replay import replay
 from replguard.events import wire
 from replguard.events.alert import Alert
-from replguard.log import reader, verify
+from replguard.forensics import verify
+from replguard.log import reader
 from replguard.rules.load import load
 from replguard.rules.model import RuleSet
 

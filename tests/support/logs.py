@@ -9,10 +9,11 @@ from replguard.config import Stream
 from replguard.events.event import Event, Meta
 from replguard.events.file import File
 from replguard.events.host import Host
-from replguard.log import names, reader, verify
+from replguard.forensics import verify
+from replguard.forensics.verify import Found
+from replguard.log import names, reader
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
-from replguard.log.verify import Found
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL = Stream(max_size=16 * 4096)

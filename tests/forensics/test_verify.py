@@ -14,7 +14,8 @@ from support import logs
 
 from replguard.errors import ReplguardError
 from replguard.events import wire
-from replguard.log import archive, chain, names, reader, verify, walk
+from replguard.forensics import verify
+from replguard.log import archive, chain, names, reader, walk
 from replguard.log.keys import Keys
 from replguard.log.names import Header
 from replguard.log.reader import Fault

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from support import logs
 
 from replguard.cli import Verbs, group
 from replguard.rules.load import load
@@ -57,6 +58,7 @@ WORK = {
     "rules schema": (["rules", "schema"], (0,)),
     "rules test": (["rules", "test"], (0,)),
     "status": (["status"], (1,)),
+    "verify": (["verify", "{logs}"], (0,)),
     "weights list": (["weights", "list"], (0, 1)),
     "weights scan": (["weights", "scan"], (0, 1)),
     "weights match": (["weights", "match", "{log}"], (0, 1)),
@@ -87,6 +89,7 @@ def place(tmp_path):
         f"sinks: {{jsonl: {{path: {tmp_path}/alerts.jsonl}}}}\nmanifest: {tmp_path}/manifest.yaml\n"
         f"metrics: {{listen: '127.0.0.1:{_free()}'}}\n"
     )
+    logs.made(tmp_path / "logs", tmp_path / "keys")
     reached = tmp_path / "reached"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "guard"), "REACHED": str(reached)}
     return tmp_path, environment, reached
@@ -95,7 +98,7 @@ def place(tmp_path):
 def guarded(place, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a verb behind the guard."""
     folder, environment, _ = place
-    needs = [] if words[0] == "rules" else ["-c", f"{folder}/replguard.yaml"]
+    needs = [] if words[0] in ("rules", "verify") else ["-c", f"{folder}/replguard.yaml"]
     group_words = words[:2] if words[0] == "weights" else words[:1]
     command = [sys.executable, "-m", "replguard", *group_words, *needs, *words[len(group_words) :]]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -125,7 +128,8 @@ def test_a_verb_does_its_work_without_a_network(place, verb):
     """No name is looked up and nothing but this host asked, and its work is done."""
     folder, _, reached = place
     words, codes = WORK[verb]
-    ended = guarded(place, *(word.format(log=folder / "log.jsonl", rule=load([]).rules[0].name) for word in words))
+    given = {"log": folder / "log.jsonl", "logs": folder / "logs", "rule": load([]).rules[0].name}
+    ended = guarded(place, *(word.format(**given) for word in words))
     assert ended.returncode in codes, ended.stderr
     assert "Traceback" not in ended.stderr
     assert not reached.exists(), reached.read_text()

@@ -24,9 +24,8 @@ class Detector:
 
     def feed(self, event: Event) -> list[Alert]:
         """Return the alerts that an event raises, updates or ends. A tick lets time pass."""
-        raised: list[Alert] = []
-        if event.health is not None and event.health.state == "tick":
-            raised += self.alerts.tick(event.timestamp)
+        health = event.health
+        raised = self.alerts.tick(event.timestamp) if health is not None and health.state == "tick" else []
         for detection in self.engine.feed(event):
             raised += self.alerts.feed(detection)
         if event.event.action == "server_live":

@@ -47,6 +47,11 @@ class Place:
         self.chain = link(self.chain, line)
         self.marks += self.chain[:MARK]
 
+    def turn(self, line: bytes) -> None:
+        """Go on by a header or a seal: what comes after it is another block."""
+        self.chain = link(self.chain, line)
+        self.marks = bytearray()
+
     def copy(self) -> "Place":
         """Return one that goes on by itself."""
         return Place(self.chain, self.tree.copy(), bytearray(self.marks))
@@ -92,8 +97,7 @@ class Chain:
 
     def begin(self, line: bytes) -> None:
         """Go on by the first line of a segment. What was not sealed before it is not any more."""
-        self.place.chain = link(self.place.chain, line)
-        self.place.marks.clear()
+        self.place.turn(line)
 
     def begun(self) -> None:
         """Sign by the key that the first line told from now on: it was written."""
@@ -102,10 +106,9 @@ class Chain:
     def seal(self) -> bytes:
         """End the block; return the line that says so."""
         place = self.place
-        marks, place.marks = place.marks.hex(), bytearray()
         place.tree.append(place.chain)
         signature = self._keys.sign(checkpoint(self._origin or "", place.tree.size, place.tree.root()))
-        seal = Seal(seal=place.tree.size - 1, chain=place.chain.hex(), marks=marks, signature=signature)
+        seal = Seal(seal=place.tree.size - 1, chain=place.chain.hex(), marks=place.marks.hex(), signature=signature)
         line = wire.encode(seal)
-        place.chain = link(place.chain, line)
+        place.turn(line)
         return line

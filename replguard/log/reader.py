@@ -221,13 +221,13 @@ def _is_own(line: bytes) -> bool:
         return True
     try:
         return msgspec.json.decode(line, type=names.Seal).log == "replguard"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except wire.UNREADABLE:
         return False
 
 
 def _header(line: bytes) -> names.Header | None:
     try:
         found = msgspec.json.decode(line, type=names.Header)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except wire.UNREADABLE:
         return None
     return found if found.log == "replguard" else None

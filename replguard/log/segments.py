@@ -111,20 +111,20 @@ class Writer:
         try:
             self._write_out(now)
         except OSError as error:
-            self._let_go()
-            self._fail(f"{self._folder}: {error.strerror or error}")
+            self._broke(error)
         else:
             self._recover()
 
     def rotate(self) -> None:
-        """Close the segment; the next record opens a new one."""
-        self._close()
+        """Seal and close the segment; the next record opens a new one."""
+        self._seal()
+        self._let_go()
 
     def close(self, timeout: float = 10.0, now: datetime | None = None) -> None:
         """Write what is pending and end, waiting at most ``timeout`` seconds for a compression that is under way."""
         if now is not None:
             self.flush(now)
-        self._close()
+        self.rotate()
         self._archive.stop(timeout)
 
     def _write_out(self, now: datetime) -> None:
@@ -169,8 +169,7 @@ class Writer:
             self._append(self._chain.seal() + b"\n")
         except OSError as error:
             self._chain.place = before
-            self._let_go()
-            self._fail(f"{self._folder}: {error.strerror or error}")
+            self._broke(error)
 
     def _take(self) -> list[bytes]:
         batch: list[bytes] = []
@@ -255,10 +254,6 @@ class Writer:
             return False
         return (status.st_dev, status.st_ino) == self._identity
 
-    def _close(self) -> None:
-        self._seal()
-        self._let_go()
-
     def _let_go(self) -> None:
         self._header = None
         if self._fd is not None:
@@ -269,6 +264,11 @@ class Writer:
     def _drop(self, reason: str) -> None:
         self.dropped[reason] += 1
         self._lost += 1
+
+    def _broke(self, error: OSError) -> None:
+        """Let go of a segment that cannot be written, and say why."""
+        self._let_go()
+        self._fail(f"{self._folder}: {error.strerror or error}")
 
     def _fail(self, reason: str) -> None:
         if self._trouble is None:

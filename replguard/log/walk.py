@@ -9,7 +9,7 @@ import msgspec
 
 from replguard.events import wire
 from replguard.log import keys, names, reader
-from replguard.log.chain import BLOCK, MARK, START, Place, checkpoint, link, unsigned
+from replguard.log.chain import BLOCK, MARK, START, Place, checkpoint, unsigned
 from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Tree
@@ -154,7 +154,7 @@ class _Walk:
                 raise ValueError("there is no such tree")
             self._verifier = keys.Verifier(header.key) if header.key is not None else None
             vouched = keys.Verifier(header.by).holds(unsigned(header), header.signature or "") if header.by else False
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        except (*wire.UNREADABLE, ValueError):
             self._find(1, "the first line is no header: it was changed, or another stands before it")
             return
         part.header = header
@@ -163,8 +163,7 @@ class _Walk:
         if wire.encode(header) != line or not vouched:
             self._find(1, "the header is not what was signed")
         part.end = Place(chain, Tree(header.size, edge))
-        part.end.take(line)
-        part.end.marks.clear()
+        part.end.turn(line)
         if header.size in self._sizes:
             part.roots[header.size] = keys.text(part.end.tree.root())
 
@@ -174,7 +173,7 @@ class _Walk:
         try:
             seal = msgspec.json.decode(line, type=Seal)
             told, chain = bytes.fromhex(seal.marks), _hash(seal.chain)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        except (*wire.UNREADABLE, ValueError):
             self._find(number, "the seal was changed: it cannot be read")
             self._on(line)
             return
@@ -206,9 +205,7 @@ class _Walk:
         return self._verifier is not None and self._verifier.holds(text, signature)
 
     def _on(self, line: bytes) -> None:
-        place = self.part.end
-        place.chain = link(place.chain, line)
-        place.marks = bytearray()
+        self.part.end.turn(line)
         self._counted()
         self._tail = []
 

@@ -10,11 +10,14 @@ import zstandard
 
 from replguard.events import wire
 from replguard.events.event import Event
+from replguard.events.evidence import STATE
 from replguard.log import names
 
 MAX_LINE = 4 * 2**20
 """Bytes of the longest line that is read: 128 KiB of arguments, each byte escaped, several times over."""
 CHUNK = 2**18
+OTHER = frozenset({"alert", STATE})
+"""Kinds (``event.kind``) of the records that are no events: the rules never saw them."""
 BEGINNING = b'{"log":"replguard"'
 """How a line of the log itself begins, a header or a seal; records never do."""
 
@@ -85,7 +88,7 @@ def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
 
 
 def events(paths: Iterable[Path], stream: str = "raw") -> Iterator[Event | Fault]:
-    """Yield the events of ``records``, decoded strictly; alerts, which the evidence stream holds too, are left out."""
+    """Yield the events of ``records``, decoded strictly; alerts and states, which evidence holds too, are left out."""
     for path in _files(paths, stream):
         if isinstance(path, Fault):
             yield path
@@ -111,7 +114,7 @@ def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Even
             if record is not None:
                 yield record if isinstance(record, Fault) else Fault(path, number, f"not an event: {error}")
             continue
-        if event.event.kind != "alert":
+        if event.event.kind not in OTHER:
             yield event
 
 

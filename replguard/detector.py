@@ -1,12 +1,13 @@
 """Rules and alerts in a row: the core that live and replay share, so that both decide alike."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from replguard.alerts import build
 from replguard.alerts.manager import Manager
 from replguard.events.alert import Alert
 from replguard.events.event import Event
+from replguard.events.evidence import RuleText
 from replguard.rules.engine import Engine
 from replguard.rules.index import Index
 from replguard.rules.model import RuleSet
@@ -19,6 +20,7 @@ class Detector:
     """
 
     def __init__(self, ruleset: RuleSet, alerts: Manager, index: Index | None = None) -> None:
+        self.ruleset = ruleset
         self.engine = Engine(ruleset, index)
         self.alerts = alerts
 
@@ -40,7 +42,11 @@ class Detector:
         """Go on with other rules; what is open stays, and so does what the rules that are the same had gathered."""
         engine = Engine(ruleset)
         engine.adopt(self.engine)
-        self.engine = engine
+        self.ruleset, self.engine = ruleset, engine
+
+    def cited(self, rule: str) -> Iterator[RuleText]:
+        """Yield the texts of a rule in force, by its id."""
+        return self.ruleset.cited(rule)
 
     @staticmethod
     def with_latency(alert: Alert, now: datetime) -> Alert:

@@ -22,6 +22,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
+from replguard.forensics.dossier import Dossier
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.latency import Latency
@@ -73,6 +74,8 @@ class Pipeline:
         self.evidence = evidence
         self.sinks = sinks
         self.flow = Flow()
+        self.dossier = Dossier(provenance.ancestors, detector.cited)
+        detector.alerts.heard = self.dossier.heard
         self._told_until = told_until
         self._order = Order()
         self._queue: queue.SimpleQueue[Event | Examination | RuleSet] = queue.SimpleQueue()
@@ -163,6 +166,7 @@ class Pipeline:
         if isinstance(item, RuleSet):
             # Here, between two events: from the next one on the new rules hold, and the log says from which.
             self.detector.replace(item)
+            self.dossier.reloaded()
             self.judge([health("rules", "reloaded", f"sha256 {item.sha256}")])
         elif isinstance(item, Examination):
             self.judge(self.provenance.examined(item))
@@ -194,6 +198,8 @@ class Pipeline:
                 self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
+            for beside in self.dossier.of(timed):
+                self.evidence.write(beside, now)
 
     def tick(self) -> None:
         """Once a second: time passes for the rules, for provenance and for the log."""

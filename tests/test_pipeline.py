@@ -1,18 +1,21 @@
 """An event goes through every stage once, in order, with numbers that a replay will see again."""
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
-from replguard.events.process import Process
+from replguard.events.process import Parent, Process
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -107,6 +110,24 @@ def test_an_event_becomes_an_alert_in_every_place(pipeline: Pipeline) -> None:
     assert alert.replguard.latency_ms is not None
     assert '"bbbbbbbb-1"' in pipeline.raw.path.read_text()
     assert alert.event.id in pipeline.evidence.path.read_text()
+
+
+def test_the_evidence_stands_by_itself(pipeline: Pipeline) -> None:
+    """It holds the raw event that an alert names, its process and all above it, and the text of the rule."""
+    began = datetime.now(UTC)
+    shell = Process(pid=4000, entity_id="e4000", executable="/bin/sh", start=began)
+    pipeline.observe(Event(timestamp=began, event=Meta(action="process_exec", kind="state"), process=shell))
+    child = replace(probe(), process=replace(probe().process, parent=Parent(pid=4000, entity_id="e4000")))
+    pipeline.observe(child)
+    lines = [json.loads(line) for line in pipeline.evidence.path.read_text().splitlines()]
+    raw = [line["event"] for line in lines if line.get("event", {}).get("action") == "process_exec"]
+    assert [each["id"] for each in raw if "kind" not in each] == ["bbbbbbbb-1"]
+    above = [line["process"] for line in lines if line.get("event", {}).get("action") == "process_lineage"]
+    assert [each["entity_id"] for each in above] == ["e4711", "e4000"]
+    assert above[0]["parent"]["executable"] == "/bin/sh"
+    (rule,) = [line["rule"] for line in lines if line.get("event", {}).get("action") == "rule_text"]
+    assert rule["text"] == RULE
+    assert rule["sha256"] == sha256(RULE.encode()).hexdigest()
 
 
 def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> None:

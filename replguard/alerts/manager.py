@@ -1,6 +1,7 @@
 """Decides what becomes of a detection: a new alert, one more of a known one, or nothing; and when an alert is over."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,6 +66,8 @@ class Manager:
         self._incidents = Incidents()
         self._rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
         self._now: datetime | None = None
+        self.heard: Callable[[Detection], None] = _nobody_listens
+        """Called with each detection that an alert tells of, now or later."""
         self.raised: Counter[tuple[str, Level]] = Counter()
         self.suppressed: Counter[str] = Counter()
         self.evicted: Counter[str] = Counter()
@@ -78,6 +81,7 @@ class Manager:
         if LEVELS.index(detection.rule.level) < self._min:
             self.suppressed["level"] += 1
             return []
+        self.heard(detection)
         story = tell(detection)
         key = _key(detection, story)
         fold = self._folds.get(key)
@@ -220,6 +224,10 @@ class Manager:
         self._grown.pop(key, None)
         if fold.alert.event.id in fold.incident.alerts:
             fold.incident.alerts[fold.alert.event.id] = self._latest(fold)
+
+
+def _nobody_listens(_: Detection) -> None:
+    pass
 
 
 def _key(detection: Detection, story: Story) -> Key:

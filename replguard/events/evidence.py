@@ -17,7 +17,8 @@ STATE = "state"
 SNAPSHOT = "process_snapshot"
 CHECKPOINT = "log_checkpoint"
 LINEAGE = "process_lineage"
-"""An ancestor of an acting process, as an event of its own with the ``process`` section alone."""
+"""An acting process, or one of its ancestors up to the entry point: an event with ``process`` and ``user`` alone."""
+RULE = "rule_text"
 
 Transport = Literal["tcp", "udp", "unix"]
 
@@ -94,6 +95,25 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: User | None = None
     container: Container | None = None
     snapshot: Snapshot
+
+
+class RuleText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule file as it was in force. ``sha256`` (hexadecimal) is that of its bytes, which ``text`` holds."""
+
+    id: str
+    name: str
+    path: str
+    sha256: str
+    text: str
+
+
+class Cited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A record of the evidence stream: the text of a rule that raised an alert of an incident, or that one names."""
+
+    timestamp: datetime = msgspec.field(name="@timestamp")
+    event: Meta
+    incident: str
+    rule: RuleText
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

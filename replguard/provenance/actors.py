@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from replguard.events.event import Event
+from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Attribution, Authorised, Context, Standing
 from replguard.events.host import Container
 from replguard.events.process import Process
@@ -50,6 +50,12 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
         agent=agent,
         standing=standing,
     )
+
+
+def told(proc: Proc) -> Event:
+    """Return what is known of a process, as an event of the moment in which it began."""
+    known = msgspec.structs.replace(proc.process, start=proc.since, parent=parent_section(proc.parent))
+    return Event(timestamp=proc.since, event=Meta(action="process_exec"), process=known, user=proc.user)
 
 
 def attribution(proc: Proc, seen: Attribution | None) -> Attribution:

@@ -1,6 +1,7 @@
 """Entry points: walk up from a process until something says why it runs (see `entry point` in the docs' meanings)."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -134,6 +135,15 @@ def find(proc: Proc) -> Entry:
     manager, a container engine or cron really starts has no agent above it.
     """
     return place(proc).entry
+
+
+def way(proc: Proc) -> Iterator[Proc]:
+    """Yield a process and those above it up to its entry point."""
+    last = find(proc).proc
+    for here in proc.chain():
+        yield here
+        if here is last:
+            return
 
 
 def place(proc: Proc) -> Place:

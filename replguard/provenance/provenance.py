@@ -168,6 +168,11 @@ class Provenance:
             return None if self.agents.any else False
         return self.agents.drives(proc) is not None
 
+    def ancestors(self, entity: str) -> list[Event]:
+        """Return a process and those above it up to its entry point: one event each, the nearest first."""
+        proc = self.table.get(entity)
+        return [] if proc is None else [actors.told(each) for each in entry.way(proc)]
+
     def _proc(self, event: Event) -> Proc | None:
         if event.action == "process_exit":
             return self.table.exit(event)

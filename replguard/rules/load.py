@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -88,6 +89,7 @@ class _Loader:
             return
         digest = hashlib.sha256(data).hexdigest()
         self._found.files[str(path)] = digest
+        self._found.texts[str(path)] = zlib.compress(data)
         documents = [document for document in documents if document.value is not None]
         if not documents:
             problems.append(Problem(str(path), 1, "holds no rule"))

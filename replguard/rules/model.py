@@ -1,6 +1,7 @@
 """What loading gives: rules, correlations, what cannot be evaluated here and why, and every fault found."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sigma.filters import SigmaFilter
@@ -8,6 +9,7 @@ from sigma.rule import SigmaRule
 
 from replguard.errors import Problem
 from replguard.events.alert import AlertRule, Level
+from replguard.events.evidence import RuleText
 
 SCORES: dict[Level, int] = {"informational": 0, "low": 5, "medium": 20, "high": 60, "critical": 60}
 """What a match adds to its actor's sum when the rule gives no score of its own."""
@@ -114,7 +116,7 @@ class NotEvaluable:
 
 @dataclass(slots=True)
 class RuleSet:
-    """Everything that loading found. ``files`` maps each path to the SHA-256 of its content.
+    """Everything that loading found. ``files`` maps each path to the SHA-256 of its content, ``texts`` to it, packed.
 
     ``broken`` are the names and ids of what has a fault: who names one of them has none by that.
     ``correlations`` stand in an order in which each comes after those that it names.
@@ -128,6 +130,7 @@ class RuleSet:
     problems: list[Problem] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict, repr=False)
     sha256: str = ""
 
     def every(self) -> list[AnyRule]:
@@ -141,3 +144,16 @@ class RuleSet:
     def find(self, key: str) -> AnyRule | None:
         """Return the rule of a name or id, also when it cannot fire or is disabled."""
         return next((rule for rule in self.known() if key in {rule.name, rule.id}), None)
+
+    def cited(self, key: str) -> Iterator[RuleText]:
+        """Yield the text of a rule as it was read, and of all that it is made of; nothing for an unknown one."""
+        waiting, seen = [key], set[str]()
+        while waiting:
+            rule = self.find(waiting.pop())
+            if rule is None or rule.id in seen or rule.path not in self.texts:
+                continue
+            seen.add(rule.id)
+            text = zlib.decompress(self.texts[rule.path]).decode("utf-8", "backslashreplace")
+            yield RuleText(id=rule.id, name=rule.name, path=rule.path, sha256=rule.sha256, text=text)
+            if isinstance(rule, Correlation):
+                waiting += sorted(rule.inputs())

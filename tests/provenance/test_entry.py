@@ -299,3 +299,15 @@ def test_what_was_worked_out_before_is_what_would_be_worked_out_now(steps: list[
         Age.now += 1
         after = [(p.entry, p.lineage, p.adopted, p.serves, p.unit, p.session) for p in map(entry.place, procs)]
         assert before == after
+
+
+def test_the_way_leads_to_the_entry_point() -> None:
+    """From a process up to what explains it, and no further."""
+    host = Host()
+    login = host.login()
+    shell = host.exec("sh", parent=login)
+    copy = host.exec("cp", parent=shell)
+    way = list(entry.way(copy))
+    assert way[:2] == [copy, shell]
+    assert way[-1] is entry.find(copy).proc
+    assert host.init not in way

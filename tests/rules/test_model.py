@@ -1,3 +1,5 @@
+import hashlib
+
 from support.rulebook import correlation, good, rule
 
 TWO = rule("a", "aa") + rule("b", "bb") + rule("z", "zz")
@@ -27,3 +29,15 @@ def test_an_alert_names_the_rule_at_the_level_given(tmp_path):
     assert found.as_alert().level == "low"
     assert found.as_alert("critical").level == "critical"
     assert found.as_alert().id == found.as_alert().name == "a"
+
+
+def test_a_rule_is_cited_as_it_was_read(tmp_path):
+    """With the rules that a correlation is made of, each once, and whatever became of the file since."""
+    text = TWO + SEQ
+    found = good(tmp_path, text)
+    for file in tmp_path.rglob("*.yml"):
+        file.write_text("changed since")
+    cited = list(found.cited("seq"))
+    assert sorted(each.name for each in cited) == ["a", "b", "seq", "z"]
+    assert all(hashlib.sha256(each.text.encode()).hexdigest() == each.sha256 for each in cited)
+    assert list(found.cited("nothing")) == []

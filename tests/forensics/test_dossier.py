@@ -1,0 +1,135 @@
+"""What the evidence keeps with an alert: what it names, from whom that descends, and its rule."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from replguard.events.alert import Alert, AlertContext, AlertMeta, AlertRule, Detection
+from replguard.events.event import Event, Meta
+from replguard.events.evidence import LINEAGE, RULE, STATE, Cited, RuleText
+from replguard.events.process import Process
+from replguard.forensics import dossier
+from replguard.forensics.dossier import Dossier
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+RULES = AlertRule(id="r1", name="a-rule", level="high")
+
+
+def event(number: int, entity: str = "shell", kind: str = "event") -> Event:
+    """An event of a process."""
+    meta = Meta(action="process_exec", kind=kind, id=f"e{number}", sequence=number)
+    return Event(timestamp=NOON, event=meta, process=Process(pid=number, entity_id=entity))
+
+
+def alert(*evidence: str, incident: str = "i1", entity: str = "shell") -> Alert:
+    """An alert that names events."""
+    about = AlertContext(
+        schema=1, incident=incident, state="firing", count=1, first_seen=NOON, last_seen=NOON, evidence=evidence
+    )
+    return Alert(
+        timestamp=NOON,
+        message="something",
+        event=AlertMeta(id="a1"),
+        rule=RULES,
+        replguard=about,
+        process=Process(pid=1, entity_id=entity),
+    )
+
+
+def detection(*events: Event) -> Detection:
+    """A rule that matched events."""
+    return Detection(rule=RULES, key="k", events=events)
+
+
+@pytest.fixture
+def kept() -> Dossier:
+    """A host on which a shell was started by init."""
+    above = {"shell": ("shell", "init"), "tar": ("tar", "shell", "init")}
+
+    def ancestors(entity: str) -> list[Event]:
+        return [event(0, each) for each in above.get(entity, ())]
+
+    def texts(rule: str) -> list[RuleText]:
+        return [RuleText(id=rule, name="a-rule", path="a.yml", sha256="00", text="title: A\n")]
+
+    return Dossier(ancestors, texts)
+
+
+def shown(found: list[Event | Cited]) -> list[str]:
+    """Ids of events, entities of the lineage, ids of rules."""
+    told = []
+    for each in found:
+        if isinstance(each, Cited):
+            told.append(f"{each.event.action} {each.rule.id}")
+        elif each.event.action == LINEAGE and each.process is not None:
+            told.append(f"above {each.process.entity_id}")
+        else:
+            told.append(each.event.id)
+    return told
+
+
+def test_what_an_alert_names_is_kept_once(kept: Dossier) -> None:
+    """Raw events, the lineage of each and the rule are told with the first alert; the next tells what is new."""
+    kept.heard(detection(event(1), event(2, "tar")))
+    assert shown(list(kept.of(alert("e1", "e2")))) == [
+        "e1",
+        "e2",
+        "above shell",
+        "above init",
+        "above tar",
+        f"{RULE} r1",
+    ]
+    kept.heard(detection(event(3, "tar")))
+    assert shown(list(kept.of(alert("e1", "e2", "e3")))) == ["e3"]
+
+
+def test_each_incident_stands_by_itself(kept: Dossier) -> None:
+    """What another incident names too is kept for it as well: the first one may be gone by then."""
+    kept.heard(detection(event(1)))
+    first = shown(list(kept.of(alert("e1"))))
+    assert shown(list(kept.of(alert("e1", incident="i2")))) == first
+
+
+def test_facts_are_not_repeated(kept: Dossier) -> None:
+    """The evidence has each fact already; whose process it tells of is kept all the same."""
+    kept.heard(detection(event(1, "tar", "enrichment")))
+    assert shown(list(kept.of(alert("e1")))) == ["above tar", "above shell", "above init", f"{RULE} r1"]
+
+
+def test_states_never_look_like_events(kept: Dossier) -> None:
+    """An ancestor is no exec that happened now: it is a state, with the time of the alert and an id of its own."""
+    found = [each for each in kept.of(alert()) if isinstance(each, Event)]
+    assert {each.event.kind for each in found} == {STATE}
+    assert len({each.event.id for each in found}) == len(found) == 2
+
+
+def test_other_rules_are_told_anew(kept: Dossier) -> None:
+    """After a reload the text is told again where it has changed."""
+    texts = iter(["00", "00", "11"])
+
+    def text(rule: str) -> list[RuleText]:
+        return [RuleText(id=rule, name="a-rule", path="a.yml", sha256=next(texts), text="title: A\n")]
+
+    changing = Dossier(lambda entity: (), text)
+    assert shown(list(changing.of(alert()))) == [f"{RULE} r1"]
+    assert shown(list(changing.of(alert()))) == []
+    changing.reloaded()
+    assert shown(list(changing.of(alert()))) == []
+    changing.reloaded()
+    assert shown(list(changing.of(alert()))) == [f"{RULE} r1"]
+
+
+def test_a_rule_that_matches_everything_cannot_fill_memory(kept: Dossier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest events are held, and those that were let go are counted."""
+    monkeypatch.setattr(dossier, "MOST_EVENTS", 10)
+    for number in range(1, 26):
+        kept.heard(detection(event(number)))
+    assert kept.forgotten == 15
+    assert shown(list(kept.of(alert("e1", "e24", "e25"))))[:2] == ["e24", "e25"]
+
+
+def test_many_incidents_cannot_fill_memory(kept: Dossier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the oldest it is forgotten what was told: it would be told twice, never left out."""
+    monkeypatch.setattr(dossier, "MOST_INCIDENTS", 2)
+    for incident in ("i1", "i2", "i3", "i1"):
+        assert shown(list(kept.of(alert(incident=incident))))

@@ -22,6 +22,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
+from replguard.forensics import checkpoints
 from replguard.forensics.dossier import Dossier
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -76,6 +77,7 @@ class Pipeline:
         self.flow = Flow()
         self.dossier = Dossier(provenance.ancestors, detector.cited)
         detector.alerts.heard = self.dossier.heard
+        self._schedule = checkpoints.Schedule()
         self._told_until = told_until
         self._order = Order()
         self._queue: queue.SimpleQueue[Event | Examination | RuleSet] = queue.SimpleQueue()
@@ -114,6 +116,7 @@ class Pipeline:
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
         self._guard("end", lambda: self.judge(self.provenance.end()))
+        self._guard("end", self.checkpoint)
 
     def _take(self, until: float) -> None:
         """Take what has come in, and carry through what nothing earlier can come before any more.
@@ -198,6 +201,7 @@ class Pipeline:
                 self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
+            self._schedule.raised(timed)
             for beside in self.dossier.of(timed):
                 self.evidence.write(beside, now)
 
@@ -207,6 +211,19 @@ class Pipeline:
         self.judge(self.provenance.tick(clock.now()))
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
+        if self._schedule.is_due(clock.monotonic()):
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Fix what is written so far: in the evidence, and with whoever keeps it on another machine."""
+        now = clock.now()
+        # The other stream first: a rewrite of it then contradicts this one, whose own is kept elsewhere alone.
+        for made in [writer.checkpoint() for writer in (self.raw, self.evidence)]:
+            if made is not None:
+                self._schedule.made(clock.monotonic())
+                kept = checkpoints.record(made, now)
+                self.evidence.write(kept, now)
+                self.sinks.keep(kept)
 
 
 def _weight(item: Event | Examination | RuleSet) -> int:

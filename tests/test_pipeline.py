@@ -15,6 +15,7 @@ from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
+from replguard.events.evidence import Kept
 from replguard.events.process import Parent, Process
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
@@ -46,9 +47,13 @@ class Outlet(Sinks):
     def __init__(self) -> None:
         super().__init__({}, lambda _: None)
         self.alerts: list[Alert] = []
+        self.kept: list[Kept] = []
 
     def deliver(self, alert: Alert) -> None:
         self.alerts.append(alert)
+
+    def keep(self, checkpoint: Kept) -> None:
+        self.kept.append(checkpoint)
 
 
 @pytest.fixture
@@ -128,6 +133,21 @@ def test_the_evidence_stands_by_itself(pipeline: Pipeline) -> None:
     (rule,) = [line["rule"] for line in lines if line.get("event", {}).get("action") == "rule_text"]
     assert rule["text"] == RULE
     assert rule["sha256"] == sha256(RULE.encode()).hexdigest()
+
+
+def test_what_is_written_is_fixed_by_checkpoints(pipeline: Pipeline) -> None:
+    """One of each stream is in the evidence and with the sinks: at the start, soon after a loud alert, at the end."""
+    assert isinstance(pipeline.sinks, Outlet)
+    pipeline.tick()
+    pipeline.tick()
+    assert [kept.checkpoint.stream for kept in pipeline.sinks.kept] == ["raw"]
+    pipeline.observe(probe())
+    pipeline.tick()
+    assert len(pipeline.sinks.kept) == 1
+    pipeline.checkpoint()
+    assert [kept.checkpoint.stream for kept in pipeline.sinks.kept] == ["raw", "raw", "evidence"]
+    text = pipeline.evidence.path.read_text()
+    assert all(json.dumps(kept.event.id) in text for kept in pipeline.sinks.kept)
 
 
 def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from replguard import cli, config, sinks
-from replguard.events import names
+from replguard.events import evidence, names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
 from replguard.kernel import bpf
@@ -155,7 +155,24 @@ in which the rules saw them. A field that is unknown is absent: never 0 and neve
         f"| {', '.join(f'`{section}`' for section in kind.sections) or '–'} | {kind.doc} |"
         for kind in KINDS.values()
     ]
-    return MADE + head + "\n".join(rows) + "\n\n" + "\n".join(_fields())
+    return MADE + head + "\n".join([*rows, "", *_states(), "", *_fields()])
+
+
+def _states() -> Iterator[str]:
+    """Yield what the evidence stream holds besides."""
+    yield "## States\n"
+    yield "The evidence stream holds each fact, each alert, each event that an alert names, and with these what"
+    yield "follows, of `event.kind` *state*: it tells an incident when the raw stream is gone. Rules never see it.\n"
+    yield "| `event.action` | section | what it says |\n|---|---|---|"
+    yield f"| `{evidence.LINEAGE}` | `process` | An acting process, or one above it up to the entry point. |"
+    sections = ((evidence.SNAPSHOT, "snapshot"), (evidence.RULE, "rule"), (evidence.CHECKPOINT, "checkpoint"))
+    told = {"snapshot": evidence.Snapshot, "rule": evidence.RuleText, "checkpoint": evidence.Checkpoint}
+    for action, section in sections:
+        first = _prose(told[section]).splitlines()[0].split(". ")[0].rstrip(".")
+        yield f"| `{action}` | `{section}` | {first}. |"
+    for section, struct in told.items():
+        yield f"\n### `{section}`\n\n{_prose(struct)}\n"
+        yield ", ".join(f"`{path}`" for path in sorted(names.paths(struct, section + ".")))
 
 
 def _fields() -> Iterator[str]:

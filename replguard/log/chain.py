@@ -103,6 +103,14 @@ class Chain:
         """Sign by the key that the first line told from now on: it was written."""
         self._keys.taken_over()
 
+    def note(self) -> tuple[int, str, str] | None:
+        """Return a checkpoint of all blocks: how many, the key that signs it, and the signed note (C2SP)."""
+        size = self.place.tree.size
+        if self._origin is None or not size:
+            return None
+        text = checkpoint(self._origin, size, self.place.tree.root())
+        return size, self._keys.public, keys.note(text, self._origin, self._keys.public, self._keys.sign(text))
+
     def seal(self) -> bytes:
         """End the block; return the line that says so."""
         place = self.place

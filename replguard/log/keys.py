@@ -108,6 +108,12 @@ def text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def note(signed: bytes, name: str, key: str, signature: str) -> str:
+    """Return a signed note (C2SP signed-note): the text, an empty line, and the signature of a named Ed25519 key."""
+    about = hashlib.sha256(f"{name}\n".encode() + b"\x01" + base64.b64decode(key)).digest()[:4]
+    return f"{signed.decode()}\n— {name} {text(about + base64.b64decode(signature))}\n"
+
+
 class Verifier:
     """Checks signatures by one key. Raises ValueError for what is no key."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from replguard import wholefile
 from replguard.config import Stream
 from replguard.events import wire
+from replguard.events.evidence import Checkpoint
 from replguard.events.health import Health
 from replguard.events.host import Host
 from replguard.log import names, walk
@@ -119,6 +120,16 @@ class Writer:
         """Seal and close the segment; the next record opens a new one."""
         self._seal()
         self._let_go()
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what proves all that is sealed; None where there is nothing, or the disk is in trouble."""
+        if self._fd is None or self._header is not None or self._trouble is not None:
+            return None
+        self._seal()
+        if (made := self._chain.note()) is None or self._chain.is_open:
+            return None
+        size, key, note = made
+        return Checkpoint(stream=self._stream, segment=self._number, size=size, key=key, note=note)
 
     def close(self, timeout: float = 10.0, now: datetime | None = None) -> None:
         """Write what is pending and end, waiting at most ``timeout`` seconds for a compression that is under way."""

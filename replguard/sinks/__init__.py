@@ -13,6 +13,7 @@ from replguard.config import dec_hook
 from replguard.errors import Problem
 from replguard.events import clock
 from replguard.events.alert import Alert
+from replguard.events.evidence import Kept
 from replguard.events.health import Health
 from replguard.sinks.base import Sink
 from replguard.sinks.outlet import Outlet
@@ -67,6 +68,11 @@ class Sinks:
         """Hand an alert to every sink; never blocks. Alerts are immutable: what one sink gets no other can change."""
         for outlet in self._outlets:
             outlet.deliver(alert)
+
+    def keep(self, checkpoint: Kept) -> None:
+        """Offer a checkpoint of the log to every sink that takes them; never blocks."""
+        for outlet in self._outlets:
+            outlet.keep(checkpoint)
 
     def stop(self, timeout: float) -> None:
         """Send what is waiting, for at most ``timeout`` seconds over all sinks; the rest is counted as dropped."""

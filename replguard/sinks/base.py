@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from replguard.errors import ReplguardError
 from replguard.events.alert import Alert
+from replguard.events.evidence import Kept
 
 
 class Rejected(ReplguardError):  # noqa: N818 - the far end's verdict, not a fault of ours
@@ -13,14 +14,19 @@ class Rejected(ReplguardError):  # noqa: N818 - the far end's verdict, not a fau
 class Sink(ABC):
     """One way out. Called from one thread of its own; may block, up to its own timeout.
 
-    ``longest`` is the longest pause in seconds between two attempts after failures.
+    ``longest`` is the longest pause in seconds between two attempts after failures. ``checkpoints``: it takes
+    checkpoints of the log besides alerts; kept on another machine they are what root cannot write anew.
     """
 
     longest = 60.0
+    checkpoints = False
 
     @abstractmethod
     def send(self, alert: Alert) -> None:
         """Send one alert. Raises OSError to be called again with it, Rejected to have it dropped."""
+
+    def keep(self, checkpoint: Kept) -> None:  # noqa: B027 - called where ``checkpoints`` is true
+        """Send a checkpoint. Raises as ``send`` does."""
 
     def pause(self) -> float | None:
         """Return the seconds after which ``idle`` wants to be called; None for never."""

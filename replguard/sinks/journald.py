@@ -16,6 +16,7 @@ import msgspec
 
 from replguard.events import wire
 from replguard.events.alert import Alert, Level
+from replguard.events.evidence import Kept
 from replguard.events.text import printable
 from replguard.sinks.base import Sink
 
@@ -26,16 +27,20 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_
 MESSAGE_ID = "6c8f0d3a5e2b4b0c9a7d1f4e8b3c2a60"
 """The id by which `journalctl MESSAGE_ID=…` finds all alerts."""
 
+CHECKPOINT_ID = "b1a6f3c95d0e4f7d8a52c9e07d46b813"
+"""The id by which `journalctl MESSAGE_ID=…` finds the checkpoints of the log."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """``socket`` is where the journal listens."""
+    """``socket`` is where the journal listens. ``checkpoints``: those of the log go there too."""
 
     socket: str = "/run/systemd/journal/socket"
+    checkpoints: bool = True
 
 
 def open(settings: Settings) -> Sequence[Sink]:  # noqa: A001 - the name that the registry asks for
     """Return the sink; the socket is used with the first alert."""
-    return (Journald(settings.socket),)
+    return (Journald(settings.socket, checkpoints=settings.checkpoints),)
 
 
 class Journald(Sink):
@@ -43,15 +48,20 @@ class Journald(Sink):
 
     longest = 5.0
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, *, checkpoints: bool = True) -> None:
+        self._path, self.checkpoints = path, checkpoints
         self._socket: socket.socket | None = None
 
     def send(self, alert: Alert) -> None:
+        self._write(record(alert))
+
+    def keep(self, checkpoint: Kept) -> None:
+        self._write(kept(checkpoint))
+
+    def _write(self, data: bytes) -> None:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.settimeout(5)
-        data = record(alert)
         try:
             self._socket.sendto(data, self._path)
         except OSError as error:
@@ -90,6 +100,19 @@ def record(alert: Alert) -> bytes:
         "REPLGUARD_STATE": about.state,
         "REPLGUARD_INCIDENT": about.incident,
         "REPLGUARD_ALERT": wire.encode(alert).decode(),
+    }
+    return b"".join(_field(name, value.encode("utf-8", "backslashreplace")) for name, value in fields.items())
+
+
+def kept(checkpoint: Kept) -> bytes:
+    """Return a checkpoint in the journal's native form."""
+    fields = {
+        "MESSAGE": checkpoint.message or "",
+        "MESSAGE_ID": CHECKPOINT_ID,
+        "PRIORITY": "6",
+        "SYSLOG_IDENTIFIER": "replguard",
+        "REPLGUARD_CHECKPOINT": checkpoint.checkpoint.note,
+        "REPLGUARD_STREAM": checkpoint.checkpoint.stream,
     }
     return b"".join(_field(name, value.encode("utf-8", "backslashreplace")) for name, value in fields.items())
 

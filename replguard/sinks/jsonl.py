@@ -14,20 +14,25 @@ import msgspec
 
 from replguard.events import wire
 from replguard.events.alert import Alert
+from replguard.events.evidence import Kept
 from replguard.sinks.base import Sink
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """``path`` is the file; missing folders are made."""
+    """``path`` is the file; missing folders are made. ``checkpoints``: those of the log are written to it too.
+
+    They are lines whose ``event.kind`` is ``state``: for a file that something ships to another machine.
+    """
 
     path: str
+    checkpoints: bool = False
 
 
 def open(settings: Settings) -> Sequence[Sink]:  # noqa: A001 - the name that the registry asks for
     """Return the sink; the file is opened with the first alert."""
     if not settings.path:
         raise ValueError("'path' is empty")
-    return (Jsonl(Path(settings.path)),)
+    return (Jsonl(Path(settings.path), checkpoints=settings.checkpoints),)
 
 
 class Jsonl(Sink):
@@ -35,13 +40,18 @@ class Jsonl(Sink):
 
     longest = 5.0
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, checkpoints: bool = False) -> None:
+        self._path, self.checkpoints = path, checkpoints
         self._fd: int | None = None
 
     def send(self, alert: Alert) -> None:
+        self._append(wire.encode(alert) + b"\n")
+
+    def keep(self, checkpoint: Kept) -> None:
+        self._append(wire.encode(checkpoint) + b"\n")
+
+    def _append(self, line: bytes) -> None:
         fd = self._open()
-        line = wire.encode(alert) + b"\n"
         before = os.fstat(fd)
         if stat.S_ISREG(before.st_mode) and before.st_size and os.pread(fd, 1, before.st_size - 1) != b"\n":
             line = b"\n" + line  # whoever wrote last was cut off; their line stays theirs

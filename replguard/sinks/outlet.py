@@ -9,6 +9,7 @@ import structlog
 
 from replguard.events import clock
 from replguard.events.alert import LEVELS, Alert
+from replguard.events.evidence import Kept
 from replguard.events.health import Health
 from replguard.sinks.base import Rejected, Sink
 
@@ -21,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Outlet:
-    """Carries alerts to one sink in order. ``delivered`` and ``dropped`` (by reason) count them.
+    """Carries alerts, and checkpoints, to one sink in order. ``delivered`` and ``dropped`` (by reason) count alerts.
 
     Reasons: ``full`` (the queue; the oldest of the lowest level goes), ``rejected`` (by the far end), ``error`` (the
     sink itself is at fault), ``stopped`` (still waiting at the end).
@@ -33,7 +34,7 @@ class Outlet:
         self.dropped: Counter[str] = Counter()
         self.trouble: str | None = None
         self._sink, self._report_to = sink, report
-        self._queue: deque[Alert] = deque()
+        self._queue: deque[Alert | Kept] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._failures = 0
@@ -46,16 +47,24 @@ class Outlet:
 
     def deliver(self, alert: Alert) -> None:
         """Take an alert; never blocks."""
+        self._take(alert)
+
+    def keep(self, checkpoint: Kept) -> None:
+        """Take a checkpoint, where the sink takes any; never blocks."""
+        if self._sink.checkpoints:
+            self._take(checkpoint)
+
+    def _take(self, item: Alert | Kept) -> None:
         with self._changed:
-            self._queue.append(alert)
+            self._queue.append(item)
             if len(self._queue) > QUEUE:
-                worst = min(self._queue, key=lambda each: LEVELS.index(each.rule.level))
+                worst = min(self._queue, key=_worth)
                 self._queue.remove(worst)
-                self.dropped["full"] += 1
+                self.dropped["full"] += isinstance(worst, Alert)
             self._changed.notify()
 
     def waiting(self) -> int:
-        """Return how many alerts wait."""
+        """Return how many wait."""
         return len(self._queue)
 
     def ask_to_stop(self) -> None:
@@ -69,15 +78,18 @@ class Outlet:
         if self._thread is not None:
             self._thread.join(max(0.0, deadline - clock.monotonic()))
         with self._changed:
-            self.dropped["stopped"] += len(self._queue)
-            self._queue.clear()
+            self._stopped()
+
+    def _stopped(self) -> None:
+        self.dropped["stopped"] += sum(isinstance(each, Alert) for each in self._queue)
+        self._queue.clear()
 
     def _run(self) -> None:
-        while (alert := self._next()) is not None or not self._stopping:
-            self._attempt(alert)
+        while (item := self._next()) is not None or not self._stopping:
+            self._attempt(item)
         self._sink.close()
 
-    def _next(self) -> Alert | None:
+    def _next(self) -> Alert | Kept | None:
         """Wait for an alert, for the sink's own pause, or for the end of the pause after a failure."""
         with self._changed:
             if self._failures:
@@ -92,38 +104,41 @@ class Outlet:
         while not self._stopping and (left := until - clock.monotonic()) > 0:
             self._changed.wait(left)
 
-    def _attempt(self, alert: Alert | None) -> None:
+    def _attempt(self, item: Alert | Kept | None) -> None:
         try:
-            if alert is None:
-                self._sink.idle()
-            else:
-                self._sink.send(alert)
-                self.delivered += 1
+            self._send(item)
         except OSError as error:
-            self._failed(alert, str(error.strerror or error))
+            self._failed(item, str(error.strerror or error))
         except Rejected as error:
-            self._lose(alert, "rejected", str(error))
+            self._lose(item, "rejected", str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one sink must not end its thread
             _log.exception("sink failed", sink=self.name)
-            self._lose(alert, "error", f"{type(error).__name__}: {error}")
+            self._lose(item, "error", f"{type(error).__name__}: {error}")
         else:
-            if alert is not None or self._failures:
+            if item is not None or self._failures:
                 self._worked()
 
-    def _failed(self, alert: Alert | None, reason: str) -> None:
+    def _send(self, item: Alert | Kept | None) -> None:
+        if item is None:
+            self._sink.idle()
+        elif isinstance(item, Kept):
+            self._sink.keep(item)
+        else:
+            self._sink.send(item)
+            self.delivered += 1
+
+    def _failed(self, item: Alert | Kept | None, reason: str) -> None:
         with self._changed:
-            if alert is not None:
-                self._queue.appendleft(alert)
+            if item is not None:
+                self._queue.appendleft(item)
             if self._stopping:  # this was the last attempt
-                self.dropped["stopped"] += len(self._queue)
-                self._queue.clear()
+                self._stopped()
         self._failures += 1
         self._tell(reason)
 
-    def _lose(self, alert: Alert | None, why: str, reason: str) -> None:
+    def _lose(self, item: Alert | Kept | None, why: str, reason: str) -> None:
         self._failures = 0
-        if alert is not None:
-            self.dropped[why] += 1
+        self.dropped[why] += isinstance(item, Alert)
         self._tell(reason)
 
     def _worked(self) -> None:
@@ -141,3 +156,8 @@ class Outlet:
     def _backoff(self) -> float:
         pause = min(self._sink.longest, FIRST * 2.0 ** min(self._failures - 1, 20))
         return pause * random.uniform(1.0, 1.5)  # noqa: S311 - spreads load, guards nothing
+
+
+def _worth(item: Alert | Kept) -> int:
+    """Return what is let go last: the highest level; the next checkpoint proves what one before it did."""
+    return LEVELS.index(item.rule.level) if isinstance(item, Alert) else -1

@@ -13,6 +13,7 @@ from replguard import __version__
 from replguard.config import Seconds
 from replguard.events import wire
 from replguard.events.alert import Alert
+from replguard.events.evidence import Kept
 from replguard.sinks.base import Sink
 from replguard.sinks.http import Poster
 from replguard.sinks.template import Template
@@ -22,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``template`` holds ``${field}`` places with the dotted names of the alert; without it the whole alert is sent.
 
     ``escape: markdown`` makes what fills a place harmless for chat programs. ``timeout`` is for each step.
+    ``checkpoints``: those of the log are posted too, as JSON whatever the template; their ``event.kind`` is ``state``.
     """
 
     url: str
@@ -30,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "application/json"
     escape: Literal["none", "markdown"] = "none"
     timeout: Seconds = Seconds(10)
+    checkpoints: bool = False
 
 
 def open(settings: Settings) -> Sequence[Sink]:  # noqa: A001 - the name that the registry asks for
@@ -47,8 +50,12 @@ class Webhook(Sink):
             **settings.headers,
         }
         self._poster = Poster(settings.url, headers, settings.timeout)
+        self.checkpoints = settings.checkpoints
         given = settings.template
         self._template = None if given is None else Template(given, settings.content_type, settings.escape)
 
     def send(self, alert: Alert) -> None:
         self._poster.post(wire.encode(alert) if self._template is None else self._template.fill(alert))
+
+    def keep(self, checkpoint: Kept) -> None:
+        self._poster.post(wire.encode(checkpoint))

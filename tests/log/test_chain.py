@@ -1,10 +1,13 @@
 """The chain through a stream."""
 
 import base64
+import hashlib
 
 import msgspec
+from nacl.signing import VerifyKey
 from support import logs
 
+from replguard.forensics import verify
 from replguard.log import chain, names, reader
 from replguard.log.chain import BLOCK, START
 from replguard.log.keys import Verifier
@@ -39,6 +42,25 @@ def test_every_line_is_chained_and_every_block_sealed(tmp_path):
             assert Verifier(header.key).holds(note.encode(), seal.signature)
         assert marks == []
     assert seals >= 8
+
+
+def test_a_note_is_what_the_standard_says(tmp_path):
+    """Text, an empty line, and the signature of a named key: C2SP signed-note, told without us."""
+    to = logs.writer(tmp_path / "log", tmp_path / "state")
+    assert to.checkpoint() is None
+    to.write(logs.event(1), logs.NOW)
+    to.flush(logs.NOW)
+    made = to.checkpoint()
+    to.close(now=logs.NOW)
+    text, signed = made.note.split("\n\n")
+    origin, size, root = text.split("\n")
+    dash, name, told = signed.rstrip("\n").split(" ")
+    assert (dash, name, size, made.size, made.stream) == ("—", origin, "1", 1, "raw")
+    key, data = base64.b64decode(made.key), base64.b64decode(told)
+    assert data[:4] == hashlib.sha256(name.encode() + b"\n\x01" + key).digest()[:4]
+    VerifyKey(key).verify(text.encode() + b"\n", data[4:])
+    found = logs.found(tmp_path / "log", trust=(verify.Checkpoint(origin, 1, root),))
+    assert (found.findings, len(found.trusted)) == ([], 1)
 
 
 def test_a_block_ends_with_its_last_line(tmp_path):

@@ -4,7 +4,7 @@ import socket
 import struct
 
 import pytest
-from support.making import alert
+from support.making import alert, kept
 
 from replguard.events import wire
 from replguard.sinks.journald import Settings, record
@@ -47,6 +47,19 @@ def test_fields(journal):
     assert found["MESSAGE"] == alert(1).message
     assert (found["PRIORITY"], found["SYSLOG_IDENTIFIER"], found["REPLGUARD_LEVEL"]) == ("2", "replguard", "critical")
     assert wire.alert(found["REPLGUARD_ALERT"]) == alert(1, "critical")
+
+
+def test_checkpoints_go_there_too(journal):
+    """A journal is often sent to another machine; the note keeps its lines."""
+    made, path = journal
+    (sink,) = open_sink(Settings(socket=str(path)))
+    assert sink.checkpoints
+    sink.keep(kept(4))
+    sink.close()
+    found = fields(made.recv(65536))
+    assert found["REPLGUARD_CHECKPOINT"] == kept(4).checkpoint.note
+    assert (found["PRIORITY"], found["REPLGUARD_STREAM"], found["MESSAGE"]) == ("6", "raw", "kept")
+    assert not open_sink(Settings(checkpoints=False))[0].checkpoints
 
 
 def test_no_field_can_be_forged():

@@ -4,7 +4,7 @@ import os
 import resource
 
 import pytest
-from support.making import alert
+from support.making import alert, kept
 
 from replguard.events import wire
 from replguard.sinks.jsonl import Settings
@@ -30,6 +30,18 @@ def test_a_line_each_at_once(made):
     assert first["rule"]["level"] == "high"
     assert first["event"]["kind"] == "alert"
     assert path.stat().st_mode & 0o007 == 0
+
+
+def test_checkpoints_where_they_are_asked_for(tmp_path):
+    """A file that something ships elsewhere may hold them; by default each line is an alert."""
+    assert not open_sink(Settings(path="/x"))[0].checkpoints
+    (sink,) = open_sink(Settings(path=str(tmp_path / "alerts.jsonl"), checkpoints=True))
+    assert sink.checkpoints
+    sink.keep(kept(4))
+    sink.close()
+    (line,) = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert (found["event"]["kind"], found["checkpoint"]["note"]) == ("state", kept(4).checkpoint.note)
 
 
 def test_hostile_names_forge_no_line(made):

@@ -2,7 +2,7 @@ import threading
 import time
 
 import pytest
-from support.making import alert
+from support.making import alert, kept
 
 from replguard.events import clock
 from replguard.sinks import outlet as module
@@ -18,12 +18,19 @@ class Far(Sink):
         self.open = threading.Event()
         self.open.set()
         self.every = None
+        self.checkpoints = False
 
     def send(self, alert):
+        self.send_any(alert.event.id)
+
+    def send_any(self, told):
         self.open.wait(30)
         if self.errors:
             raise self.errors.pop(0)
-        self.got.append(alert.event.id)
+        self.got.append(told)
+
+    def keep(self, checkpoint):
+        self.send_any(checkpoint.checkpoint.size)
 
     def pause(self):
         return self.every
@@ -101,6 +108,40 @@ def test_the_queue_is_bounded_and_keeps_what_matters(made, monkeypatch):
     far.open.set()
     wait_for(lambda: outlet.delivered == 4)
     assert far.got == [alert(n).event.id for n in (0, 1, 3, 5)]
+
+
+def test_checkpoints_go_with_the_alerts(made):
+    """In their order and again after a failure, to a sink that takes them; they are no alerts, and count as none."""
+    outlet, far, reports = made
+    outlet.keep(kept(1))
+    far.checkpoints = True
+    far.errors = [OSError(0, "away")]
+    outlet.keep(kept(2))
+    outlet.deliver(alert(1))
+    wait_for(lambda: outlet.delivered == 1)
+    assert far.got == [2, alert(1).event.id]
+    assert [report.state for report in reports] == ["failed", "recovered"]
+    far.errors = [Rejected("no")]
+    outlet.keep(kept(3))
+    wait_for(lambda: not far.errors and outlet.trouble is not None)
+    assert outlet.dropped.total() == 0
+
+
+def test_a_checkpoint_makes_room_for_an_alert(made, monkeypatch):
+    """Where too much waits it is the first to go: the next one proves the same."""
+    monkeypatch.setattr(module, "QUEUE", 2)
+    outlet, far, _ = made
+    far.checkpoints = True
+    far.open.clear()
+    outlet.deliver(alert(0))
+    wait_for(lambda: outlet.waiting() == 0)
+    outlet.keep(kept(1))
+    outlet.deliver(alert(1))
+    outlet.deliver(alert(2))
+    far.open.set()
+    wait_for(lambda: outlet.delivered == 3)
+    assert far.got == [alert(n).event.id for n in range(3)]
+    assert outlet.dropped.total() == 0
 
 
 def test_the_end_sends_what_waits(made):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from support.making import alert
+from support.making import alert, kept
 
 from replguard.events import wire
 from replguard.sinks.webhook import Settings
@@ -27,6 +27,15 @@ def test_a_template_and_headers(server):
     sink.send(alert(1))
     assert json.loads(server.bodies[0]) == {"text": "high on gpu1"}
     assert server.headers[0]["Authorization"] == "Bearer x"
+
+
+def test_checkpoints_where_they_are_asked_for(server):
+    """They are posted as they are, also where alerts have a template; by default a far end gets alerts alone."""
+    assert not open_sink(Settings(url=server.url))[0].checkpoints
+    (sink,) = open_sink(Settings(url=server.url, template={"text": "${message}"}, checkpoints=True))
+    assert sink.checkpoints
+    sink.keep(kept(4))
+    assert json.loads(server.bodies[0])["checkpoint"]["size"] == 4
 
 
 def test_faults_are_told_at_once():

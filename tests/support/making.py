@@ -8,6 +8,7 @@ from replguard.alerts import build
 from replguard.alerts.story import tell
 from replguard.events.alert import AlertRule, Detection
 from replguard.events.event import Event, Meta
+from replguard.events.evidence import CHECKPOINT, STATE, Checkpoint, Kept
 from replguard.events.fact import Actor, Context, FileRef, Instance
 from replguard.events.file import File
 from replguard.events.health import Health
@@ -119,3 +120,10 @@ def alert(number=1, level="high", *, state="firing", count=1, rule="r1", name="W
 def tick(number, seconds):
     """Return the tick of a second."""
     return event("sensor_health", number, seconds, health=Health(component="clock", state="tick"))
+
+
+def kept(size=3, stream="raw"):
+    """Return the record of a checkpoint."""
+    note = f"replguard/{stream}/0123456789abcdef\n{size}\nAAAA\n\n— replguard/{stream}/0123456789abcdef BBBB\n"
+    made = Checkpoint(stream=stream, segment=1, size=size, key="CCCC", note=note)
+    return Kept(timestamp=T0, event=Meta(action=CHECKPOINT, kind=STATE), message="kept", checkpoint=made)

@@ -67,6 +67,7 @@ def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: 
         "content": provenance.ledger.evicted,
         "files": provenance.copies.evicted,
         "egress": provenance.egress.evicted,
+        "evidence": pipeline.dossier.forgotten,
     }
     for part, count in evicted.items():
         sheet.set("evictions_total", count, part)

@@ -9,10 +9,16 @@ from replguard.events.alert import Alert, Detection
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import LINEAGE, RULE, STATE, Cited, RuleText
 from replguard.events.identity import short_hash
+from replguard.events.process import spare
 
 MOST_EVENTS = 4096
 """Events of detections that are held until an alert names them: those of a rule that matches everything are more, and
 an alert names its first and its last ones."""
+HEAVIEST = 64 * 2**10
+"""Characters of a command line above which both ends of it are kept alone: 500 alerts with 2 MiB each would push a year
+of evidence out of its limit. The raw stream has it whole for its day."""
+MOST_WEIGHT = 8 * 2**20
+"""Characters of command lines that are held at most."""
 MOST_INCIDENTS = 512
 MOST_TOLD = 20_000
 """Records of one incident that are known to be written; beyond that some are written twice."""
@@ -33,6 +39,7 @@ class Dossier:
         self._ancestors, self._texts = ancestors, texts
         self._events: OrderedDict[str, Event] = OrderedDict()
         self._told: OrderedDict[str, set[str]] = OrderedDict()
+        self._weight = 0
         self._reloads = 0
         self.forgotten = 0
 
@@ -42,11 +49,14 @@ class Dossier:
 
     def heard(self, detection: Detection) -> None:
         """Hold the events of a detection: an alert will name them, or the last ones of many."""
-        for event in detection.events:
+        for event in map(_light, detection.events):
+            if (before := self._events.pop(event.event.id, None)) is not None:
+                self._weight -= _weight(before)
             self._events[event.event.id] = event
-            self._events.move_to_end(event.event.id)
-        while len(self._events) > MOST_EVENTS:
-            self._events.popitem(last=False)
+            self._weight += _weight(event)
+        while len(self._events) > MOST_EVENTS or self._weight > MOST_WEIGHT:
+            _, oldest = self._events.popitem(last=False)
+            self._weight -= _weight(oldest)
             self.forgotten += 1
 
     def of(self, alert: Alert) -> Iterator[Event | Cited]:
@@ -80,6 +90,17 @@ class Dossier:
         if len(told) > MOST_TOLD:
             told.clear()
         return told
+
+
+def _weight(event: Event) -> int:
+    """Return the characters of a command line and its arguments, which are the same."""
+    process = event.process
+    return 0 if process is None else 2 * len(process.command_line or "")
+
+
+def _light(event: Event) -> Event:
+    process = event.process
+    return replace(event, process=spare(process)) if process is not None and _weight(event) > HEAVIEST else event
 
 
 def _is_new(what: str, told: set[str]) -> bool:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from replguard.events.alert import Alert, AlertContext, AlertMeta, AlertRule, Detection
 from replguard.events.event import Event, Meta
@@ -126,6 +127,27 @@ def test_a_rule_that_matches_everything_cannot_fill_memory(kept: Dossier, monkey
         kept.heard(detection(event(number)))
     assert kept.forgotten == 15
     assert shown(list(kept.of(alert("e1", "e24", "e25"))))[:2] == ["e24", "e25"]
+
+
+def test_giant_arguments_cannot_fill_memory_or_disk(kept: Dossier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2 MiB of arguments both ends are kept, and of many long ones the newest."""
+    giant = event(1)
+    assert giant.process is not None
+    line = "a" * 2**20 + "z" * 2**20
+    kept.heard(detection(replace(giant, process=replace(giant.process, args=(line,), command_line=line))))
+    (written, *_) = kept.of(alert("e1"))
+    assert isinstance(written, Event)
+    assert written.process is not None
+    assert written.process.args_truncated
+    shown_line = written.process.command_line or ""
+    assert (shown_line[:5], shown_line[-5:], len(shown_line) < 10_000) == ("aaaaa", "zzzzz", True)
+    monkeypatch.setattr(dossier, "MOST_WEIGHT", 20_000)
+    for number in range(2, 12):
+        long = event(number)
+        assert long.process is not None
+        kept.heard(detection(replace(long, process=replace(long.process, command_line="x" * 5000))))
+    assert kept.forgotten == 9
+    assert "e11" in shown(list(kept.of(alert("e11"))))
 
 
 def test_many_incidents_cannot_fill_memory(kept: Dossier, monkeypatch: pytest.MonkeyPatch) -> None:

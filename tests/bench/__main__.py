@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from bench import cost, fingerprint, hotpath, latency, loss, memory, overhead, rules
+from bench import cost, fingerprint, hotpath, latency, log, loss, memory, overhead, rules
 from bench.host import RESULTS, ROOT, Lacking, machine
 
 PARTS: dict[str, tuple[str, ModuleType]] = {
@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[str, ModuleType]] = {
     "memory": ("Memory", memory),
     "fingerprint": ("Fingerprint", fingerprint),
     "rules": ("Rules", rules),
+    "log": ("The log", log),
 }
 PAGE = ROOT / "docs" / "performance.md"
 

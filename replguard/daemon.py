@@ -2,13 +2,11 @@
 
 import os
 import platform
-import select
 import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from replguard import __version__, standing
@@ -16,10 +14,12 @@ from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events import clock
+from replguard.events.event import Event
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
+from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
 from replguard.log.keys import Keys
 from replguard.log.recent import recent
@@ -30,20 +30,18 @@ from replguard.metrics.table import Sheet
 from replguard.numbers import gather
 from replguard.pipeline import Pipeline, health
 from replguard.policy import Policy
-from replguard.provenance import copies, egress, places
+from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, recorded
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.learned import Serves, learned
-from replguard.provenance.outline import Outline
 from replguard.provenance.provenance import Provenance
 from replguard.rules.paths import Paths
 from replguard.sensors import registry
 from replguard.sensors.runner import Runner
 from replguard.sinks import Sinks
 from replguard.standing import SensorLine, Status, StatusFile
-from replguard.weights.examiner import Examiner, Request, settings_of
-from replguard.weights.inventory import Inventory
+from replguard.weights.examiner import Examination
 from replguard.weights.mounts import Mounts
 
 READY_WITHIN = 10.0
@@ -56,8 +54,6 @@ TRIM = 60.0
 """Seconds between two times that free memory is given back to the kernel."""
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
-FULL = 0.05
-"""Seconds between attempts to hand over an examination while the pipeline is full."""
 HTTPS = 443
 
 _log = structlog.get_logger(__name__)
@@ -75,22 +71,18 @@ class Daemon:
         self._stop = threading.Event()
         self._last = threading.Event()
         self._reload = threading.Event()
-        self._unknown: set[str] = set()
         self._file = StatusFile(self._state)
-        self._restarted = 0
         self._threads: list[threading.Thread] = []
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
-        self.inventory = Inventory(config.weights)
-        self.examiner = Examiner(settings_of(config))
+        self.holdings = Holdings(config, self._put)
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
-        self.inventory.leaving = self.pipeline.provenance.ledger.retire
+        self.holdings.inventory.leaving = self.pipeline.provenance.ledger.retire
         self._paths = Paths(self.policy.ruleset.rules)
-        self._sizes = Outline(self.inventory.files, copies.part)
         for sensor in found:
-            sensor.choose(self._wanted, self._sizes.worth, self.pipeline.provenance.drives)
+            sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
         self.runner = Runner(found, self.pipeline.put)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
@@ -101,11 +93,11 @@ class Daemon:
             own_pid=os.getpid(),
             authority=self.authority,
             endpoints=self.endpoints,
-            by_inode=self.inventory.by_inode,
-            files=self.inventory.files,
-            examine=self._examine,
+            by_inode=self.holdings.inventory.by_inode,
+            files=self.holdings.inventory.files,
+            examine=lambda request: self.holdings.examine(request, self.runner),
             watch=self._watch,
-            index_ready=lambda: self.examiner.counts.unindexed == 0,
+            index_ready=lambda: self.holdings.examiner.counts.unindexed == 0,
             counted=self._counted,
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
@@ -169,15 +161,15 @@ class Daemon:
         # The first word of all, before a tick of the clock: from it on a replay begins alerts anew, as we do.
         self.pipeline.put(health("daemon", "started", __version__))
         self.pipeline.sinks.start()
-        self.examiner.start()
+        self.holdings.examiner.start()
         try:
-            self._list_weights()
+            self.holdings.refresh(self._watch)
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
         self.page.start()
         for name, step in (
             ("pipeline", self._consume),
-            ("examined", self._examined),
+            ("examined", lambda: self.holdings.carry(self._stop)),
             ("upkeep", self._upkeep),
             ("watchdog", self._watch_over),
             ("resolver", self._resolve),
@@ -226,7 +218,7 @@ class Daemon:
         self._last.set()
         for thread in self._threads:
             thread.join(READY_WITHIN)
-        self.examiner.stop()
+        self.holdings.examiner.stop()
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.save(clock.now())
         self.pipeline.sinks.stop(READY_WITHIN)
@@ -242,25 +234,15 @@ class Daemon:
         self._resume()
         self.pipeline.run(self._last)
 
-    def _examined(self) -> None:
-        """Carry what the examiner found into the pipeline."""
-        poller = select.poll()
-        poller.register(self.examiner.fileno(), select.POLLIN)
-        while not self._stop.is_set():
-            if poller.poll(500):
-                for result in self.examiner.results():
-                    while not self.pipeline.put(result) and not self._stop.wait(FULL):
-                        pass  # nobody would ask for it again: it waits until there is room
-
     def _upkeep(self) -> None:
         """Look after what lies on disk and may change under us."""
         while not self._stop.wait(UPKEEP):
             try:
-                self._list_weights()
+                self.holdings.refresh(self._watch)
                 if self._reload.is_set() or self.policy.changed():
                     self._reload.clear()
                     self._read_again()
-                self._look_after_examiner()
+                self.holdings.look_after()
                 self._file.write(self.status(clock.now()))
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
@@ -274,16 +256,6 @@ class Daemon:
                 trimmed = clock.monotonic()
                 memory.trim()
 
-    def _look_after_examiner(self) -> None:
-        """Say that the examiner's process was lost, or flooded: by a hostile file, or who has something to hide."""
-        restarted = self.examiner.counts.restarted
-        if restarted > self._restarted:
-            times = restarted - self._restarted
-            self.pipeline.put(health("examiner", "degraded", f"its process was lost {times}x and is started again"))
-            self._restarted = restarted
-        if lost := self.examiner.untold():
-            self.pipeline.put(health("examiner", "loss", "full: files are made faster than they are read", lost=lost))
-
     def _resolve(self) -> None:
         """Learn what addresses the names of model APIs stand for now."""
         known: set[str] = set()
@@ -295,25 +267,6 @@ class Daemon:
                 self._watch(Hint(kind="endpoint", ip=ip, port=HTTPS, drop=ip in known))
             known = found
             self._stop.wait(RESOLVE)
-
-    def _list_weights(self) -> None:
-        """Note what came to and went from the protected files, and tell sensors and examiner."""
-        changes = self.inventory.refresh()
-        self._sizes.stale()
-        for file in (*changes.added, *changes.changed):
-            self._watch(
-                Hint(kind="inode", path=file.target or file.path, device=file.device, inode=file.inode, size=file.size)
-            )
-        self.examiner.protect(changes.targets)
-        self.examiner.retire(key for file in changes.gone if (key := file.key) is not None)
-        for indexed in self.examiner.indexed():
-            self.inventory.mark(indexed)
-        unknown = {file.path: file.reason for file in self.inventory.files() if file.state in ("missing", "failed")}
-        for path in sorted(unknown.keys() - self._unknown):
-            self.pipeline.put(health("weights", "degraded", f"{path} {unknown[path]}; looking again every few seconds"))
-        for path in sorted(self._unknown - unknown.keys()):
-            self.pipeline.put(health("weights", "recovered", f"{path} is there and can be read now"))
-        self._unknown = set(unknown)
 
     def _read_again(self) -> None:
         notify.notify("RELOADING=1")
@@ -334,7 +287,11 @@ class Daemon:
     # -- what others ask -----------------------------------------------------------------------------------------
 
     def _numbers(self) -> Sheet:
-        return gather(self.policy, self.pipeline, self.runner, self.examiner, self.inventory, self.absent)
+        held = self.holdings
+        return gather(self.policy, self.pipeline, self.runner, held.examiner, held.inventory, self.absent)
+
+    def _put(self, item: Event | Examination) -> bool:
+        return self.pipeline.put(item)
 
     def _watch(self, hint: Hint) -> None:
         self.runner.watch(hint)
@@ -343,13 +300,6 @@ class Daemon:
         tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
         self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
-
-    def _examine(self, request: Request) -> bool:
-        """Have a file examined: the file itself where a sensor knows its handle, not what has its name by then."""
-        known = self.runner.place(request.device or 0, request.inode or 0)
-        if known is not None:
-            request = msgspec.structs.replace(request, mount=known[0], handle=known[1])
-        return self.examiner.submit(request)
 
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
@@ -370,7 +320,7 @@ class Daemon:
 
     def protecting(self) -> str:
         """Return what is protected, in a sentence."""
-        return standing.protecting(self.inventory)
+        return standing.protecting(self.holdings.inventory)
 
     def status(self, now: datetime) -> Status:
         """Return what `replguard status` shows."""

@@ -156,7 +156,7 @@ def test_weights_that_cannot_be_fingerprinted_are_told(tmp_path: Path) -> None:
         running(configure(tmp_path)) as daemon,
     ):
         wait(says(tmp_path, "weights", "degraded", "scan_network"))
-        assert daemon.inventory.bytes_by_state()["failed"] > 0
+        assert daemon.holdings.inventory.bytes_by_state()["failed"] > 0
 
 
 def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:
@@ -178,21 +178,21 @@ def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) ->
 def test_an_examiner_that_was_killed_is_told(tmp_path: Path) -> None:
     """Who ends it has something to hide, or a file that does."""
     with running(configure(tmp_path)) as daemon:
-        wait(lambda: daemon.examiner.pid is not None)
-        os.kill(daemon.examiner.pid or 0, signal.SIGKILL)
+        wait(lambda: daemon.holdings.examiner.pid is not None)
+        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGKILL)
         wait(says(tmp_path, "examiner", "degraded", "was lost 1x"))
 
 
 def test_files_that_the_examiner_had_no_room_for_are_told(tmp_path: Path) -> None:
     """As lost events, so that alerts of that time say that something may be missing."""
     with running(configure(tmp_path)) as daemon:
-        wait(lambda: daemon.examiner.pid is not None)
-        os.kill(daemon.examiner.pid or 0, signal.SIGSTOP)
-        daemon.examiner._queue = Shares(2)
+        wait(lambda: daemon.holdings.examiner.pid is not None)
+        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGSTOP)
+        daemon.holdings.examiner._queue = Shares(2)
         for number in range(10):
-            daemon.examiner.submit(Request(f"/nowhere/{number}"))
+            daemon.holdings.examiner.submit(Request(f"/nowhere/{number}"))
         wait(says(tmp_path, "examiner", "loss", "full"))
-        os.kill(daemon.examiner.pid or 0, signal.SIGCONT)
+        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGCONT)
 
 
 def test_a_state_folder_that_became_something_else_does_not_spoil_the_end(tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ def others(pids: Iterable[int], root: str = PROC) -> dict[int, int]:
 
 
 @contextlib.contextmanager
-def inside(pid: int) -> Iterator[None]:
+def inside(pid: int, root: str = PROC) -> Iterator[None]:
     """Be in the network namespace of a process, with this thread only: sockets made here stay there.
 
     Needs CAP_SYS_ADMIN. Raises OSError.
     """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        there = os.open(f"{root}/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _enter(there)
         finally:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from replguard.events.fact import Actor, ActorKind
+from replguard.kernel import procfs
 from replguard.provenance.processes import MAX_DEPTH, Age, Proc
 
 NEVER = frozenset(
@@ -25,7 +26,6 @@ RUNNERS = frozenset(
 _JENKINS = re.compile(r"(?:^|/)(?:agent|remoting|slave|swarm-client)[^/]*\.jar$")
 """What Jenkins has java run on the hosts that work for it."""
 _SHARED_UNITS = re.compile(r"^(cron|crond|atd|ssh|sshd|docker|containerd|kubelet|user@\d+|slurmd)\.service$")
-_CONTAINER = re.compile(r"(?:^|[/:.-])(?:docker-|libpod-|cri-containerd-|crio-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _SERVICE = re.compile(r"([^/]+\.service)(?:/|$)")
 _SESSION = re.compile(r"/(session-[^/]+\.scope)(?:/|$)")
 _JOB = re.compile(r"/(?:slurm[^/]*/)?(?:uid_\d+/)?(job_\d+)(?:/|$)")
@@ -106,10 +106,10 @@ def _groups(proc: Proc) -> _Groups:
 
 @lru_cache(maxsize=1024)
 def _read(cgroup: str) -> _Groups:
-    container, names, job = _CONTAINER.search(cgroup), _SERVICE.findall(cgroup), _JOB.search(cgroup)
+    container, names, job = procfs.container(cgroup), _SERVICE.findall(cgroup), _JOB.search(cgroup)
     of_users = "/user.slice/" in cgroup or cgroup.startswith("/user.slice")
     unit = None if not names or of_users or _SHARED_UNITS.match(names[-1]) else str(names[-1])
-    return _Groups(container and container[1], unit, job and job[1], login=bool(_SESSION.search(cgroup)))
+    return _Groups(container, unit, job and job[1], login=bool(_SESSION.search(cgroup)))
 
 
 def unit_key(proc: Proc) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.host import FakeHost
 
-from replguard.kernel import netns
+from replguard.kernel import netns, procfs
 
 
 def test_our_own_namespace_is_no_other() -> None:
@@ -47,6 +47,17 @@ def test_sockets_made_inside_stay_inside() -> None:
                 there.connect(("192.0.2.1", 9))
         assert netns.namespace("thread-self") == home
         child.stdin.close()
+
+
+@pytest.mark.root
+def test_the_namespace_of_a_held_process_is_entered() -> None:
+    """By its folder, which is of no later process."""
+    held = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
+    try:
+        with netns.inside(held, procfs.HELD):
+            assert netns.namespace("thread-self") == netns.namespace(held, procfs.HELD) == netns.namespace()
+    finally:
+        os.close(held)
 
 
 def test_entering_the_namespace_of_nobody_is_an_error() -> None:

@@ -8,8 +8,10 @@ Prototypes: struct inet_diag_req_v2, inet_diag_msg and inet_diag_bc_op of includ
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
+
+from replguard.events import clock
 
 _NETLINK_SOCK_DIAG = 4
 _TCP_COMPAT, _BY_FAMILY = 18, 20
@@ -21,6 +23,8 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI")
 _ID = struct.Struct("!HH16s16s")
 _TAIL = struct.Struct("=IIIII")
+_INODE, _INODE_AT = struct.Struct("=I"), 68
+"""Where an inet_diag_msg has the inode number."""
 _OP = struct.Struct("=BBH")
 _MESSAGE = 72
 _INFO, _INFO_BIT = 2, 1 << (2 - 1)
@@ -48,6 +52,18 @@ class Socket(NamedTuple):
     uid: int
     received: int | None = None
     sent: int | None = None
+
+
+_HELD = sum(1 << state for state in range(ESTABLISHED, 12) if state not in (SYN_RECV, TIME_WAIT))
+"""The states, TCP_CLOSING among them, of sockets that a process can hold."""
+
+
+class _Wanted(NamedTuple):
+    """Which sockets are taken from an answer, and when no more of it is read."""
+
+    inodes: Container[int]
+    most: int
+    until: float
 
 
 class SockDiag:
@@ -88,7 +104,21 @@ class SockDiag:
             found += self._dump(_BY_FAMILY, _REQUEST.pack(family, protocol, 0, mask) + bytes(48), wanted)
         return found
 
-    def _dump(self, kind: int, body: bytes, ports: list[int]) -> list[Socket]:
+    def held(self, inodes: Container[int], most: int, until: float, protocol: int = socket.IPPROTO_TCP) -> list[Socket]:
+        """Return the sockets with these inode numbers, as far as the kernel tells them ``until`` then (monotonic).
+
+        Of the answer no more is read than it takes to find ``most``: ask by another object afterwards. Raises OSError.
+        """
+        wanted = _Wanted(inodes, most, until)
+        if protocol == socket.IPPROTO_TCP:
+            return self._dump(_TCP_COMPAT, bytes(52) + struct.pack("=II", _HELD, 0), [], wanted)
+        found: list[Socket] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            if len(found) < most:
+                found += self._dump(_BY_FAMILY, _REQUEST.pack(family, protocol, 0, _HELD) + bytes(48), [], wanted)
+        return found
+
+    def _dump(self, kind: int, body: bytes, ports: list[int], wanted: "_Wanted | None" = None) -> list[Socket]:
         self._sequence += 1
         if ports:
             code = bytecode(ports)
@@ -97,12 +127,12 @@ class SockDiag:
         self._socket.send(header + body)
         found: list[Socket] = []
         while True:
-            more, last = self._parts(self._socket.recv(1 << 18))
+            more, last = self._parts(self._socket.recv(1 << 18), wanted)
             found += more
-            if last:
+            if last or (wanted is not None and (len(found) >= wanted.most or clock.monotonic() > wanted.until)):
                 return found
 
-    def _parts(self, data: bytes) -> tuple[list[Socket], bool]:
+    def _parts(self, data: bytes, wanted: "_Wanted | None" = None) -> tuple[list[Socket], bool]:
         found: list[Socket] = []
         offset = 0
         while offset + _HEADER.size <= len(data):
@@ -116,7 +146,7 @@ class SockDiag:
                 if code > 0:
                     raise OSError(code, os.strerror(code))
                 return found, True
-            if len(body) >= _MESSAGE:
+            if len(body) >= _MESSAGE and (wanted is None or _INODE.unpack_from(body, _INODE_AT)[0] in wanted.inodes):
                 found.append(parse(body))
         return found, False
 

@@ -3,12 +3,16 @@
 Prototypes: struct unix_diag_req and unix_diag_msg of include/uapi/linux/unix_diag.h.
 """
 
+import contextlib
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
-_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
+_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _REQUEST_ONE = 4, 20, 0x301, 1
+_NO_COOKIE = (0xFFFFFFFF, 0xFFFFFFFF)
+"""INET_DIAG_NOCOOKIE: whichever socket has the inode number."""
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _MESSAGE = struct.Struct("=BBBBIII")
@@ -46,6 +50,19 @@ def sockets() -> dict[int, UnixSocket]:
             found |= {one.inode: one for one in more}
             if last:
                 return found
+
+
+def some(inodes: Iterable[int]) -> dict[int, UnixSocket]:
+    """Return those of these sockets that are in our network namespace; each is asked for. Raises OSError."""
+    found: dict[int, UnixSocket] = {}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
+        netlink.settimeout(_TIMEOUT)
+        for inode in inodes:
+            body = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, inode, _SHOW_NAME | _SHOW_PEER, *_NO_COOKIE)
+            netlink.send(_HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST_ONE, 1, 0) + body)
+            with contextlib.suppress(FileNotFoundError):
+                found |= {one.inode: one for one in parts(netlink.recv(1 << 16))[0]}
+    return found
 
 
 def parts(data: bytes) -> tuple[list[UnixSocket], bool]:

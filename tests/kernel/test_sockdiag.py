@@ -122,3 +122,51 @@ def test_unix_listeners() -> None:
         b"0000000000000000: 00000002 00000000 00010000 0001 01 102\nbroken zz zz zz zz zz zz zz\n"
     )
     assert list(sockdiag.unix_listeners(text)) == [(100, b"/run/a b\xff")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [(socket.SOCK_STREAM, socket.IPPROTO_TCP), (socket.SOCK_DGRAM, socket.IPPROTO_UDP)]
+)
+def test_sockets_are_found_by_their_inodes(diag: SockDiag, kind: int, protocol: int) -> None:
+    """Those of one protocol, whatever their state, and no others."""
+    with (
+        socket.socket(type=kind) as one,
+        socket.socket(socket.AF_INET6, kind) as two,
+        socket.socket(type=kind) as other,
+    ):
+        for each in (one, two, other):
+            each.bind(("::1" if each is two else "127.0.0.1", 0))
+            if kind == socket.SOCK_STREAM:
+                each.listen()
+        inodes = {os.fstat(each.fileno()).st_ino for each in (one, two)}
+        rows = diag.held(inodes | {1}, 3, 1e12, protocol)
+        assert {(row.source, row.inode) for row in rows} == {
+            (each.getsockname()[:2], os.fstat(each.fileno()).st_ino) for each in (one, two)
+        }
+
+
+def test_no_more_of_an_answer_is_read_than_is_wanted(diag: SockDiag, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when all are found nor when time is up."""
+    datagrams = iter([])
+
+    class Netlink:
+        def send(self, _: bytes) -> None:
+            nonlocal datagrams
+            datagrams = iter([message(5), message(6), message(7)])
+
+        def recv(self, _: int) -> bytes:
+            return next(datagrams)
+
+    def message(inode: int) -> bytes:
+        body = bytes((socket.AF_INET, LISTEN, 0, 0)) + bytes(64) + struct.pack("=I", inode)
+        return struct.pack("=IHHII", 16 + len(body), 20, 2, diag._sequence, 0) + body
+
+    real = diag._socket
+    monkeypatch.setattr(diag, "_socket", Netlink())
+    try:
+        assert [row.inode for row in diag.held({5, 6}, 2, 1e12)] == [5, 6]
+        assert len(list(datagrams)) == 1
+        assert [row.inode for row in diag.held({5, 6}, 2, 0.0)] == [5]
+        assert len(list(datagrams)) == 2
+    finally:
+        monkeypatch.setattr(diag, "_socket", real)

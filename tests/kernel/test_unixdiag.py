@@ -47,3 +47,12 @@ def test_an_answer_that_is_an_error_is_one() -> None:
     with pytest.raises(PermissionError):
         unixdiag.parts(header + body)
     assert unixdiag.parts(b"") == ([], False)
+
+
+def test_single_sockets_are_asked_for() -> None:
+    """One that is no Unix socket, or no socket at all, is left out."""
+    near, far = socket.socketpair()
+    with near, far, socket.socket() as other:
+        found = unixdiag.some([inode(near), inode(other), 1])
+        assert list(found) == [inode(near)]
+        assert found[inode(near)].peer == inode(far)

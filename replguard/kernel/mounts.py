@@ -13,6 +13,9 @@ PSEUDO = frozenset(
 REMOTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p ceph glusterfs lustre afs gpfs beegfs virtiofs ncpfs orangefs".split())
 """Filesystems whose server may hang every call; ``fuse.*`` counts too, see ``Mount.remote``."""
 
+_POINT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) [^\n]*", re.MULTILINE)
+"""A line of a table, and the mount point in it."""
+
 
 class Mount(NamedTuple):
     """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown.
@@ -74,6 +77,26 @@ def parsed(data: bytes, most: int | None = None) -> list[Mount]:
     return [mount for mount in found if mount is not None]
 
 
+def over(data: bytes, path: bytes) -> Mount | None:
+    """Return the mount of a table that a path's text falls under; of two on one point the later lies on top.
+
+    However long the table and the path are, one pass: whoever makes mounts may make a hundred thousand.
+    """
+    names = path.split(b"/")
+    points = {_escape(b"/".join(names[:end])) or b"/" for end in range(1, len(names) + 1)}
+    best: re.Match[bytes] | None = None
+    for found in _POINT.finditer(data):
+        if found[1] in points and (best is None or len(found[1]) >= len(best[1])):
+            best = found
+    return None if best is None else _parse(best[0])
+
+
+def numbered(data: bytes, number: int) -> Mount | None:
+    """Return the mount of a table with this id."""
+    found = re.search(rb"^%d [^\n]*" % number, data, re.MULTILINE)
+    return None if found is None else _parse(found[0])
+
+
 def _parse(line: bytes) -> Mount | None:
     fields, _, rest = line.partition(b" - ")
     left, right = fields.split(b" "), rest.split(b" ")
@@ -94,6 +117,11 @@ def _parse(line: bytes) -> Mount | None:
 def _split(text: bytes, by: bytes) -> list[bytes]:
     r"""Split a list of an overlay's options, in which a backslash takes a comma's or colon's meaning away."""
     return re.split(rb"(?<!\\)" + by, text)
+
+
+def _escape(raw: bytes) -> bytes:
+    """Write blank, tab, newline and backslash as the kernel does."""
+    return re.sub(rb"[ \t\n\\]", lambda found: b"\\%03o" % found[0][0], raw)
 
 
 def _unescape(raw: bytes) -> bytes:

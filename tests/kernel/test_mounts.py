@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.host import FakeHost
 
-from replguard.kernel.mounts import mounts, of_superblock, parsed
+from replguard.kernel.mounts import mounts, numbered, of_superblock, over, parsed
 
 
 def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
@@ -55,3 +55,24 @@ def test_options_and_the_part_that_is_shown_are_kept(tmp_path: Path) -> None:
     )
     (mount,) = mounts(root=host.root) or ()
     assert (mount.top, mount.option(b"upperdir"), mount.option(b"none")) == (b"/\xff", b"/u x", None)
+
+
+TABLE = (
+    b"21 1 8:1 / / rw - ext4 /dev/a rw\n22 21 0:5 / /m rw - nfs h:/ rw\n23 21 0:6 / /m\\040x rw - tmpfs t rw\n"
+    b"24 22 0:7 / /m rw - fuse.sshfs s rw\n225 21 0:8 / /m/n rw - xfs /dev/b rw\n"
+)
+
+
+def test_the_mount_that_a_path_falls_under_is_found_in_a_table() -> None:
+    """The nearest one, whole names only; of two on one point the later; of one that is not whole nothing is said."""
+    paths = [b"/x", b"/m", b"/m/f", b"/m x/f", b"/mm/f", b"/m/n/o", b"/"]
+    assert [one and one.id for path in paths if (one := over(TABLE, path))] == [21, 24, 24, 23, 21, 225, 21]
+    assert over(b"", b"/x") is None
+    assert over(TABLE, b"gone") is None
+    assert over(TABLE * 2000, b"/m" * 2000) is not None
+
+
+def test_a_mount_is_found_by_its_id_in_a_table() -> None:
+    """By all of the number."""
+    found = [numbered(TABLE, number) for number in (22, 225, 25, 2)]
+    assert [one and one.path for one in found] == [b"/m", b"/m/n", None, None]

@@ -24,7 +24,7 @@ Transport = Literal["tcp", "udp", "unix"]
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The file that a process runs. ``sha256`` (hexadecimal) is None where ``size`` is more than is hashed.
+    """The file that a process runs. ``sha256`` (hexadecimal) is None where it was not read to its end.
 
     ``deleted``: it has no name any more; it was read through the process all the same.
     """
@@ -38,9 +38,14 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file that is mapped, with the bytes of all its mappings, or anonymous memory that can be executed (no path)."""
+    """A file that is mapped, with the bytes of all its mappings, or anonymous memory that can be executed (no path).
+
+    ``inode`` is its number as ``/proc/PID/maps`` has it.
+    ``writable``: what is written to it there goes to the file; anonymous memory can be written as well as executed.
+    """
 
     path: str | None = None
+    inode: int | None = None
     bytes: int
     executable: bool = False
     writable: bool = False
@@ -48,17 +53,25 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An open descriptor: where it points, as ``/proc/PID/fd`` says. ``access`` is how it was opened."""
+    """An open descriptor: where it points, as ``/proc/PID/fd`` says. ``access`` is how it was opened.
+
+    ``position`` (bytes) and ``inode`` are those of files.
+    """
 
     fd: int
     path: str
+    inode: int | None = None
     access: Literal["r", "w", "rw"] | None = None
     position: int | None = None
 
 
 class Socket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A socket: ``ip:port`` of each end, or the path of a Unix socket. ``state`` as ``ss`` names it."""
+    """A socket: ``ip:port`` of each end, or the path of a Unix socket, ``*`` without one. ``state`` as ``ss`` names it.
 
+    An abstract name begins with "@". ``fd`` is one of the descriptors that hold it.
+    """
+
+    fd: int | None = None
     transport: Transport
     local: str
     remote: str | None = None
@@ -68,8 +81,9 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What could be read of a process within a second of an alert.
 
-    ``environment`` holds the names alone, in their order; values are never read out. ``missing`` says which part is
-    not there, or not whole, and why.
+    ``environment`` holds the names alone, in their order; values are never read out. Sockets that were found are no
+    ``descriptors`` besides. ``root`` and ``working_directory`` are as ``/proc/PID`` shows them. ``missing`` says which
+    part is not there, or not whole, and why.
     """
 
     alert: str
@@ -81,6 +95,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sockets: tuple[Socket, ...] = ()
     cgroup: str | None = None
     root: str | None = None
+    working_directory: str | None = None
     missing: tuple[str, ...] = ()
     seconds: float | None = None
 

@@ -29,8 +29,8 @@ NAME = "model.safetensors"
 class Server:
     """Answers for a folder with one file. After ``after`` bytes were read it answers nothing any more."""
 
-    def __init__(self, device: int, content: bytes, after: int) -> None:
-        self._device, self._content, self._left = device, content, after
+    def __init__(self, device: int, content: bytes, after: int, mode: int = 0o644) -> None:
+        self._device, self._content, self._left, self._mode = device, content, after, mode
         self.dead = threading.Event()
         threading.Thread(target=self._serve, name="dead mount", daemon=True).start()
 
@@ -82,12 +82,14 @@ class Server:
         }.get(code)
 
     def _attributes(self, node: int) -> bytes:
-        mode, size = (stat.S_IFREG | 0o644, len(self._content)) if node == _FILE else (stat.S_IFDIR | 0o755, 4096)
+        mode, size = (stat.S_IFREG | self._mode, len(self._content)) if node == _FILE else (stat.S_IFDIR | 0o755, 4096)
         return _ATTRIBUTES.pack(node, size, size // 512, 1, 1, 1, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 @contextmanager
-def mounted(folder: Path, content: bytes = b"", *, after: int = 0, source: str = "dead") -> Iterator[Server]:
+def mounted(
+    folder: Path, content: bytes = b"", *, after: int = 0, source: str = "dead", mode: int = 0o644
+) -> Iterator[Server]:
     """Mount a folder that answers until ``after`` bytes were read of its file; with 0, not even a look at it."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
@@ -101,7 +103,7 @@ def mounted(folder: Path, content: bytes = b"", *, after: int = 0, source: str =
     if libc.mount(source.encode(), os.fsencode(folder), b"fuse", 6, options) != 0:
         os.close(device)
         pytest.skip(f"cannot mount FUSE here: {os.strerror(ctypes.get_errno())}")
-    server = Server(device, content, after)
+    server = Server(device, content, after, mode)
     if not after:
         server.dead.set()
     try:

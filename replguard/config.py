@@ -194,6 +194,8 @@ class Alerts(msgspec.Struct, frozen=True):
     """Alerts below this level are logged and counted, and not sent."""
     fold: Seconds = Seconds(600)
     """Repeats of one rule, actor and model within this span are counted in one alert."""
+    snapshot: Literal["informational", "low", "medium", "high", "critical", "off"] = "high"
+    """From this level on the acting processes are looked at within a second, and what they are is kept as evidence."""
     max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 120
     """More alerts than this within an hour fold into one summary; so do high and critical ones, counted apart."""
 

@@ -14,11 +14,11 @@ from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events import clock
-from replguard.events.event import Event
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
+from replguard.forensics.witness import Witness
 from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
 from replguard.log.keys import Keys
@@ -28,7 +28,7 @@ from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
 from replguard.numbers import gather
-from replguard.pipeline import Pipeline, health
+from replguard.pipeline import Item, Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
@@ -41,7 +41,6 @@ from replguard.sensors import registry
 from replguard.sensors.runner import Runner
 from replguard.sinks import Sinks
 from replguard.standing import SensorLine, Status, StatusFile
-from replguard.weights.examiner import Examination
 from replguard.weights.mounts import Mounts
 
 READY_WITHIN = 10.0
@@ -77,6 +76,8 @@ class Daemon:
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
         self.holdings = Holdings(config, self._put)
+        least = config.alerts.snapshot
+        self.witness = Witness(self._put, self._report, None if least == "off" else least)
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.holdings.inventory.leaving = self.pipeline.provenance.ledger.retire
@@ -110,6 +111,7 @@ class Daemon:
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
             told_until=self._told_until,
+            witness=self.witness.ask,
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -161,6 +163,7 @@ class Daemon:
         # The first word of all, before a tick of the clock: from it on a replay begins alerts anew, as we do.
         self.pipeline.put(health("daemon", "started", __version__))
         self.pipeline.sinks.start()
+        self.witness.start()
         self.holdings.examiner.start()
         try:
             self.holdings.refresh(self._watch)
@@ -214,6 +217,7 @@ class Daemon:
     def _close(self) -> None:
         self._stop.set()
         self.runner.stop()
+        self.witness.close()
         self.pipeline.put(health("daemon", "stopped"))
         self._last.set()
         for thread in self._threads:
@@ -288,9 +292,9 @@ class Daemon:
 
     def _numbers(self) -> Sheet:
         held = self.holdings
-        return gather(self.policy, self.pipeline, self.runner, held.examiner, held.inventory, self.absent)
+        return gather(self.policy, self.pipeline, self.runner, held.examiner, held.inventory, self.witness, self.absent)
 
-    def _put(self, item: Event | Examination) -> bool:
+    def _put(self, item: Item) -> bool:
         return self.pipeline.put(item)
 
     def _watch(self, hint: Hint) -> None:

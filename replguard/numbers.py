@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from replguard import __version__
+from replguard.forensics.witness import REASONS, Witness
 from replguard.metrics import parts
 from replguard.metrics.table import Sheet
 from replguard.pipeline import Pipeline
@@ -19,6 +20,7 @@ def gather(
     runner: Runner,
     examiner: Examiner,
     inventory: Inventory,
+    witness: Witness,
     absent: Iterable[Absent] = (),
 ) -> Sheet:
     """Return the values of this moment. Called by the page's thread: it reads, and never waits for the pipeline."""
@@ -28,6 +30,9 @@ def gather(
     parts.sensors(sheet, runner.sensors, runner.up, absent)
     _detection(sheet, policy, pipeline)
     _knowledge(sheet, pipeline, examiner, inventory)
+    sheet.set("snapshots_total", witness.taken, "taken")
+    for reason in REASONS:
+        sheet.set("snapshots_total", witness.dropped[reason], reason)
     parts.sinks(sheet, pipeline.sinks)
     parts.log(sheet, {"raw": pipeline.raw, "evidence": pipeline.evidence})
     return sheet

@@ -1,8 +1,9 @@
 """The map: what a host did enters on the left, alerts leave on the right, and each arrow is one function here.
 
 sensors ─► observe ─► provenance ─► judge ─┬─► log (raw)
-examiner ───────────────┘                  └─► rules ─► alerts ─► raise ─┬─► log (evidence)
-                                                                         └─► sinks
+examiner ───────────────┘                  └─► rules ─► alerts ─► issue ─┬─► log (evidence) ◄─┐
+                                                                         ├─► sinks            │
+                                                                         └─► witness ─────────┘
 """
 
 import queue
@@ -19,6 +20,7 @@ from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
+from replguard.events.evidence import Taken
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
@@ -40,6 +42,9 @@ TICK = 1.0
 PAUSE = 0.01
 """Seconds between looks whether events that wait for earlier ones may go on."""
 CANARY_EVERY = 30.0
+
+Item = Event | Examination | RuleSet | Taken
+"""What is carried through. What a witness took comes back the same way, for the evidence is written by one thread."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +72,7 @@ class Pipeline:
         evidence: Writer,
         sinks: Sinks,
         told_until: Callable[[], datetime | None] = clock.now,
+        witness: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -78,13 +84,13 @@ class Pipeline:
         self.dossier = Dossier(provenance.ancestors, detector.cited)
         detector.alerts.heard = self.dossier.heard
         self._schedule = checkpoints.Schedule()
-        self._told_until = told_until
+        self._told_until, self._witness = told_until, witness
         self._order = Order()
-        self._queue: queue.SimpleQueue[Event | Examination | RuleSet] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
 
-    def put(self, item: Event | Examination | RuleSet) -> bool:
+    def put(self, item: Item) -> bool:
         """Take something from any thread without waiting; False when there is no room."""
         if self._queue.qsize() >= QUEUE:
             return False
@@ -141,7 +147,7 @@ class Pipeline:
         # One write for what came together: a reader of the log waits no longer than for the order of events.
         self._guard("log", self.raw.flush, clock.now())
 
-    def _carry(self, item: Event | Examination | RuleSet | None) -> None:
+    def _carry(self, item: Item | None) -> None:
         """Put an event in its place in time; carry anything else through."""
         if item is None:
             return
@@ -152,7 +158,7 @@ class Pipeline:
         if isinstance(item, Event) and item.action != "sensor_health":
             self._order.put(item)
         else:
-            self._guard(item.action if isinstance(item, Event) else "examination", self.observe, item)
+            self._guard(item.action if isinstance(item, Event) else type(item).__name__.lower(), self.observe, item)
 
     def _guard(self, kind: str, step: Callable[..., None], *given: Any) -> None:
         """Take a step; whatever it meets, the next one is taken too."""
@@ -164,9 +170,11 @@ class Pipeline:
                 self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
             self.flow.failed[kind] += 1
 
-    def observe(self, item: Event | Examination | RuleSet) -> None:
+    def observe(self, item: Item) -> None:
         """Sensors and examiner → provenance."""
-        if isinstance(item, RuleSet):
+        if isinstance(item, Taken):
+            self.evidence.write(item, clock.now())
+        elif isinstance(item, RuleSet):
             # Here, between two events: from the next one on the new rules hold, and the log says from which.
             self.detector.replace(item)
             self.dossier.reloaded()
@@ -201,6 +209,7 @@ class Pipeline:
                 self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
+            self._witness(timed)
             self._schedule.raised(timed)
             for beside in self.dossier.of(timed):
                 self.evidence.write(beside, now)
@@ -226,7 +235,7 @@ class Pipeline:
                 self.sinks.keep(kept)
 
 
-def _weight(item: Event | Examination | RuleSet) -> int:
+def _weight(item: Item) -> int:
     """Return the characters of a giant argv, 0 for anything else."""
     process = item.process if isinstance(item, Event) else None
     length = 0 if process is None else len(process.command_line or "")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from replguard.daemon import Daemon
 from replguard.events.catalogue import PORTABLE
-from replguard.numbers import gather
 from replguard.pipeline import health
 from replguard.policy import Policy
 from replguard.weights.examiner import Examiner, Request
@@ -25,7 +24,7 @@ def daemon(folder: Path) -> Daemon:
 def test_every_rule_is_there_at_zero_from_load(tmp_path: Path) -> None:
     """A rate over a counter that appears with its first alert would miss that alert."""
     made = daemon(tmp_path)
-    sheet = gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+    sheet = made._numbers()
     rules = made.policy.ruleset.every()
     assert rules
     for rule in rules:
@@ -40,7 +39,7 @@ def test_the_canary_and_what_was_fed_are_counted(tmp_path: Path) -> None:
     made = daemon(tmp_path)
 
     def sheet() -> object:
-        return gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+        return made._numbers()
 
     before = sheet()
     assert before.value("canary_last_success_timestamp_seconds") is None
@@ -54,14 +53,14 @@ def test_the_canary_and_what_was_fed_are_counted(tmp_path: Path) -> None:
 def test_files_that_the_examiner_refused_are_lost_events(tmp_path: Path) -> None:
     """Counted from 0, once for each file however often it is asked about."""
     made = daemon(tmp_path)
-    made.examiner = Examiner(Settings(None), queue=2)
+    made.holdings.examiner = Examiner(Settings(None), queue=2)
 
     def dropped() -> float | None:
-        sheet = gather(made.policy, made.pipeline, made.runner, made.examiner, made.inventory)
+        sheet = made._numbers()
         return sheet.value("events_dropped_total", "examiner", "queue", "full")
 
     assert dropped() == 0
-    assert made.examiner.submit(Request("/a", uid=7))
-    assert not made.examiner.submit(Request("/b", uid=7))
-    assert not made.examiner.submit(Request("/b", uid=7, again=True))
+    assert made.holdings.examiner.submit(Request("/a", uid=7))
+    assert not made.holdings.examiner.submit(Request("/b", uid=7))
+    assert not made.holdings.examiner.submit(Request("/b", uid=7, again=True))
     assert dropped() == 1

@@ -15,7 +15,7 @@ from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
-from replguard.events.evidence import Kept
+from replguard.events.evidence import Kept, Snapshot, Taken
 from replguard.events.process import Parent, Process
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
@@ -133,6 +133,27 @@ def test_the_evidence_stands_by_itself(pipeline: Pipeline) -> None:
     (rule,) = [line["rule"] for line in lines if line.get("event", {}).get("action") == "rule_text"]
     assert rule["text"] == RULE
     assert rule["sha256"] == sha256(RULE.encode()).hexdigest()
+
+
+def test_who_acts_is_looked_at_with_the_alert(pipeline: Pipeline) -> None:
+    """The witness is asked at once, and what it took comes back into the evidence, which one thread writes."""
+    asked: list[Alert] = []
+    pipeline._witness = asked.append
+    pipeline.observe(probe())
+    assert isinstance(pipeline.sinks, Outlet)
+    assert asked == pipeline.sinks.alerts
+    taken = Taken(
+        timestamp=datetime.now(UTC),
+        event=Meta(action="process_snapshot", kind="state", id="s1"),
+        process=probe().process,
+        snapshot=Snapshot(alert=asked[0].event.id, incident=asked[0].replguard.incident, cgroup="/a"),
+    )
+    fed = pipeline.flow.fed
+    assert pipeline.put(taken)
+    pipeline._take(0)
+    assert json.loads(pipeline.evidence.path.read_text().splitlines()[-1])["snapshot"]["cgroup"] == "/a"
+    assert "process_snapshot" not in pipeline.raw.path.read_text()
+    assert pipeline.flow.fed == fed
 
 
 def test_what_is_written_is_fixed_by_checkpoints(pipeline: Pipeline) -> None:

@@ -65,6 +65,12 @@ _ALL = (
         "Detections that were not told by themselves: below the lowest level, or above the hourly limit.",
         ("reason",),
     ),
+    Metric(
+        "snapshots_total",
+        "counter",
+        "Acting processes of alerts: looked at for the evidence (taken), or not, and why.",
+        ("outcome",),
+    ),
     Metric("incidents_open", "gauge", "Open incidents, by the highest level in each.", ("level",)),
     Metric("detection_latency_seconds", "histogram", "Time from an act to its alert."),
     Metric(

@@ -1,0 +1,252 @@
+"""One incident as the evidence holds it: what was alerted, what happened, who acted, and where each record stands."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from replguard.events import evidence, wire
+from replguard.events.alert import LEVELS, SEVERITY, Alert, Level
+from replguard.events.event import Event, Meta
+from replguard.events.evidence import Cited, Taken
+from replguard.events.host import Host
+from replguard.forensics.register import ALERT, STREAM, Line, picked
+from replguard.log import reader
+from replguard.log.reader import Fault
+
+T = TypeVar("T")
+MOST = 50_000
+"""Events of one incident that are read: some 100 MiB."""
+MOST_LINEAGE = 32 * 2**20
+"""Bytes of ancestors that are held until it is known whose they are."""
+AFTER = timedelta(hours=2)
+"""What the actors did is told so long after the last alert: an incident is open so long."""
+_IDS = re.compile(rb'"(?:id|incident)":"((?:[^"\\]|\\.)*)"')
+_LINEAGE, _HEALTH = b'"process_lineage"', b'"sensor_health"'
+_TROUBLE = frozenset({"loss", "degraded", "failed", "stopped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """A record and what it says."""
+
+    at: Line
+    what: T
+
+
+@dataclass(slots=True)
+class Incident:
+    """Lists are in the order of time. ``alerts`` holds the last record of each alert, ``told`` all of them.
+
+    ``events`` are what alerts name, what else its actors did to weights, and what was lost meanwhile; ``lineage`` are
+    the acting processes and those above them. ``asked`` is the alert that was asked for, ``missing`` says in sentences
+    what should be there and is not.
+    """
+
+    id: str
+    asked: str | None = None
+    host: Host | None = None
+    alerts: list[Entry[Alert]] = field(default_factory=list)
+    told: list[Entry[Alert]] = field(default_factory=list)
+    events: list[Entry[Event]] = field(default_factory=list)
+    lineage: list[Entry[Event]] = field(default_factory=list)
+    snapshots: list[Entry[Taken]] = field(default_factory=list)
+    rules: list[Entry[Cited]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def lead(self) -> Alert:
+        """The alert that says it in a sentence: the one asked for, or the worst, of those the one that tells most."""
+        asked = next((each.what for each in self.alerts if each.what.event.id == self.asked), None)
+        return asked or max((each.what for each in self.alerts), key=_weight)
+
+    @property
+    def level(self) -> Level:
+        """The highest level of its alerts."""
+        return max((each.what.rule.level for each in self.alerts), key=LEVELS.index)
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether the last word on any of its alerts is that it fires."""
+        return any(each.what.replguard.state == "firing" for each in self.alerts)
+
+    @property
+    def began(self) -> datetime:
+        """When the first act was."""
+        happened = [each.what.timestamp for each in self.events if each.what.health is None]
+        return min([*happened, *(each.what.replguard.first_seen for each in self.alerts)])
+
+    @property
+    def entries(self) -> list[Entry[Alert] | Entry[Event] | Entry[Taken] | Entry[Cited]]:
+        """Every record, in the order of the log."""
+        parts = (self.told, self.events, self.lineage, self.snapshots, self.rules)
+        return sorted(itertools.chain(*parts), key=lambda each: (each.at.segment, each.at.line))
+
+
+def gather(folder: Path, incident: str, asked: str | None = None) -> Incident:
+    """Read an incident from the evidence of a log. Memory is bounded; what is damaged is told. Raises OSError."""
+    found = Incident(incident, asked)
+    header = reader.header([folder], STREAM)
+    found.host = header.host if header is not None else None
+    mark = _quoted(incident)
+    for line in picked(folder, lambda line: ALERT in line and mark in line):
+        alert = None if isinstance(line, Fault) else _decoded(line, Alert)
+        if isinstance(line, Line) and alert is not None and alert.replguard.incident == incident:
+            found.told.append(Entry(line, alert))
+    latest = {each.what.event.id: each for each in found.told}
+    found.alerts = sorted(
+        latest.values(), key=lambda each: (each.what.replguard.first_seen, each.at.segment, each.at.line)
+    )
+    if found.alerts:
+        found.host = found.lead.host or found.host
+        _Reading(found).read(folder)
+    return found
+
+
+class _Reading:
+    """Goes through the log once more, with what the alerts say."""
+
+    def __init__(self, found: Incident) -> None:
+        self._found = found
+        alerts = [each.what for each in found.told]
+        self._named = {id_ for alert in alerts for id_ in alert.replguard.evidence}
+        actors = [alert.replguard.actor for alert in alerts]
+        self._actors = {
+            actor.id for actor in actors if actor is not None and not (actor.kind == "unknown" and actor.pid is None)
+        }
+        self._since = min(alert.replguard.first_seen for alert in alerts) - AFTER
+        self._until = max(alert.replguard.last_seen for alert in alerts) + AFTER
+        self._wanted = {_quoted(id_)[1:-1] for id_ in (found.id, *self._named, *self._actors)}
+        self._events: dict[str, Entry[Event]] = {}
+        self._above: dict[str, Entry[Event]] = {}
+        self._held = self._over = 0
+
+    def read(self, folder: Path) -> None:
+        """Read what belongs to the incident, and say what does not stand there."""
+        found = self._found
+        for line in picked(folder, self._is_wanted):
+            if isinstance(line, Fault):
+                found.missing.append(f"a part of the log could not be read: {line}")
+            else:
+                self._take(line)
+        found.events = sorted(
+            self._events.values(), key=lambda each: (each.what.timestamp, each.what.event.sequence or 0)
+        )
+        found.lineage = sorted(self._family(), key=lambda each: (each.at.segment, each.at.line))
+        found.missing += self._missing()
+
+    def _is_wanted(self, line: bytes) -> bool:
+        return _LINEAGE in line or _HEALTH in line or not self._wanted.isdisjoint(_IDS.findall(line))
+
+    def _take(self, line: Line) -> None:
+        head = _decoded(line, _Head)
+        if head is None or head.event.kind == "alert":
+            return
+        if head.event.kind == evidence.STATE and head.event.action in (evidence.SNAPSHOT, evidence.RULE):
+            self._beside(line, head.event.action)
+        elif (event := _decoded(line, Event)) is None:
+            return
+        elif event.event.kind == evidence.STATE:
+            self._hold(Entry(line, event))
+        elif self._belongs(event):
+            self._add(Entry(line, event))
+
+    def _beside(self, line: Line, action: str) -> None:
+        found = self._found
+        if action == evidence.SNAPSHOT:
+            taken = _decoded(line, Taken)
+            if taken is not None and taken.snapshot.incident == found.id:
+                found.snapshots.append(Entry(line, taken))
+        else:
+            cited = _decoded(line, Cited)
+            if cited is not None and cited.incident == found.id:
+                found.rules.append(Entry(line, cited))
+
+    def _belongs(self, event: Event) -> bool:
+        """Tell whether an alert names the event, its actor did what is not allowed, or something was lost."""
+        if event.event.id in self._named:
+            return True
+        if not self._since <= event.timestamp <= self._until:
+            return False
+        if event.health is not None:
+            return event.health.state in _TROUBLE
+        about = event.replguard
+        is_theirs = about is not None and about.actor is not None and about.actor.id in self._actors
+        return is_theirs and about is not None and about.authorised is None
+
+    def _add(self, entry: Entry[Event]) -> None:
+        id_ = entry.what.event.id
+        if id_ in self._events:
+            return
+        if len(self._events) >= MOST:
+            self._over += 1
+        else:
+            self._events[id_] = entry
+
+    def _hold(self, entry: Entry[Event]) -> None:
+        """Hold a process until it is known whose ancestor it is; beyond the limit the first ones go."""
+        process = entry.what.process
+        if process is None or process.entity_id is None or entry.what.action != evidence.LINEAGE:
+            return
+        if (before := self._above.pop(process.entity_id, None)) is not None:
+            self._held -= len(before.at.data)
+        self._above[process.entity_id] = entry
+        self._held += len(entry.at.data)
+        while self._held > MOST_LINEAGE:
+            self._held -= len(self._above.pop(next(iter(self._above))).at.data)
+
+    def _family(self) -> Iterator[Entry[Event]]:
+        """Yield the acting processes, as far as they are told, and all above them."""
+        waiting = [id_ for each in self._found.alerts for id_ in _entities(each.what)]
+        waiting += [id_ for each in self._events.values() for id_ in _entities(each.what)]
+        while waiting:
+            entry = self._above.pop(waiting.pop(), None)
+            if entry is not None:
+                waiting += _entities(entry.what)
+                yield entry
+
+    def _missing(self) -> Iterator[str]:
+        """Say what should be there and is not."""
+        found = self._found
+        if lacking := len(self._named - self._events.keys()):
+            yield f"{lacking} of the {len(self._named)} events that its alerts name are not in the evidence"
+        if self._over:
+            yield f"{self._over} more events of its actors are left out: this tells of {MOST}"
+        if not found.lineage:
+            yield "no lineage of its processes was kept: what is above them is told as far as the events say it"
+        if not found.snapshots:
+            yield "no snapshot was taken of its processes"
+        if lacking := len({e.what.rule.id for e in found.alerts} - {e.what.rule.id for e in found.rules}):
+            yield f"the texts of {lacking} rules as they were then were not kept"
+
+
+class _Head(msgspec.Struct):
+    event: Meta
+
+
+def _decoded(line: Line, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(line.data, type=kind)
+    except wire.UNREADABLE:
+        return None
+
+
+def _quoted(text: str) -> bytes:
+    """Return a string as it stands in a line, with its quotes."""
+    return wire.encode(text)
+
+
+def _entities(event: Event | Alert) -> Iterable[str]:
+    process = event.process
+    known = [process.entity_id, process.parent.entity_id if process.parent else None] if process is not None else []
+    lineage = event.replguard.lineage if isinstance(event, Event) and event.replguard is not None else ()
+    return [each for each in (*known, *lineage) if each]
+
+
+def _weight(alert: Alert) -> tuple[int, int, datetime]:
+    return SEVERITY[alert.rule.level], len(alert.replguard.stages), alert.replguard.last_seen

@@ -1,0 +1,98 @@
+"""An incident is read from the evidence alone."""
+
+import random
+
+import pytest
+from support import cases, logs
+
+from replguard.events import wire
+from replguard.forensics import incident
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Give the incident of a log of several segments."""
+    place = tmp_path_factory.mktemp("found")
+    return incident.gather(cases.made(place / "log", place / "state"), cases.INCIDENT)
+
+
+def ids(entries):
+    return [each.what.event.id for each in entries]
+
+
+def test_everything_of_it_is_found(found):
+    """Alerts as they were told last, events in order, the lineage up to the entry point, snapshots, rules."""
+    assert ids(found.alerts) == ["a1", "b2"]
+    assert ids(found.told) == ["a1", "b2", "a1"]
+    assert found.alerts[0].what.replguard.state == "resolved"
+    assert ids(found.events) == ["ev-1", "ev-2", "ev-3", "ev-5", "ev-6", "ev-7", "ev-8", "ev-60"]
+    assert {each.what.process.entity_id for each in found.lineage} == {"sh", "ag", "cp", "sv"}
+    assert (ids(found.snapshots), ids(found.rules)) == (["shot"], ["cited"])
+    assert found.host.name == "gpu1"
+
+
+def test_what_is_not_its_own_is_left(found):
+    """The backup's reading is allowed and somebody else's, and so is its incident."""
+    assert not {"ev-50", "c3"} & set(ids(found.entries))
+
+
+def test_the_alert_that_tells_most_leads(tmp_path, found):
+    """The worst; or the one that was asked for."""
+    assert found.lead.event.id == "b2"
+    asked = incident.gather(cases.made(tmp_path / "log", tmp_path / "state"), cases.INCIDENT, "a1")
+    assert (asked.lead.event.id, asked.level, asked.is_firing) == ("a1", "critical", True)
+    assert found.began == cases.at(1)
+
+
+def test_each_record_is_as_it_stands_in_the_log(found):
+    """Its bytes decode to what is told, in the order of the log."""
+    places = [(each.at.segment, each.at.line) for each in found.entries]
+    assert places == sorted(places)
+    assert len({segment for segment, _ in places}) > 1
+    assert all(wire.encode(each.what) == each.at.data for each in found.entries)
+
+
+def test_what_is_missing_is_said(found, tmp_path):
+    """Of an older log all that it lacks, in sentences; nothing is missing of the events of a whole one."""
+    assert found.missing == ["the texts of 1 rules as they were then were not kept"]
+    told = [each for each in cases.records() if getattr(each.event, "kind", "") != "state" and each.event.id != "ev-2"]
+    old = incident.gather(cases.made(tmp_path / "log", tmp_path / "state", told), cases.INCIDENT)
+    assert old.missing == [
+        "1 of the 5 events that its alerts name are not in the evidence",
+        "no lineage of its processes was kept: what is above them is told as far as the events say it",
+        "no snapshot was taken of its processes",
+        "the texts of 2 rules as they were then were not kept",
+    ]
+
+
+def test_an_unknown_incident_has_no_alerts(tmp_path):
+    """And nothing else."""
+    found = incident.gather(cases.made(tmp_path / "log", tmp_path / "state"), "f" * 16)
+    assert (found.alerts, found.entries) == ([], [])
+
+
+def test_hostile_bytes_are_no_exception(tmp_path):
+    """Any byte of a log may be another one."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    logs.plain(folder)
+    paths, rand = list(logs.segments(folder, "evidence")), random.Random(7)
+    for _ in range(60):
+        path = rand.choice(paths)
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        for _ in range(20):
+            data[rand.randrange(len(data))] = rand.randrange(256)
+        path.write_bytes(data)
+        found = incident.gather(folder, cases.INCIDENT)
+        assert all(each.what.replguard.incident == cases.INCIDENT for each in found.alerts)
+        path.write_bytes(whole)
+
+
+def test_memory_is_bounded(tmp_path, monkeypatch):
+    """Of too many events some are left out, and it is said; of too many ancestors the first."""
+    monkeypatch.setattr(incident, "MOST", 4)
+    monkeypatch.setattr(incident, "MOST_LINEAGE", 500)
+    found = incident.gather(cases.made(tmp_path / "log", tmp_path / "state"), cases.INCIDENT)
+    assert len(found.events) == 4
+    assert "4 more events of its actors are left out: this tells of 4" in found.missing
+    assert len(found.lineage) < 4

@@ -1,4 +1,7 @@
-"""The Merkle tree of RFC 6962 over the blocks of a stream, as far as it takes to go on: its right edge."""
+"""The Merkle tree of RFC 6962 over the blocks of a stream, as far as it takes to go on: its right edge.
+
+And the ways from some of its leaves to its root, by which each is proven to be in it.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -47,3 +50,62 @@ class Tree:
     def copy(self) -> "Tree":
         """Return one that grows on its own."""
         return Tree(self.size, self.edge)
+
+
+class Witness:
+    """A tree that grows, and notes for some of its leaves the way to its root (RFC 6962, 2.1.1)."""
+
+    __slots__ = ("_within", "tree")
+
+    def __init__(self, size: int, edge: Iterable[bytes]) -> None:
+        self.tree = Tree(size, edge)
+        self._within: list[list[list[bytes]]] = [[] for _ in self.tree.edge]
+        """The ways that are followed, by the subtree of the edge that each has come to."""
+
+    def append(self, data: bytes, way: list[bytes] | None = None) -> None:
+        """Take one more leaf. Its way is put into ``way`` as the tree grows; ``end`` puts the rest there."""
+        found, mine = leaf(data), [] if way is None else [way]
+        tree, size = self.tree, self.tree.size
+        while size & 1:
+            found, mine = self._join(tree.edge.pop(), self._within.pop(), found, mine)
+            size >>= 1
+        tree.edge.append(found)
+        self._within.append(mine)
+        tree.size += 1
+
+    def end(self) -> bytes:
+        """Return the root, with every way led up to it; nothing may be appended any more."""
+        root, within = self.tree.root(), self._within
+        if self.tree.edge:
+            found, mine = self.tree.edge[-1], within[-1]
+            for left, others in zip(reversed(self.tree.edge[:-1]), reversed(within[:-1]), strict=True):
+                found, mine = self._join(left, others, found, mine)
+        return root
+
+    @staticmethod
+    def _join(
+        left: bytes, of_left: list[list[bytes]], right: bytes, of_right: list[list[bytes]]
+    ) -> tuple[bytes, list[list[bytes]]]:
+        for way in of_left:
+            way.append(right)
+        for way in of_right:
+            way.append(left)
+        return node(left, right), of_left + of_right
+
+
+def root_by(data: bytes, index: int, size: int, way: Iterable[bytes]) -> bytes | None:
+    """Return the root to which a way leads from a leaf (RFC 9162, 2.1.3.2), None if it is no way of such a tree."""
+    found, last = leaf(data), size - 1
+    if not 0 <= index <= last:
+        return None
+    for beside in way:
+        if not last:
+            return None
+        if index & 1 or index == last:
+            found = node(beside, found)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            found = node(found, beside)
+        index, last = index >> 1, last >> 1
+    return found if not last else None

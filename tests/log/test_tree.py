@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from replguard.log.tree import EMPTY, Tree, leaf, node
+from replguard.log.tree import EMPTY, Tree, Witness, leaf, node, root_by
 
 LEAVES = [bytes.fromhex(each) for each in (
     "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
@@ -58,3 +58,27 @@ def _plain(first, more):
         return node(root(some[:half]), root(some[half:]))
 
     return root(hashes)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 13, 64, 100])
+def test_each_leaf_has_its_way_to_the_root(size):
+    """From wherever the tree is gone on from, and no other leaf, place, size or way leads there."""
+    leaves = [bytes([number]) * 32 for number in range(size)]
+    whole = Tree()
+    for each in leaves:
+        whole.append(each)
+    for begin in {0, size // 2, size - 1}:
+        before = Tree()
+        for each in leaves[:begin]:
+            before.append(each)
+        grown, ways = Witness(before.size, before.edge), {number: [] for number in range(begin, size)}
+        for number in range(begin, size):
+            grown.append(leaves[number], ways[number])
+        root = grown.end()
+        assert root == whole.root()
+        for number, way in ways.items():
+            assert root_by(leaves[number], number, size, way) == root
+            assert root_by(leaves[number] + b"x", number, size, way) != root
+            assert [n for n in range(-1, size + 2) if root_by(leaves[number], n, size, way) == root] == [number]
+            assert root_by(leaves[number], number, size, [*way, root]) is None
+            assert not way or root_by(leaves[number], number, size, way[:-1]) is None

@@ -1,0 +1,157 @@
+"""Records are proven to stand in the log, by what somebody else can check."""
+
+import random
+
+import pytest
+from support import cases, logs
+
+from replguard.events import wire
+from replguard.forensics import incident, proof, verify
+from replguard.forensics.register import Line
+from replguard.log import keys
+from replguard.log.chain import link
+from replguard.log.tree import root_by
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Give a log with an incident, not compressed."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    logs.plain(folder)
+    return folder
+
+
+def wanted(folder):
+    return [entry.at for entry in incident.gather(folder, cases.INCIDENT).entries]
+
+
+def holds(proofs):
+    """Return whether each block leads to the root, and how many lines they have."""
+    for block in proofs.blocks:
+        chain = block.before
+        for line in block.lines:
+            chain = link(chain, line)
+        if root_by(chain, block.leaf, proofs.head.size, block.way) != proofs.head.root:
+            return False
+    return keys.Verifier(proofs.head.key).holds(proofs.head.text, proofs.head.signature)
+
+
+def test_every_record_is_proven(folder):
+    """By the newest seal, whose key the headers lead to from the first one."""
+    lines = wanted(folder)
+    proofs = proof.prove(folder, lines)
+    assert holds(proofs)
+    assert (proofs.unproven, proofs.troubles) == ({}, [])
+    within = {(b.segment, b.first + n): line for b in proofs.blocks for n, line in enumerate(b.lines)}
+    assert {(each.segment, each.line): each.data for each in lines}.items() <= within.items()
+    found = logs.found(folder, "evidence")
+    assert (proofs.head.origin, proofs.head.size, keys.text(proofs.head.root)) == (
+        found.checkpoint.origin,
+        found.checkpoint.size,
+        found.checkpoint.root,
+    )
+    assert proof.first_key(proofs.headers) == found.parts[0].header.by
+    assert len(proofs.headers) == len(found.parts)
+
+
+def test_by_a_checkpoint_that_was_kept(folder):
+    """The tree is as large as it was then; what came later is not proven by it."""
+    before = logs.found(folder, "evidence")
+    size = before.parts[3].header.size
+    root = next(
+        iter(
+            logs.found(folder, "evidence", (verify.Checkpoint(before.checkpoint.origin, size, "x"),))
+            .parts[3]
+            .roots.values()
+        )
+    )
+    proofs = proof.prove(folder, wanted(folder), verify.Checkpoint(before.checkpoint.origin, size, root))
+    assert holds(proofs)
+    assert (proofs.head.size, keys.text(proofs.head.root)) == (size, root)
+    assert set(proofs.unproven.values()) == {proof.BEYOND}
+    assert len(proofs.headers) == 3
+
+
+def test_a_checkpoint_from_before_it_proves_nothing(folder):
+    """And says so."""
+    found = logs.found(folder, "evidence").checkpoint
+    proofs = proof.prove(folder, wanted(folder)[-1:], verify.Checkpoint(found.origin, 1, found.root))
+    assert (proofs.head, proofs.blocks) == (None, [])
+    assert "the checkpoint is older than the incident" in proofs.troubles[0]
+
+
+def test_a_checkpoint_that_does_not_hold_is_told(folder):
+    """The log was written anew, or the checkpoint is of another one, or of what was cut."""
+    found = logs.found(folder, "evidence").checkpoint
+    for kept, says in (
+        (verify.Checkpoint(found.origin, found.size, "A" * 43 + "="), "this is not the log of the checkpoint"),
+        (
+            verify.Checkpoint("replguard/evidence/other", found.size, found.root),
+            "this is not the log of the checkpoint",
+        ),
+        (verify.Checkpoint(found.origin, found.size + 5, found.root), "the log is shorter than the checkpoint"),
+    ):
+        assert says in " ".join(proof.prove(folder, wanted(folder), kept).troubles)
+
+
+def test_a_changed_line_is_not_proven(folder):
+    """What else stands in other blocks is."""
+    path = next(path for path in logs.segments(folder, "evidence") if b"weights_copy" in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b'"size":1073741824', b'"size":1073741825'))
+    proofs = proof.prove(folder, wanted(folder))
+    assert proof.CHANGED in proofs.unproven.values()
+    assert "is not what was sealed: see" in proofs.troubles[0]
+    assert proofs.blocks
+    assert holds(proofs)
+
+
+def test_what_is_not_sealed_yet_is_not_proven(tmp_path):
+    """The last second of a log that is being written."""
+    to = logs.writer(tmp_path / "log", tmp_path / "state", "evidence", cases.LARGE)
+    logs.fill(to, range(7))
+    to.flush(logs.NOW)
+    lines = [Line(1, 2, wire.encode(logs.event(0))), Line(1, 9, wire.encode(logs.event(6)))]
+    proofs = proof.prove(tmp_path / "log", lines)
+    assert proofs.unproven == {(1, 9): proof.OPEN}
+    assert holds(proofs)
+    to.close()
+
+
+def test_what_is_older_than_the_chain_is_not_proven(folder):
+    """Its segments name no key."""
+    path = next(iter(logs.segments(folder, "evidence")))
+    path.write_bytes(b'{"log":"replguard","schema":1,"stream":"evidence","segment":1,"boot_id":"b"}\n{"a":1}\n')
+    for other in list(logs.segments(folder, "evidence"))[1:]:
+        other.unlink()
+    proofs = proof.prove(folder, [Line(1, 2, b'{"a":1}')])
+    assert (proofs.unproven, proofs.head, proofs.troubles) == ({(1, 2): proof.OLD}, None, [])
+
+
+def test_nothing_wanted_needs_no_proof(folder):
+    """An incident without records has none."""
+    assert proof.prove(folder, []) == proof.Proofs()
+
+
+def test_whatever_is_changed_no_false_proof_is_made(folder):
+    """Any byte, any line: what is told as proven is, and nothing is raised."""
+    lines = {(each.segment, each.line): each.data for each in wanted(folder)}
+    paths, rand = list(logs.segments(folder, "evidence")), random.Random(3)
+    root = proof.prove(folder, wanted(folder)).head.root
+    written = {line for path in paths for line in path.read_bytes().split(b"\n")}
+    for turn in range(150):
+        path = rand.choice(paths)
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        if turn % 3:
+            data[rand.randrange(len(data))] ^= 1 << rand.randrange(8)
+        else:
+            some = whole.split(b"\n")
+            some.insert(rand.randrange(len(some)), some.pop(rand.randrange(len(some))))
+            data = b"\n".join(some)
+        path.write_bytes(data)
+        proofs = proof.prove(folder, [Line(*place, b"") for place in lines])
+        if proofs.head is not None:
+            assert holds(proofs)
+            if proofs.head.root == root:
+                assert {line for block in proofs.blocks for line in block.lines} <= written
+        path.write_bytes(whole)

@@ -8,16 +8,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from replguard.errors import ReplguardError
-from replguard.events.text import printable
-from replguard.forensics import verify
+from replguard.events.text import printable, show
+from replguard.forensics import check, verify
 from replguard.forensics.verify import Found
 from replguard.log import keys, names
 
 DAMAGED = 1
+SENTENCE = 240
+"""Characters of the sentence of a bundle."""
 
 
 @click.command("verify")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", metavar="DIR|BUNDLE.zip", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--trust",
     "trusted",
@@ -27,16 +29,21 @@ DAMAGED = 1
 )
 @click.option("--checkpoint", is_flag=True, help="Print the checkpoints to keep elsewhere, and nothing else.")
 def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None:
-    """Tell whether the log in a folder is what was written, and what proves it.
+    """Tell whether the log in a folder, or the bundle of a report, is what was written, and what proves it.
 
     Every line is chained to the one before, every second or 1,024 lines are sealed by a signature, and each segment
     has a key of its own that the one before vouches for. What was changed, inserted, removed from the middle or put in
     another order is named by segment and line. Who is root can write a whole log anew or cut its end off: only what
     was kept on another machine excludes it, the first key or, for both, a checkpoint.
 
+    A bundle needs neither the log nor the host: what is in it leads from each record to a signed checkpoint.
+
     Exit code 1 if anything is not as it was written, or nothing that was given proves a stream.
     """
     trust = [each for given in trusted for each in verify.read_trust(given)]
+    if not folder.is_dir():
+        _bundle(folder, trust, only_checkpoint=checkpoint)
+        return
     try:
         present = verify.streams(folder)
         if not present:
@@ -56,6 +63,40 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
         click.echo(printable(str(finding)), err=True)
     if findings:
         sys.exit(DAMAGED)
+
+
+def _bundle(path: Path, trust: list[str | verify.Checkpoint], *, only_checkpoint: bool) -> None:
+    """Check a bundle and say what was found. Exits with 1 if anything was changed."""
+    found = check.check(path, trust)
+    head = found.head
+    if only_checkpoint and head is not None and not found.findings:
+        click.echo(head.text.decode(), nl=False)
+    elif found.manifest is not None:
+        state = "whole" if not found.findings else f"NOT WHOLE: {len(found.findings)} findings"
+        click.echo(f"incident {printable(found.manifest.incident)}: {state}")
+        click.echo(f"  {show(found.manifest.sentence, SENTENCE)}")
+        _tell_proofs(found)
+    for finding in found.findings:
+        click.echo(printable(f"{path}: {finding}"), err=True)
+    if found.findings:
+        sys.exit(DAMAGED)
+
+
+def _tell_proofs(found: check.Checked) -> None:
+    head = found.head
+    if head is not None and not found.findings:
+        click.echo(f"  {found.records} records stand in {found.blocks} blocks of {printable(head.origin)}")
+        click.echo(f"  by its checkpoint of {head.size} blocks, signed by {head.key} ({keys.short(head.key)})")
+    if found.first_key is not None:
+        click.echo(f"  first key {printable(found.first_key)} ({keys.short(found.first_key)})")
+    if found.unproven:
+        click.echo(f"  {found.unproven} records more, which nothing proves")
+    for lacking in found.manifest.missing if found.manifest is not None else ():
+        click.echo(f"  missing: {printable(lacking)}")
+    for proof in found.trusted:
+        click.echo(f"  {proof}")
+    if not found.trusted and not found.findings:
+        click.echo("  nothing was given that was kept elsewhere: that it was made up is not excluded (--trust)")
 
 
 def _gone_through(folder: Path, stream: str, trust: list[str | verify.Checkpoint]) -> Found:

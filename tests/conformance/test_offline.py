@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from support import logs
+from support import cases, logs
 
 from replguard.cli import Verbs, group
 from replguard.rules.load import load
@@ -53,6 +53,7 @@ WORK = {
     "doctor": (["doctor", "--json"], (0, 1)),
     "learn": (["learn"], (0,)),
     "replay": (["replay", "{log}"], (0,)),
+    "report": (["report", "--log", "{logs}", "1234567890", "--bundle", "{folder}/b.zip"], (0,)),
     "rules list": (["rules", "list"], (0,)),
     "rules explain": (["rules", "explain", "{rule}"], (0,)),
     "rules schema": (["rules", "schema"], (0,)),
@@ -90,6 +91,7 @@ def place(tmp_path):
         f"metrics: {{listen: '127.0.0.1:{_free()}'}}\n"
     )
     logs.made(tmp_path / "logs", tmp_path / "keys")
+    cases.made(tmp_path / "logs", tmp_path / "keys")
     reached = tmp_path / "reached"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "guard"), "REACHED": str(reached)}
     return tmp_path, environment, reached
@@ -128,7 +130,7 @@ def test_a_verb_does_its_work_without_a_network(place, verb):
     """No name is looked up and nothing but this host asked, and its work is done."""
     folder, _, reached = place
     words, codes = WORK[verb]
-    given = {"log": folder / "log.jsonl", "logs": folder / "logs", "rule": load([]).rules[0].name}
+    given = {"folder": folder, "log": folder / "log.jsonl", "logs": folder / "logs", "rule": load([]).rules[0].name}
     ended = guarded(place, *(word.format(**given) for word in words))
     assert ended.returncode in codes, ended.stderr
     assert "Traceback" not in ended.stderr

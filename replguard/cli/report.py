@@ -1,0 +1,166 @@
+"""`replguard report`: one incident as a page to read, and as a bundle that proves it."""
+
+import contextlib
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from replguard import config as configuration
+from replguard import wholefile
+from replguard.errors import ReplguardError
+from replguard.events.text import printable, shorten
+from replguard.forensics import incident, proof, register, verify
+from replguard.forensics.register import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from replguard.config import Config
+    from replguard.events.evidence import RuleText
+    from replguard.rules.model import RuleSet
+
+LISTED = 40
+SENTENCE = 240
+"""Characters of a sentence in the list."""
+DAMAGED = 1
+
+
+@click.command("report")
+@click.argument("given", metavar="[ALERT|INCIDENT]", required=False)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the page; - is standard output.",
+)
+@click.option(
+    "--bundle",
+    metavar="FILE.zip",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the page, the records and what proves them.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Prove the records by this checkpoint, which was kept elsewhere, and not by the newest.",
+)
+@click.option(
+    "--log",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of the log, if not the configured one.",
+)
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file, if not /etc/replguard/replguard.yaml.",
+)
+def command(
+    given: str | None,
+    output: Path | None,
+    bundle: Path | None,
+    checkpoint: str | None,
+    folder: Path | None,
+    config: Path | None,
+) -> None:
+    """Write one incident as a page that opens from a mail, or as a bundle that proves it to others.
+
+    Name the incident or one of its alerts by its id, or as much of it as is unique; without one the incidents are
+    listed. Only the evidence is read: it holds an incident whole when the raw events are long gone. The page is
+    `incident-ID.html` here unless -o names another file; with --bundle and without -o it is in the bundle alone.
+
+    Exit code 1 if a part of the log was changed or could not be read; the page says which.
+    """
+    settings = configuration.load(config)
+    where = folder or Path(settings.log.dir)
+    with _reading(where):
+        known = register.incidents(where)
+        if given is None:
+            _list(known)
+            return
+        found = incident.gather(where, *register.meant(known, given))
+        proofs = proof.prove(where, [entry.at for entry in found.entries], _kept(checkpoint))
+    from replguard.alerts import clauses
+    from replguard.forensics import page
+
+    text = page.render(found, proofs, clauses).encode()
+    if bundle is not None:
+        from replguard.forensics.bundle import packed
+
+        _write(bundle, packed(found, proofs, text, _today(settings)))
+    if output is not None or bundle is None:
+        _write(output or Path(f"incident-{found.id}.html"), text)
+    for trouble in proofs.troubles:
+        click.echo(f"replguard: {printable(trouble)}", err=True)
+    if proofs.troubles:
+        sys.exit(DAMAGED)
+
+
+def _today(settings: "Config") -> "Callable[[str], Iterable[RuleText]]":
+    """Return what gives the texts of a rule as they are now; they are read when it is asked for."""
+
+    @functools.cache
+    def loaded() -> "RuleSet":
+        from replguard.rules import load as rules
+
+        return rules.load(settings.rules.paths, disable=settings.rules.disable)
+
+    return lambda rule: loaded().cited(rule)
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> "Iterator[None]":
+    try:
+        yield
+    except OSError as error:
+        raise ReplguardError(f"{folder} cannot be read: {error.strerror}: name the log's folder by --log") from error
+
+
+def _kept(given: str | None) -> verify.Checkpoint | None:
+    """Return the checkpoint of the evidence in a file. Raises ReplguardError."""
+    if given is None:
+        return None
+    kept = [each for each in verify.read_trust(given) if isinstance(each, verify.Checkpoint)]
+    mine = [each for each in kept if each.origin.split("/")[1:2] == [register.STREAM]]
+    if not mine:
+        raise ReplguardError(f"{given} holds no checkpoint of the evidence: `replguard verify --checkpoint` prints one")
+    return max(mine, key=lambda each: each.size)
+
+
+def _list(known: list[Summary]) -> None:
+    if not known:
+        click.echo("The evidence of this log holds no alert.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("began (UTC)", "level", "incident"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what happened")
+    for each in known[: -LISTED - 1 : -1]:
+        state = "" if each.is_firing else "resolved: "
+        cells = (f"{each.first:%Y-%m-%d %H:%M:%S}", each.level, each.id, shorten(state + each.message, SENTENCE))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    Console(highlight=False).print(table)
+    if len(known) > LISTED:
+        click.echo(f"and {len(known) - LISTED} older ones")
+
+
+def _write(path: Path, data: bytes) -> None:
+    if str(path) == "-":
+        click.echo(data, nl=False)
+        return
+    try:
+        wholefile.write(path, data)
+    except OSError as error:
+        raise ReplguardError(
+            f"{path} cannot be written: {error.strerror}: name another file by -o or --bundle"
+        ) from error
+    click.echo(f"{printable(str(path))}: {len(data):,} bytes", err=True)

@@ -1,0 +1,116 @@
+"""`replguard report`."""
+
+import pytest
+from click.testing import CliRunner
+from support import bundles, cases, logs
+
+from replguard import cli
+
+
+def run(*words):
+    return CliRunner().invoke(cli.group, [*map(str, words)])
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Give a log with two incidents."""
+    return cases.made(tmp_path / "log", tmp_path / "state")
+
+
+def test_without_an_id_the_incidents_are_listed(log):
+    """The newest first: when, how bad, its id, and the sentence."""
+    result = run("report", "--log", log)
+    assert result.exit_code == 0, result.output
+    first, second, *_ = [line for line in result.stdout.splitlines() if line.startswith("2026-")]
+    assert first.split()[:4] == ["2026-01-01", "00:00:03", "critical", cases.INCIDENT]
+    assert second.split()[:4] == ["2026-01-01", "00:00:23", "low", cases.OTHER]
+    assert "Agent ag copied" in result.stdout
+
+
+def test_an_incident_becomes_a_page(log, tmp_path, monkeypatch):
+    """Here, under its id; or where it is asked for; or on standard output."""
+    monkeypatch.chdir(tmp_path)
+    result = run("report", "--log", log, "12345678")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / f"incident-{cases.INCIDENT}.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "Agent ag copied llama, then served it." in text
+    assert f"incident-{cases.INCIDENT}.html: " in result.stderr
+    assert run("report", "--log", log, "b2", "-o", tmp_path / "a.html").exit_code == 0
+    assert "alert <span" in (tmp_path / "a.html").read_text()
+    assert run("report", "--log", log, cases.INCIDENT, "-o", "-").stdout == text
+
+
+def test_the_log_is_the_configured_one(log, tmp_path):
+    """As for other verbs, by the configuration."""
+    (tmp_path / "c.yaml").write_text(f"log: {{dir: {log}}}\n")
+    result = run("report", "-c", tmp_path / "c.yaml")
+    assert cases.INCIDENT in result.stdout
+
+
+def test_a_bundle_is_made_and_verified(log, tmp_path):
+    """With the page in it; by the key, or by the checkpoint at which it was made."""
+    path, kept = tmp_path / "b.zip", tmp_path / "kept"
+    result = run("report", "--log", log, cases.INCIDENT, "--bundle", path)
+    assert (result.exit_code, list(tmp_path.glob("*.html"))) == (0, [])
+    key = logs.found(log, "evidence").parts[0].header.by
+    told = run("verify", path, "--trust", key)
+    assert told.exit_code == 0, told.output
+    assert told.stdout.startswith(f"incident {cases.INCIDENT}: whole\n  Agent ag copied llama, then served it.\n")
+    assert "the key vouches, key by key" in told.stdout
+    assert "nothing was given that was kept elsewhere" in run("verify", path).stdout
+    kept.write_text(run("verify", "--checkpoint", log).stdout)
+    assert run("verify", path, "--checkpoint").stdout == kept.read_text()
+    more = logs.writer(log, tmp_path / "state", "evidence")
+    logs.fill(more, range(40, 50))
+    more.close(now=cases.at(90))
+    assert run("report", "--log", log, cases.INCIDENT, "--bundle", path, "--checkpoint", kept).exit_code == 0
+    assert "the checkpoint is the one that was kept" in run("verify", path, "--trust", kept).stdout
+
+
+def test_a_changed_bundle_is_told(log, tmp_path):
+    """By exit code 1, on standard error."""
+    path = tmp_path / "b.zip"
+    run("report", "--log", log, cases.INCIDENT, "--bundle", path)
+    files = bundles.files(path)
+    files["records.jsonl"] = files["records.jsonl"].replace(b"llama", b"other")
+    result = run("verify", bundles.put(path, files, forged=True))
+    assert result.exit_code == 1
+    assert f"incident {cases.INCIDENT}: NOT WHOLE" in result.stdout
+    assert "proofs.jsonl:" in result.stderr
+
+
+def test_a_changed_log_is_told(log, tmp_path):
+    """The page is made all the same, and says so."""
+    logs.plain(log)
+    path = next(path for path in logs.segments(log, "evidence") if b"weights_copy" in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b'"size":1073741824', b'"size":1073741825'))
+    result = run("report", "--log", log, cases.INCIDENT, "-o", tmp_path / "a.html")
+    assert result.exit_code == 1
+    assert "is not what was sealed" in result.stderr
+    assert "not what was sealed" in (tmp_path / "a.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nothing",), f"The newest incidents: {cases.INCIDENT} (critical)"),
+        ((cases.INCIDENT, "--checkpoint", "x"), "neither a key nor a checkpoint"),
+        ((cases.INCIDENT, "--checkpoint", "A" * 43 + "="), "holds no checkpoint of the evidence"),
+        ((cases.INCIDENT, "-o", "/nowhere/a.html"), "/nowhere/a.html cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(log, words, says):
+    """A sentence and exit code 2."""
+    result = run("report", "--log", log, *words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_log_that_is_not_there(tmp_path):
+    """Is told with what to do; one without alerts has nothing to list."""
+    (tmp_path / "c.yaml").write_text(f"log: {{dir: {tmp_path}/none}}\n")
+    result = run("report", "-c", tmp_path / "c.yaml")
+    assert (result.exit_code, "name the log's folder by --log" in result.stderr) == (2, True)
+    folder = logs.made(tmp_path / "log", tmp_path / "state", "evidence", count=3)
+    assert run("report", "--log", folder).stdout == "The evidence of this log holds no alert.\n"

@@ -1,7 +1,6 @@
 """One incident as the evidence holds it: what was alerted, what happened, who acted, and where each record stands."""
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,7 +25,7 @@ MOST_LINEAGE = 32 * 2**20
 """Bytes of ancestors that are held until it is known whose they are."""
 AFTER = timedelta(hours=2)
 """What the actors did is told so long after the last alert: an incident is open so long."""
-_IDS = re.compile(rb'"(?:id|incident)":"((?:[^"\\]|\\.)*)"')
+_ID, _ACTOR, _FACT, _STATE = b'"id":"', b'"actor":{', b'"kind":"enrichment"', b'"kind":"state"'
 _LINEAGE, _HEALTH = b'"process_lineage"', b'"sensor_health"'
 _TROUBLE = frozenset({"loss", "degraded", "failed", "stopped"})
 
@@ -121,7 +120,11 @@ class _Reading:
         }
         self._since = min(alert.replguard.first_seen for alert in alerts) - AFTER
         self._until = max(alert.replguard.last_seen for alert in alerts) + AFTER
-        self._wanted = {_quoted(id_)[1:-1] for id_ in (found.id, *self._named, *self._actors)}
+        self._mark = _quoted(found.id)
+        self._ids = {_quoted(id_)[1:-1] for id_ in self._named}
+        self._by = tuple(_quoted(id_)[1:] for id_ in self._actors)
+        # A lineage is written with the alert that asked for it, and has its time.
+        self._stamps = tuple({b'{"@timestamp":' + wire.encode(alert.timestamp) + b"," for alert in alerts})
         self._events: dict[str, Entry[Event]] = {}
         self._above: dict[str, Entry[Event]] = {}
         self._held = self._over = 0
@@ -141,7 +144,16 @@ class _Reading:
         found.missing += self._missing()
 
     def _is_wanted(self, line: bytes) -> bool:
-        return _LINEAGE in line or _HEALTH in line or not self._wanted.isdisjoint(_IDS.findall(line))
+        """Tell by a few looks whether a line may belong to it: there may be millions. The first id is the event's."""
+        at = line.find(_ID) + len(_ID)
+        if line[at : line.find(b'"', at)] in self._ids:
+            return True
+        if _FACT in line:
+            at = line.find(_ID, line.find(_ACTOR)) + len(_ID)
+            return line.startswith(self._by, at)
+        if _STATE in line:
+            return self._mark in line or (_LINEAGE in line and line.startswith(self._stamps))
+        return _HEALTH in line
 
     def _take(self, line: Line) -> None:
         head = _decoded(line, _Head)

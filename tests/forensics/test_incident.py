@@ -6,7 +6,11 @@ import pytest
 from support import cases, logs
 
 from replguard.events import wire
+from replguard.events.alert import Detection
+from replguard.events.event import Event
+from replguard.events.evidence import RuleText
 from replguard.forensics import incident
+from replguard.forensics.dossier import Dossier
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +100,22 @@ def test_memory_is_bounded(tmp_path, monkeypatch):
     assert len(found.events) == 4
     assert "4 more events of its actors are left out: this tells of 4" in found.missing
     assert len(found.lineage) < 4
+
+
+def test_what_is_kept_with_an_alert_is_found(tmp_path):
+    """As the daemon itself writes it: the events that no fact is, whom that descends from, the texts of the rules."""
+    _, access, copied, *_ = told = cases.records()
+    ran = next(each for each in told if each.event.id == "ev-2")
+    raised = cases.alert("a1", "self-replication", "high", "cp", 3, (1, 2, 3))
+    rule = RuleText(id=raised.rule.id, name="x", path="x.yml", sha256="0", text="title: x\n")
+    way = [
+        Event(timestamp=cases.at(0), event=ran.event, process=cases.process(entity)) for entity in ("cp", "ag", "sh")
+    ]
+    dossier = Dossier(lambda _: way, lambda _: [rule])
+    dossier.heard(Detection(rule=raised.rule, key="k", events=(access, ran, copied)))
+    folder = cases.made(tmp_path / "log", tmp_path / "state", [access, copied, raised, *dossier.of(raised)])
+    found = incident.gather(folder, cases.INCIDENT)
+    assert ids(found.events) == ["ev-1", "ev-2", "ev-3"]
+    assert [each.what.process.entity_id for each in found.lineage] == ["cp", "ag", "sh"]
+    assert [each.what.rule for each in found.rules] == [rule]
+    assert found.missing == ["no snapshot was taken of its processes"]

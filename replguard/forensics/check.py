@@ -76,8 +76,12 @@ def _files(path: Path) -> dict[str, bytes]:
     """Return the files of a bundle. Raises one of ``_DAMAGED``."""
     found: dict[str, bytes] = {}
     room = LARGEST
+    if not path.is_file():
+        raise ValueError("there is no such file")
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is packed in another way than bundles are")
             with archive.open(member) as file:
                 data = file.read(room + 1)
             room -= len(data)

@@ -234,7 +234,7 @@ class _Reading:
         if not found.snapshots:
             yield "no snapshot was taken of its processes"
         if lacking := len({e.what.rule.id for e in found.alerts} - {e.what.rule.id for e in found.rules}):
-            yield f"the texts of {lacking} rules as they were then were not kept"
+            yield f"of {lacking} of its rules the text as it was then is not in the evidence"
 
 
 class _Head(msgspec.Struct):

@@ -121,13 +121,13 @@ class View:
         self.incident, self.head, self.troubles = incident, proofs.head, proofs.troubles
         self.lead, self.host, self.began = incident.lead, incident.host, incident.began
         self.alerts = [each.what for each in incident.alerts]
-        self.size, self.clause = words.size, words.clause
+        self.size = words.size
+        self._words, self._proofs = words, proofs
         self.account = account(incident)
-        self.family = tree(incident, words.clause)
+        self.family = tree(incident, self.clause)
         self.ended = max(
             [self.began, *(e.what.timestamp for e in incident.events), *(a.timestamp for a in self.alerts)]
         )
-        self._words, self._proofs = words, proofs
         self._raised = _raised(self.alerts)
         self._levels = {alert.event.id: alert.rule.level for alert in self.alerts}
         self.moments = list(self._moments())
@@ -240,6 +240,18 @@ class View:
             return None
         return self.program(process) + (f" (pid {process.pid})" if process.pid is not None else "")
 
+    def who(self, event: Event) -> str:
+        """Return whose doing an event is: a process, or a part of ours that was in trouble."""
+        ours = event.health.component if event.health is not None else event.event.provider
+        return self.named(event.process) or ours or "replguard"
+
+    def clause(self, event: Event) -> str:
+        """Return what happened, from the verb on."""
+        health = event.health
+        if health is not None and health.state == "loss":
+            return f"lost {_many(health.lost, 'event') if health.lost is not None else 'events'}"
+        return self._words.clause(event)
+
     def short(self, text: str) -> str:
         """Return a text cut in its middle."""
         return shorten(text, SHOWN)
@@ -266,7 +278,7 @@ class View:
         last: Moment | None = None
         for entry in self.incident.events:
             event = entry.what
-            who, text = (self.named(event.process) or event.event.provider or "replguard"), self.clause(event)
+            who, text = self.who(event), self.clause(event)
             level = self._raised.get(event.event.sequence)
             if last is not None and (last.who, last.action, last.text) == (who, event.action, text):
                 last.count, last.last = last.count + 1, event.timestamp
@@ -323,7 +335,7 @@ class View:
             return f"text of rule {what.rule.name}"
         if what.event.kind == "state":
             return f"process {self.named(what.process)}"
-        return f"{self.named(what.process) or ''} {self.clause(what)}".strip()
+        return f"{self.who(what)} {self.clause(what)}"
 
 
 def span(time: timedelta) -> str:

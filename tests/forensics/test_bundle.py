@@ -52,7 +52,7 @@ def test_the_manifest_says_what_it_is_of(bundle):
     for name, member in manifest["files"].items():
         assert member == {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])}
     assert [(rule["name"], rule["kept"]) for rule in manifest["rules"]] == [("self-replication", True)]
-    assert manifest["missing"] == ["the texts of 1 rules as they were then were not kept"]
+    assert manifest["missing"] == ["of 1 of its rules the text as it was then is not in the evidence"]
 
 
 def test_the_same_incident_is_the_same_bytes(log):

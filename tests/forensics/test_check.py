@@ -154,6 +154,9 @@ def test_what_is_no_bundle_is_told_as_such(made, tmp_path, monkeypatch):
         archive.writestr("a", b"1")
         archive.writestr("a", b"2")
     assert "holds a file twice" in check(path).findings[0]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", b"1")
+    assert "packed in another way" in check(path).findings[0]
     monkeypatch.setattr("replguard.forensics.check.LARGEST", 1000)
     assert "more than 1000 bytes" in check(whole).findings[0]
 

@@ -58,14 +58,14 @@ def test_each_record_is_as_it_stands_in_the_log(found):
 
 def test_what_is_missing_is_said(found, tmp_path):
     """Of an older log all that it lacks, in sentences; nothing is missing of the events of a whole one."""
-    assert found.missing == ["the texts of 1 rules as they were then were not kept"]
+    assert found.missing == ["of 1 of its rules the text as it was then is not in the evidence"]
     told = [each for each in cases.records() if getattr(each.event, "kind", "") != "state" and each.event.id != "ev-2"]
     old = incident.gather(cases.made(tmp_path / "log", tmp_path / "state", told), cases.INCIDENT)
     assert old.missing == [
         "1 of the 5 events that its alerts name are not in the evidence",
         "no lineage of its processes was kept: what is above them is told as far as the events say it",
         "no snapshot was taken of its processes",
-        "the texts of 2 rules as they were then were not kept",
+        "of 2 of its rules the text as it was then is not in the evidence",
     ]
 
 

@@ -68,8 +68,9 @@ def test_it_tells_everything_that_is_asked_of_it(tmp_path):
         "/models/a", "copy, 100% of it, known by content",
         "203.0.113.9:443", "6.0 GiB", "H100", "5.0 GiB",
         "17 records, of which 17 are proven to stand in the signed log.", '"@timestamp":"2026-01-01T00:00:03Z"',
-        hashlib.sha256(cases.RULE.encode()).hexdigest(), "gpu1", "replguard/evidence/", "replguard 0.",
-        "the texts of 1 rules as they were then were not kept",
+        hashlib.sha256(cases.RULE.encode()).hexdigest(), "gpu1",
+        "file lost 4 events", "replguard/evidence/", "replguard 0.",
+        "of 1 of its rules the text as it was then is not in the evidence",
     ):  # fmt: skip
         assert told in text, told
 

@@ -12,7 +12,7 @@ import msgspec
 from replguard.events import evidence, wire
 from replguard.events.alert import LEVELS, SEVERITY, Alert, Level
 from replguard.events.event import Event, Meta
-from replguard.events.evidence import Cited, Taken
+from replguard.events.evidence import Cited, Kept, Taken
 from replguard.events.host import Host
 from replguard.forensics.register import ALERT, STREAM, Line, picked
 from replguard.log import reader
@@ -23,10 +23,14 @@ MOST = 50_000
 """Events of one incident that are read: some 100 MiB."""
 MOST_LINEAGE = 32 * 2**20
 """Bytes of ancestors that are held until it is known whose they are."""
+MOST_TOLD = 5_000
+"""Records of its alerts: each is told again as it is repeated. Beyond that the first and the last of each are kept."""
+MOST_CHECKPOINTS = 3
 AFTER = timedelta(hours=2)
 """What the actors did is told so long after the last alert: an incident is open so long."""
 _ID, _ACTOR, _FACT, _STATE = b'"id":"', b'"actor":{', b'"kind":"enrichment"', b'"kind":"state"'
-_LINEAGE, _HEALTH = b'"process_lineage"', b'"sensor_health"'
+_LINEAGE, _HEALTH, _CHECKPOINT = b'"process_lineage"', b'"sensor_health"', b'"log_checkpoint"'
+_BESIDE = frozenset({evidence.SNAPSHOT, evidence.RULE, evidence.CHECKPOINT})
 _TROUBLE = frozenset({"loss", "degraded", "failed", "stopped"})
 
 
@@ -43,8 +47,8 @@ class Incident:
     """Lists are in the order of time. ``alerts`` holds the last record of each alert, ``told`` all of them.
 
     ``events`` are what alerts name, what else its actors did to weights, and what was lost meanwhile; ``lineage`` are
-    the acting processes and those above them. ``asked`` is the alert that was asked for, ``missing`` says in sentences
-    what should be there and is not.
+    the acting processes and those above them. ``checkpoints`` are the first ones of the evidence that were made after
+    it. ``asked`` is the alert that was asked for, ``missing`` says in sentences what should be there and is not.
     """
 
     id: str
@@ -56,6 +60,7 @@ class Incident:
     lineage: list[Entry[Event]] = field(default_factory=list)
     snapshots: list[Entry[Taken]] = field(default_factory=list)
     rules: list[Entry[Cited]] = field(default_factory=list)
+    checkpoints: list[Entry[Kept]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -92,11 +97,16 @@ def gather(folder: Path, incident: str, asked: str | None = None) -> Incident:
     found = Incident(incident, asked)
     header = reader.header([folder], STREAM)
     found.host = header.host if header is not None else None
-    mark = _quoted(incident)
+    mark, left_out, room = _quoted(incident), 0, MOST_TOLD
     for line in picked(folder, lambda line: ALERT in line and mark in line):
         alert = None if isinstance(line, Fault) else _decoded(line, Alert)
         if isinstance(line, Line) and alert is not None and alert.replguard.incident == incident:
             found.told.append(Entry(line, alert))
+            if len(found.told) > room:
+                left_out += len(found.told)
+                found.told = _ends(found.told)
+                left_out -= len(found.told)
+                room = max(MOST_TOLD, 2 * len(found.told))
     latest = {each.what.event.id: each for each in found.told}
     found.alerts = sorted(
         latest.values(), key=lambda each: (each.what.replguard.first_seen, each.at.segment, each.at.line)
@@ -104,6 +114,8 @@ def gather(folder: Path, incident: str, asked: str | None = None) -> Incident:
     if found.alerts:
         found.host = found.lead.host or found.host
         _Reading(found).read(folder)
+    if left_out:
+        found.missing.append(f"{left_out} repeats of its alerts are left out")
     return found
 
 
@@ -152,14 +164,15 @@ class _Reading:
             at = line.find(_ID, line.find(_ACTOR)) + len(_ID)
             return line.startswith(self._by, at)
         if _STATE in line:
-            return self._mark in line or (_LINEAGE in line and line.startswith(self._stamps))
+            is_near = _LINEAGE in line and line.startswith(self._stamps)
+            return is_near or self._mark in line or _CHECKPOINT in line
         return _HEALTH in line
 
     def _take(self, line: Line) -> None:
         head = _decoded(line, _Head)
         if head is None or head.event.kind == "alert":
             return
-        if head.event.kind == evidence.STATE and head.event.action in (evidence.SNAPSHOT, evidence.RULE):
+        if head.event.kind == evidence.STATE and head.event.action in _BESIDE:
             self._beside(line, head.event.action)
         elif (event := _decoded(line, Event)) is None:
             return
@@ -174,10 +187,19 @@ class _Reading:
             taken = _decoded(line, Taken)
             if taken is not None and taken.snapshot.incident == found.id:
                 found.snapshots.append(Entry(line, taken))
+        elif action == evidence.CHECKPOINT:
+            kept = _decoded(line, Kept)
+            if kept is not None and self._is_after(kept):
+                found.checkpoints.append(Entry(line, kept))
         else:
             cited = _decoded(line, Cited)
             if cited is not None and cited.incident == found.id:
                 found.rules.append(Entry(line, cited))
+
+    def _is_after(self, kept: Kept) -> bool:
+        """Tell whether a checkpoint is one of the first that prove the whole incident."""
+        is_room = len(self._found.checkpoints) < MOST_CHECKPOINTS
+        return is_room and kept.checkpoint.stream == STREAM and kept.timestamp >= self._until - AFTER
 
     def _belongs(self, event: Event) -> bool:
         """Tell whether an alert names the event, its actor did what is not allowed, or something was lost."""
@@ -235,6 +257,14 @@ class _Reading:
             yield "no snapshot was taken of its processes"
         if lacking := len({e.what.rule.id for e in found.alerts} - {e.what.rule.id for e in found.rules}):
             yield f"of {lacking} of its rules the text as it was then is not in the evidence"
+
+
+def _ends(told: list[Entry[Alert]]) -> list[Entry[Alert]]:
+    """Return the first and the last record of each alert."""
+    first = {each.what.event.id: each for each in reversed(told)}
+    last = {each.what.event.id: each for each in told}
+    ends = {(each.at.segment, each.at.line) for each in (*first.values(), *last.values())}
+    return [each for each in told if (each.at.segment, each.at.line) in ends]
 
 
 class _Head(msgspec.Struct):

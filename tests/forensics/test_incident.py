@@ -7,8 +7,8 @@ from support import cases, logs
 
 from replguard.events import wire
 from replguard.events.alert import Detection
-from replguard.events.event import Event
-from replguard.events.evidence import RuleText
+from replguard.events.event import Event, Meta
+from replguard.events.evidence import CHECKPOINT, STATE, Checkpoint, Kept, RuleText
 from replguard.forensics import incident
 from replguard.forensics.dossier import Dossier
 
@@ -119,3 +119,28 @@ def test_what_is_kept_with_an_alert_is_found(tmp_path):
     assert [each.what.process.entity_id for each in found.lineage] == ["cp", "ag", "sh"]
     assert [each.what.rule for each in found.rules] == [rule]
     assert found.missing == ["no snapshot was taken of its processes"]
+
+
+def test_the_first_checkpoints_after_it_are_told(tmp_path):
+    """Of the evidence, made when all of it stood there: by them it can be proven."""
+
+    def kept(stream, seconds, size):
+        made = Checkpoint(stream=stream, segment=1, size=size, key="k", note="n")
+        return Kept(timestamp=cases.at(seconds), event=Meta(action=CHECKPOINT, kind=STATE), checkpoint=made)
+
+    made = [kept("evidence", 5, 2), kept("raw", 30, 9), *(kept("evidence", 30 + n, 10 + n) for n in range(5))]
+    folder = cases.made(tmp_path / "log", tmp_path / "state", [*cases.records(), *made])
+    found = incident.gather(folder, cases.INCIDENT)
+    assert [each.what.checkpoint.size for each in found.checkpoints] == [10, 11, 12]
+
+
+def test_of_an_alert_that_is_told_over_and_over_the_ends_are_kept(tmp_path, monkeypatch):
+    """And what is left out is said."""
+    monkeypatch.setattr(incident, "MOST_TOLD", 10)
+    again = [cases.alert("a1", "weights-copy-agent", "high", "cp", 3, (1, 3), state="resolved") for _ in range(30)]
+    found = incident.gather(
+        cases.made(tmp_path / "log", tmp_path / "state", [*cases.records(), *again]), cases.INCIDENT
+    )
+    assert len(found.told) <= 11
+    assert ids(found.alerts) == ["a1", "b2"]
+    assert found.missing[-1] == f"{33 - len(found.told)} repeats of its alerts are left out"

@@ -2,16 +2,26 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import logs
 
+from replguard.config import Stream
+from replguard.events import wire
+from replguard.events.event import Event, Meta
+from replguard.events.process import Process
+from replguard.forensics import incident, register
 from replguard.log import names, reader
+from replguard.log.segments import Writer
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a drill of the kernel tier needs root")
 
@@ -98,3 +108,63 @@ def test_it_is_fixed_by_a_checkpoint_soon_after(log: Path, evidence: list[dict[s
         sizes = [each["size"] for each in kept if each["stream"] == stream]
         assert sizes == sorted(sizes)
         assert found.checkpoint.size - sizes[-1] <= 2
+
+
+SCALE = 4000
+"""The limits and the load are a four-thousandth of what they are."""
+DAY = 86_400
+
+
+def day(raw: Writer, evidence: Writer, number: int, words: random.Random) -> None:
+    """Write a day of a host on which 100 programs start a second, of which every hundredth leads to a fact."""
+    for second in range(0, DAY, SCALE // 100):
+        at = logs.NOW + timedelta(days=number, seconds=second)
+        for event in lives(at, words):
+            raw.write(event, at)
+            if event.event.kind == "enrichment":
+                evidence.write(event, at)
+    raw.tick(at)
+    evidence.tick(at)
+
+
+def lives(at: datetime, words: random.Random) -> Iterator[Event]:
+    """A program that starts and ends, with what a command line may hold; at times a fact."""
+    some = " ".join(f"{words.getrandbits(32):x}" for _ in range(4))
+    line = f"/usr/bin/cc -c src/{words.getrandbits(24):x}.c -o build/{some}"
+    process = Process(pid=words.randrange(2, 2**22), entity_id=f"{words.getrandbits(64):016x}", command_line=line)
+    yield Event(timestamp=at, event=Meta(action="process_exec", id=f"b-{words.getrandbits(40)}"), process=process)
+    yield Event(timestamp=at, event=Meta(action="process_exit", id=f"b-{words.getrandbits(40)}"), process=process)
+    if words.random() < 0.01:
+        meta = Meta(action="network_listen", kind="enrichment", id=f"b-{words.getrandbits(40)}")
+        yield Event(timestamp=at, event=meta, process=process)
+
+
+def test_ninety_days_later_the_incident_is_still_there(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raw stream has long let go of it; from the evidence alone the report tells what it told on the first day."""
+    for wait in ("fsync", "fdatasync"):  # thousands of segments within seconds, and no power cut
+        monkeypatch.setattr(os, wait, lambda _: None)
+    folder = tmp_path / "log"
+    limits = {"raw": Stream(max_size=2 * 2**30 // SCALE), "evidence": Stream(max_size=2**30 // SCALE)}
+    raw, evidence = (logs.writer(folder, tmp_path / "state", name, limits[name]) for name in limits)
+    for name, to in (("raw", raw), ("evidence", evidence)):
+        for each in reader.records([log], name):
+            assert isinstance(each, reader.Record)
+            to.write(msgspec.Raw(each.data), logs.NOW)
+        to.tick(logs.NOW)
+    told = [wire.alert(each.data) for each in register.picked(folder, lambda line: register.ALERT in line)]
+    worst = next(each for each in told if each.rule.level == "critical").replguard.incident
+    first = incident.gather(folder, worst)
+    words = random.Random(1)
+    for number in range(1, 91):
+        day(raw, evidence, number, words)
+    for to in (raw, evidence):
+        to.close(60, logs.NOW + timedelta(days=91))
+    assert min(segment.number for segment in names.segments(folder, "raw")) > 1
+    now = incident.gather(folder, worst)
+    for part in ("alerts", "told", "events", "lineage", "snapshots", "rules"):
+        assert [each.what for each in getattr(now, part)] == [each.what for each in getattr(first, part)], part
+        assert getattr(now, part), part
+    assert now.missing == first.missing
+    assert logs.found(folder, "evidence").findings == []

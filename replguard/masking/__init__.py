@@ -1,0 +1,1 @@
+"""Takes credentials out of arguments before anybody remembers them."""

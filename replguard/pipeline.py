@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import structlog
 
 from replguard.detector import Detector
@@ -28,6 +29,7 @@ from replguard.forensics import checkpoints
 from replguard.forensics.dossier import Dossier
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
+from replguard.masking.mask import mask
 from replguard.metrics.latency import Latency
 from replguard.provenance.provenance import Provenance
 from replguard.rules.model import RuleSet
@@ -182,7 +184,7 @@ class Pipeline:
         elif isinstance(item, Examination):
             self.judge(self.provenance.examined(item))
         elif item.action == "sensor_health":
-            self.judge([item])
+            self.judge([_spoken(item)])
         else:
             self.judge(self.provenance.feed(item))
 
@@ -240,6 +242,15 @@ def _weight(item: Item) -> int:
     process = item.process if isinstance(item, Event) else None
     length = 0 if process is None else len(process.command_line or "")
     return 2 * length if length > KEPT else 0
+
+
+def _spoken(event: Event) -> Event:
+    """Return an event about ourselves with no credential in its reason, which quotes errors of others."""
+    told = event.health
+    reason = mask(told.reason) if told is not None and told.reason is not None else None
+    if told is None or reason is told.reason:
+        return event
+    return msgspec.structs.replace(event, health=msgspec.structs.replace(told, reason=reason))
 
 
 def health(component: str, state: State, reason: str | None = None, *, lost: int | None = None) -> Event:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from support.credentials import PLAIN
 
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
@@ -180,6 +181,15 @@ def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> Non
     assert pipeline.sinks.alerts == []
     assert pipeline.provenance.table.get("e4711") is not None
     assert pipeline.flow.fed == 0
+
+
+def test_what_we_say_of_ourselves_holds_no_credential(pipeline: Pipeline) -> None:
+    """A reason quotes errors, and an error what it was given."""
+    pipeline.observe(health("webhook", "failed", f"https://me:{PLAIN}@example.org refused: password={PLAIN}"))
+    pipeline.raw.flush(datetime.now(UTC))
+    text = pipeline.raw.path.read_text()
+    assert PLAIN not in text
+    assert "https://me:***@example.org refused: password=***" in text
 
 
 def test_a_full_queue_refuses_and_never_waits(pipeline: Pipeline) -> None:

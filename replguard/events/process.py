@@ -32,13 +32,14 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
     ``executable`` is the resolved path of the image, ``invoked`` the path that was asked for (on Debian ``/bin/sh``
     where the image is ``/usr/bin/dash``). ``args`` is argv; ``command_line`` joins it with blanks, undecodable bytes
-    kept as backslash escapes. ``args_truncated`` says that a source capped argv. ``cgroup`` is the path of its control
-    group, ``invocation_id`` systemd's id of this run of its unit, ``trigger`` the timer or other unit that set it off,
-    ``tty`` the device number of its terminal; ``interactive`` says that it is in the foreground of one. ``session_id``
-    and ``group_id`` are those of setsid and setpgid, ``audit_session`` the kernel's login session. ``namespaces`` and
-    ``namespace_pid``, the pid in its own pid namespace, are told by the kernel tier only. ``pipes_in`` and
-    ``pipes_out`` are the inode numbers of the pipes that it had open for reading, and for writing, when it was
-    executed; of a socket pair those of its own end, at which it reads, and of the other, where what it writes arrives.
+    kept as backslash escapes; in both, and in that of the parent, credentials are ``***``. ``args_truncated`` says that
+    a source capped argv. ``cgroup`` is the path of its control group, ``invocation_id`` systemd's id of this run of its
+    unit, ``trigger`` the timer or other unit that set it off, ``tty`` the device number of its terminal;
+    ``interactive`` says that it is in the foreground of one. ``session_id`` and ``group_id`` are those of setsid and
+    setpgid, ``audit_session`` the kernel's login session. ``namespaces`` and ``namespace_pid``, the pid in its own pid
+    namespace, are told by the kernel tier only. ``pipes_in`` and ``pipes_out`` are the inode numbers of the pipes that
+    it had open for reading, and for writing, when it was executed; of a socket pair those of its own end, at which it
+    reads, and of the other, where what it writes arrives.
     None where nobody looked.
     """
 

@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,6 +12,7 @@ import msgspec
 from replguard import yamlfile
 from replguard.errors import ConfigError, Problem
 from replguard.events.network import ports
+from replguard.masking.mask import mask
 
 May = Literal["access", "copy", "egress", "serve", "signal"]
 
@@ -206,11 +208,17 @@ def allows(entry: Who, subject: Subject, now: datetime) -> bool:
         return False
     for key in ("unit", "namespace", "workload", "container", "image", "service_account", "executable", "command"):
         wanted = getattr(entry, key)
-        if wanted is not None and not _glob(getattr(subject, key), wanted):
+        if wanted is not None and not _glob(getattr(subject, key), _masked(wanted) if key == "command" else wanted):
             return False
     if entry.user is not None and entry.user not in (subject.uid, subject.user) and str(entry.user) != str(subject.uid):
         return False
     return entry.scheduler is None or _scheduled(entry.scheduler, subject.scheduler)
+
+
+@lru_cache
+def _masked(command: str) -> str:
+    """Return a pattern as the command lines are that it is held against: no key or password stands in them."""
+    return mask(command)
 
 
 def _glob(value: str | None, pattern: str) -> bool:

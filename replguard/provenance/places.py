@@ -8,6 +8,8 @@ import stat
 from itertools import islice
 from pathlib import Path
 
+from replguard.masking.mask import mask
+
 LONGEST = 64 * 1024
 """Bytes of a file of commands that are read; none of the kind is longer."""
 MOST_LISTS = 256
@@ -85,7 +87,8 @@ def lines(path: str) -> tuple[str, ...]:
         return ()
     finally:
         os.close(descriptor)
-    return tuple(plain(line) for line in text.splitlines() if plain(line) and not line.lstrip().startswith("#"))
+    said = (plain(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return tuple(mask(line) for line in said if line)  # as the arguments are with which they will be compared
 
 
 def plain(text: str) -> str:

@@ -30,7 +30,9 @@ from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
+from replguard.masking.mask import masked
 from replguard.sensors.probed import KERNEL, Probed, tried
+from replguard.sensors.processes import argv
 from replguard.sensors.processes.describe import Describer
 from replguard.sensors.processes.known import Known
 from replguard.sensors.processes.watched import Watched
@@ -147,9 +149,10 @@ class ExecSensor(Probed):
         entity = known.entity if known else self._describer.entity(head.pid, head.ticks)
         above = known or self._above(born or head)
         parent = known.parent if known else self._parent(born or head)
-        args, cut = body.args, body.truncated
-        if args is None:
-            args, cut = (procfs.cmdline(head.pid, self._root) if self._lives(head) else None) or ((), True)
+        if body.args is not None:
+            args, cut = masked(body.args), body.truncated
+        else:
+            args, cut = argv.read(head.pid, self._root) if self._lives(head) else ((), True)
         folder, group = body.working_directory, self._group(head, body.cgroup, above.process.cgroup if above else None)
         invocation, trigger = self._unit_run(head, above, group)
         process = Process(

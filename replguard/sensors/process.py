@@ -19,6 +19,7 @@ from replguard.events.process import Parent, Process, User, spare, spare_args
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC, Stat
 from replguard.sensors.base import Timed
+from replguard.sensors.processes import argv
 from replguard.sensors.processes.describe import Describer
 
 AREA = "process"
@@ -223,7 +224,7 @@ class ProcessSensor(Timed):
             return True
         if now - known.seen > YOUNG:
             return False
-        args, _ = procfs.cmdline(pid, self._root) or ((), False)
+        args, _ = argv.read(pid, self._root)
         image = procfs.exe(pid, self._root)
         before = (known.process.executable, known.process.args)
         return bool(args) and (image[0] if image else None, spare_args(args)) != before

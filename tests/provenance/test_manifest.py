@@ -4,7 +4,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from support.credentials import PLAIN
 
 from replguard.provenance.manifest import (
     Deployment,
@@ -126,6 +128,14 @@ def test_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 def test_every_given_key_must_hold(keys: dict[str, Any], expected: bool) -> None:
     """What the subject does not have satisfies no key, not even a star."""
     assert allows(Who(name="x", **keys), VLLM, NOW) is expected
+
+
+def test_a_command_with_a_key_allows_the_command_line_as_it_is_known() -> None:
+    """Nobody has to know that it is known without the key, and another key is the same command."""
+    who = Who(name="x", command=f"vllm serve /m --api-key {PLAIN} --port 8000")
+    subject = msgspec.structs.replace(VLLM, command="vllm serve /m --api-key *** --port 8000")
+    assert allows(who, subject, NOW)
+    assert not allows(who, msgspec.structs.replace(VLLM, command="vllm serve /m --port 8000"), NOW)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from support.credentials import PLAIN
 
+from replguard.masking.mask import masked
 from replguard.provenance import places
 
 
@@ -60,6 +62,15 @@ def test_lines_are_read_without_comments_and_blanks(tmp_path: Path) -> None:
     file = tmp_path / "crontab"
     file.write_text("# m h\n\n* * *  * *\troot  cp a b\n")
     assert places.lines(str(file)) == ("* * * * * root cp a b",)
+
+
+def test_a_line_is_what_the_arguments_of_its_command_will_be(tmp_path: Path) -> None:
+    """A credential in it is masked as in the arguments with which it is compared."""
+    file = tmp_path / "crontab"
+    file.write_text(f"* * * * * root mysqldump -p{PLAIN} db > /x\n1 * * * * root TOKEN={PLAIN} cp a b\n")
+    first, second = places.lines(str(file))
+    assert first.endswith(" ".join(masked(("mysqldump", f"-p{PLAIN}", "db"))) + " > /x")
+    assert second.endswith(masked(("sh", "-c", f"TOKEN={PLAIN} cp a b"))[2])
 
 
 def test_tables_are_crons() -> None:

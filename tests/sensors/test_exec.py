@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.credentials import PLAIN
 
 from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
@@ -643,3 +644,15 @@ def test_what_lived_a_millisecond_in_a_container_has_its_id(sensor: ExecSensor, 
     proc = ProcessTable().exec(next(e for e in told if e.process is inside))
     assert proc is not None
     assert entry.container_id(proc) == f"{os.getpid():064x}"
+
+
+def test_credentials_are_masked_before_anybody_knows_them(sensor: ExecSensor) -> None:
+    """In what is told of the program and of its end, and of whom it starts; also behind where a line is cut."""
+    code = "/bin/true; exit 0"
+    started = subprocess.Popen(["/bin/sh", "-c", code, "x" * 1000, "--password", PLAIN, "y" * 3000])
+    started.wait()
+    told = until(sensor, ended(started.pid))
+    mine = of(told, started.pid)
+    assert mine["process_exec"].process.args[4:6] == ("--password", "***")
+    assert all(PLAIN not in msgspec.json.encode(event).decode() for event in told)
+    assert any(event.process.parent is not None and event.process.parent.pid == started.pid for event in told)

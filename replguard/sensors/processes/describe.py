@@ -14,6 +14,7 @@ from replguard.events.identity import TICK, entity_ids
 from replguard.events.process import Parent, Process, User
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC, Stat
+from replguard.sensors.processes import argv
 
 _DRIFT = timedelta(seconds=0.5)
 """The wall clock was set when the computed time of boot moves by more."""
@@ -71,7 +72,7 @@ class Describer:
 
     def _describe(self, pid: int, stat: Stat, parent: Parent | None) -> Process:
         root = self.root
-        args, cut = procfs.cmdline(pid, root) or ((), False)
+        args, cut = argv.read(pid, root)
         image = procfs.exe(pid, root)
         folder = procfs.cwd(pid, root)
         path = image[0] if image else None
@@ -108,7 +109,7 @@ class Describer:
         stat = procfs.stat(child.ppid, self.root)
         if stat is None or stat.start_ticks > child.start_ticks:
             return Parent(pid=child.ppid)
-        args, _ = procfs.cmdline(child.ppid, self.root) or ((), False)
+        args, _ = argv.read(child.ppid, self.root)
         image = procfs.exe(child.ppid, self.root)
         return Parent(
             pid=child.ppid,

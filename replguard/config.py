@@ -12,6 +12,7 @@ import msgspec
 
 from replguard import yamlfile
 from replguard.errors import ConfigError, Problem
+from replguard.masking import house
 
 DEFAULT_PATH = Path("/etc/replguard/replguard.yaml")
 Mode = Literal["auto", "kernel", "portable", "off"]
@@ -70,9 +71,22 @@ class Hooks(str):
         return cls(value)
 
 
+class Expression(str):
+    """An expression for `log.mask`, as RE2 knows it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> "Expression":
+        """Return the expression. Raises ValueError that says what is wrong with it."""
+        if not isinstance(value, str):
+            raise ValueError(f"'{value}' is no text; put the expression in quotes")  # noqa: TRY004 - as all of these
+        return cls(house.check(value))
+
+
 def dec_hook(kind: type, value: Any) -> Any:
     """Decode our own scalar types for msgspec."""
-    if kind in (Bytes, Seconds, Hooks):
+    if kind in (Bytes, Seconds, Hooks, Expression):
         return kind.parse(value)
     raise ValueError(f"cannot read a {kind.__name__}")
 
@@ -86,7 +100,7 @@ def _check_networks(entries: tuple[str, ...]) -> None:
 
 def enc_hook(value: Any) -> Any:
     """Encode our own scalar types as the plain values that they are."""
-    plain = str if isinstance(value, Hooks) else int if isinstance(value, Bytes) else float
+    plain = str if isinstance(value, (Hooks, Expression)) else int if isinstance(value, Bytes) else float
     return plain(value)
 
 
@@ -185,6 +199,9 @@ class Log(msgspec.Struct, frozen=True):
     """What the rules were fed: about a day at 100 new processes a second."""
     evidence: Stream = Stream(max_size=Bytes(2**30))
     """Facts, alerts, health, and every event that they name."""
+    mask: tuple[Expression, ...] = ()
+    """What is masked in arguments besides the credentials that are known: regular expressions (RE2) for tokens of your
+    own, such as `corp_[a-z0-9]{32}`."""
 
 
 class Alerts(msgspec.Struct, frozen=True):

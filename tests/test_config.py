@@ -257,3 +257,15 @@ def test_the_kernel_whose_hooks_may_be_used_is_named_with_or_without_quotes(tmp_
     path.write_text("sensors: {hooks: 4.19}\n")
     with pytest.raises(ConfigError, match=r"none of auto, 5\.15"):
         config.load(path)
+
+
+def test_an_expression_to_mask_is_checked_at_its_line(tmp_path):
+    """A token of the house that could never be found, or would be everywhere, is told with file and line."""
+    path = tmp_path / "c.yaml"
+    path.write_text("log:\n  mask:\n    - corp_[a-z0-9]{32}\n")
+    assert config.load(path).log.mask == ("corp_[a-z0-9]{32}",)
+    path.write_text("log:\n  mask:\n    - corp_[a-z0-9]{32}\n    - 'a('\n    - 'a*'\n    - 5\n")
+    told = faults(path)
+    assert [fault.split(": ")[0] for fault in told] == ["c.yaml:4", "c.yaml:5", "c.yaml:6"]
+    assert "no expression that RE2 knows" in told[0]
+    assert "write what a token has at least" in told[1]

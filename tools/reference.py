@@ -117,7 +117,14 @@ def _type(kind: Any) -> str:
         return " \\| ".join(f"`{word}`" for word in config.Hooks.KNOWN)
     if hasattr(kind, "__metadata__"):
         return f"{_type(arguments[0])} ≥ {kind.__metadata__[0].ge}"
-    words = {config.Bytes: "size", config.Seconds: "time span", str: "text", bool: "`true` \\| `false`", int: "number"}
+    words = {
+        config.Bytes: "size",
+        config.Seconds: "time span",
+        str: "text",
+        config.Expression: "expression",
+        bool: "`true` \\| `false`",
+        int: "number",
+    }
     return words.get(kind, "any")
 
 

@@ -4,8 +4,9 @@ import _thread
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 import structlog
@@ -17,6 +18,7 @@ from replguard import standing
 from replguard.daemon import Daemon
 from replguard.events.text import printable
 from replguard.kernel import memory
+from replguard.masking.mask import also, mask
 from replguard.policy import Policy
 from replguard.sensors import registry
 from replguard.sensors.base import LIMITED
@@ -42,6 +44,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     policy = Policy(config, opening.makes, strict=sys.stderr.isatty())
     for problem in policy.problems:
         click.echo(f"replguard: {policy.in_force}: {printable(str(problem))}", err=True)
+    also(policy.config.log.mask)
     standing.alone(Path(policy.config.state_dir))
     daemon = Daemon(policy, opening, json=as_json)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,6 +99,11 @@ def _briefly(why: str | None) -> str | None:
     return (why or "").replace(LIMITED, "").strip() or None
 
 
+def _masked(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave credentials out of a diagnostic: errors quote what they were given."""
+    return {key: mask(value) if isinstance(value, str) else value for key, value in entry.items()}
+
+
 def _diagnostics() -> None:
     """Send diagnostics to standard error, apart from alerts and as JSON unless a person reads them."""
     structlog.configure(
@@ -104,6 +112,7 @@ def _diagnostics() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            _masked,
             structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -14,6 +14,7 @@ import structlog
 from replguard import yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
+from replguard.masking.mask import mask
 from replguard.provenance.learned import Serves
 from replguard.rules.model import RuleSet
 from replguard.sensors.registry import Absent
@@ -85,7 +86,8 @@ class StatusFile:
         self._unwritten: OSError | None = None
 
     def write(self, status: Status) -> None:
-        """Write it whole or not at all."""
+        """Write it whole or not at all. A problem may quote the address of a sink, which is a secret."""
+        status = msgspec.structs.replace(status, problems=[mask(problem) for problem in status.problems])
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._folder / "status.new"

@@ -39,6 +39,15 @@ def test_the_status_is_written_whole_and_removed(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_problem_is_written_without_the_password_that_it_quotes(tmp_path: Path) -> None:
+    """Who may read the status need not know how to reach a sink."""
+    file = StatusFile(tmp_path)
+    file.write(msgspec.structs.replace(STATUS, problems=["c.yaml:3: 'https://me:hunter2x@h' is not a URL"]))
+    assert msgspec.json.decode((tmp_path / standing.FILE).read_bytes())["problems"] == [
+        "c.yaml:3: 'https://me:***@h' is not a URL"
+    ]
+
+
 def test_a_status_that_cannot_be_written_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every few seconds anew would bury everything else; a failure after a success is told again."""
     (tmp_path / "state").write_text("a file where the folder should be")

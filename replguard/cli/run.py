@@ -43,7 +43,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     opening = registry.Opening()
     policy = Policy(config, opening.makes, strict=sys.stderr.isatty())
     for problem in policy.problems:
-        click.echo(f"replguard: {policy.in_force}: {printable(str(problem))}", err=True)
+        click.echo(f"replguard: {policy.in_force}: {printable(mask(str(problem)))}", err=True)
     also(policy.config.log.mask)
     standing.alone(Path(policy.config.state_dir))
     daemon = Daemon(policy, opening, json=as_json)

@@ -39,8 +39,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     setpgid, ``audit_session`` the kernel's login session. ``namespaces`` and ``namespace_pid``, the pid in its own pid
     namespace, are told by the kernel tier only. ``pipes_in`` and ``pipes_out`` are the inode numbers of the pipes that
     it had open for reading, and for writing, when it was executed; of a socket pair those of its own end, at which it
-    reads, and of the other, where what it writes arrives.
-    None where nobody looked.
+    reads, and of the other, where what it writes arrives. None where nobody looked.
     """
 
     pid: int | None = None

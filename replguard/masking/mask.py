@@ -6,7 +6,7 @@ nearly everything, costs one search. ``***`` stands for what is left out; what i
 
 import re2  # type: ignore[import-untyped]
 
-from replguard.masking import fields, formats, words
+from replguard.masking import fields, formats, phrases, words
 from replguard.masking.house import House, options
 from replguard.masking.programs import PROGRAMS
 
@@ -19,15 +19,16 @@ _NAMED = (
 
 def _signs(house: House) -> re2.Set:
     found = re2.Set.SearchSet(options())
-    programs = "|".join(str(re2.escape(name)) for name in sorted(PROGRAMS))
-    for source in (formats.SIGNS, _NAMED, rf"(?:^|[\s\x00/;|&('\"])(?:{programs})[\s\x00]", *house.sources):
+    names = "|".join(str(re2.escape(name)) for name in sorted(PROGRAMS))
+    programs = rf"(?:^|[\s\x00/;|&('\"])(?:{names})[\s\x00]"
+    for source in (formats.SIGNS, _NAMED, programs, phrases.SIGNS, *house.sources):
         found.Add(source)
     found.Compile()
     return found
 
 
 _LONGEST_FLAGS = len("-abcdefc")
-_FORMAT, _NAME, _PROGRAM = range(3)
+_FORMAT, _NAME, _PROGRAM, _PHRASE = range(4)
 _house = House()
 _set = _signs(_house)
 
@@ -52,7 +53,9 @@ def masked(args: tuple[str, ...]) -> tuple[str, ...]:
         shown = words.walk(given)
         lines = (_is_line(before) for before in ("", *given))
         given = [fields.hide(word, in_line=line) for word, line in zip(shown, lines, strict=False)]
-    if max(signs) > _PROGRAM:
+    if _PHRASE in signs:
+        given = [phrases.hide(word) for word in given]
+    if max(signs) > _PHRASE:
         given = [_house.hide(word) for word in given]
     found = tuple(given)
     return args if found == args else found
@@ -66,7 +69,9 @@ def mask(text: str) -> str:
     found = formats.hide(text) if _FORMAT in signs else text
     if _NAME in signs or _PROGRAM in signs:
         found = fields.hide(words.line(found), in_line=True)
-    if max(signs) > _PROGRAM:
+    if _PHRASE in signs:
+        found = phrases.hide(found)
+    if max(signs) > _PHRASE:
         found = _house.hide(found)
     return text if found == text else found
 

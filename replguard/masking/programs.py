@@ -1,5 +1,6 @@
 """Programs that take a credential by an option of one letter, or by its place among their words."""
 
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 from replguard.masking.names import Kind
@@ -19,6 +20,12 @@ class Rule(NamedTuple):
     after: str = ""
     place: int = 0
     kind: Kind = Kind.ALWAYS
+
+
+def _batch() -> list[str]:
+    """Return the ways in which htpasswd is told to take the password from its arguments."""
+    others = (chosen for number in range(3) for chosen in combinations("cBmn", number))
+    return [f"-{''.join(flags)}" for chosen in others for flags in permutations(("b", *chosen))]
 
 
 _LDAP = "ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop"
@@ -60,7 +67,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "nmcli": (Rule(after="password", place=1),),
     "cloudflared": (Rule(after="install", place=1),),
     "rclone": (Rule(after="obscure", place=1),),
-    "htpasswd": (Rule(after="-b", place=3), Rule(after="-nb", place=2), Rule(after="-cb", place=3)),
+    "htpasswd": tuple(Rule(after=flags, place=2 if "n" in flags else 3) for flags in _batch()),
     "mega-login wpa_passphrase": (Rule(place=2),),
 }
 PROGRAMS = {name: rules for names, rules in _TABLE.items() for name in names.split()}

@@ -1,6 +1,7 @@
 """No credential is left, whatever is around it; nothing else changes, and no argument takes long."""
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from replguard.masking import names
 from replguard.masking.mask import mask, masked
 from replguard.masking.names import Kind
 
+TESTS = Path(__file__).parent.parent
 SECRET = st.text(st.sampled_from(credentials.ALNUM + "+/!%^*@#:,.é"), min_size=8, max_size=40).filter(
     lambda text: (
         text[0].isalnum() and any(char.isdigit() for char in text) and not text.isdigit() and len(set(text)) > 4
@@ -74,6 +76,18 @@ def test_every_name_of_a_credential_is_noticed(name: str) -> None:
         assert masked((text,)) == (text.replace(value.removeprefix("u:"), "***"),)
 
 
+@pytest.mark.parametrize(
+    "path", [*sorted((TESTS / "rules").rglob("*.yml")), TESTS / "rules" / "ordinary.txt"], ids=lambda path: path.stem
+)
+def test_what_rules_are_tried_with_stays(path: Path) -> None:
+    """The command lines of attacks and of an ordinary day: masking takes nothing from what the shipped rules see."""
+    for line in path.read_text().splitlines():
+        text = line.strip()
+        assert mask(text) is text
+        args = tuple(text.split())
+        assert masked(args) is args
+
+
 def test_text_without_a_secret_is_the_same_object() -> None:
     """So that nothing is made anew for nearly every program."""
     args = ("vllm", "serve", "/models/llama", "--tokenizer", "/models/t", "--max-num-batched-tokens", "8192")
@@ -96,6 +110,8 @@ HOSTILE = {
     "backslashes": ("key=x " + "\\" * 262144,),
     "blanks": ("key" + " " * 262144 + "x",),
     "json": ('"password":"' * 21000,),
+    "pipes": ("echo x |" * 32768 + "--stdin",),
+    "asked": ("sudo -S " * 32768,),
     "nested": ("curl " + "'\"" * 131072,),
 }
 

@@ -30,7 +30,6 @@ from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
-from replguard.masking.mask import masked
 from replguard.sensors.probed import KERNEL, Probed, tried
 from replguard.sensors.processes import argv
 from replguard.sensors.processes.describe import Describer
@@ -150,7 +149,7 @@ class ExecSensor(Probed):
         above = known or self._above(born or head)
         parent = known.parent if known else self._parent(born or head)
         if body.args is not None:
-            args, cut = masked(body.args), body.truncated
+            args, cut = argv.hide(body.args, body.truncated)
         else:
             args, cut = argv.read(head.pid, self._root) if self._lives(head) else ((), True)
         folder, group = body.working_directory, self._group(head, body.cgroup, above.process.cgroup if above else None)

@@ -4,10 +4,12 @@ import ast
 import os
 from pathlib import Path
 
+import pytest
 from support.credentials import PLAIN
 from support.host import python
 
 import replguard
+from replguard.events import clock
 from replguard.sensors.processes import argv
 from replguard.sensors.processes.describe import Describer
 
@@ -44,3 +46,38 @@ def test_nothing_else_reads_arguments() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "cmdline"
     }
     assert readers == {"sensors/processes/argv.py"}
+
+
+def test_crafted_arguments_cannot_hold_up_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once they have cost their share, of a long line the beginning alone is told, and that it was cut."""
+    time = [100.0, 0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: time[0])
+    monkeypatch.setattr(clock, "cpu", lambda: time[1])
+    real = argv.masked
+
+    def costly(args: tuple[str, ...]) -> tuple[str, ...]:
+        time[1] += 0.06 if sum(map(len, args)) > argv.LONG else 0.00001
+        return real(args)
+
+    monkeypatch.setattr(argv, "masked", costly)
+    masker = argv.Masker()
+    crafted = ("x", *("--password", PLAIN) * 500)
+    told = [masker.hide(crafted, cut=False) for _ in range(5)]
+    assert [cut for _, cut in told] == [False, False, True, True, True]
+    assert all(PLAIN not in word for args, _ in told for word in args)
+    assert all(told[0][0][: len(args) - 1] == args[:-1] for args, _ in told)
+    assert masker.hide(("cp", "a", "b"), cut=False) == (("cp", "a", "b"), False)
+    time[0] += 5
+    assert masker.hide(crafted, cut=False) == told[0]
+
+
+def test_a_line_is_cut_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a token would not be known for one."""
+    masker = argv.Masker()
+    monkeypatch.setattr(masker, "_left", -1.0)
+    monkeypatch.setattr(clock, "monotonic", lambda: masker._at)
+    args, cut = masker.hide(("sh", "-c", "echo a; " * 300), cut=False)
+    assert cut
+    assert args[:2] == ("sh", "-c")
+    assert args[2].endswith(("echo", "a;"))
+    assert masker.hide(("t" * 5000,), cut=False) == (("",), True)

@@ -1,8 +1,10 @@
 """The daemon in numbers: gathers what every part counts into one sheet for the metrics page."""
 
+import os
 from collections.abc import Iterable
 
 from replguard import __version__
+from replguard.events import clock
 from replguard.forensics.witness import REASONS, Witness
 from replguard.metrics import parts
 from replguard.metrics.table import Sheet
@@ -26,6 +28,8 @@ def gather(
     """Return the values of this moment. Called by the page's thread: it reads, and never waits for the pipeline."""
     sheet = Sheet()
     sheet.set("build_info", 1, __version__)
+    sheet.set("heartbeat_timestamp_seconds", clock.now().timestamp())
+    parts.cost(sheet, {"daemon": os.getpid(), "examiner": examiner.pid})
     sheet.set("config_last_reload_successful", not policy.problems)
     parts.sensors(sheet, runner.sensors, runner.up, absent)
     _detection(sheet, policy, pipeline)
@@ -49,9 +53,12 @@ def _detection(sheet: Sheet, policy: Policy, pipeline: Pipeline) -> None:
     sheet.set("evictions_total", counters.evicted, "correlations")
     sheet.set("events_fed_total", pipeline.flow.fed)
     sheet.set("pipeline_queue_length", pipeline.waiting)
+    sheet.set("events_dropped_total", sum(dict(pipeline.flow.failed).values()), "pipeline", "step", "failed")
     sheet.latency(pipeline.flow.latency)
     if pipeline.flow.canary:
         sheet.set("canary_last_success_timestamp_seconds", pipeline.flow.canary)
+    if pipeline.flow.sealed:
+        sheet.set("checkpoint_timestamp_seconds", min(dict(pipeline.flow.sealed).values()))
 
 
 def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: Inventory) -> None:

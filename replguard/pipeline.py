@@ -58,6 +58,7 @@ class Flow:
     fed: int = 0
     latency: Latency = field(default_factory=Latency)
     canary: float = 0.0
+    sealed: dict[str, float] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
 
 
@@ -232,6 +233,7 @@ class Pipeline:
         for made in [writer.checkpoint() for writer in (self.raw, self.evidence)]:
             if made is not None:
                 self._schedule.made(clock.monotonic())
+                self.flow.sealed[made.stream] = now.timestamp()
                 kept = checkpoints.record(made, now)
                 self.evidence.write(kept, now)
                 self.sinks.keep(kept)

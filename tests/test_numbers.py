@@ -50,6 +50,21 @@ def test_the_canary_and_what_was_fed_are_counted(tmp_path: Path) -> None:
     made.pipeline.raw.close()
 
 
+def test_the_page_tells_its_own_time(tmp_path: Path) -> None:
+    """The heartbeat is the clock by which the canary and the checkpoints are told: their age needs no other clock."""
+    made = daemon(tmp_path)
+    made.pipeline.observe(health("canary", "canary"))
+    made.pipeline.flow.sealed = {"raw": 1_700_000_000.0, "evidence": 1_700_003_600.0}
+    made.pipeline.flow.failed["tick"] = 2
+    sheet = made._numbers()
+    beat = sheet.value("heartbeat_timestamp_seconds") or 0
+    assert 0 <= beat - (sheet.value("canary_last_success_timestamp_seconds") or 0) < 60
+    assert sheet.value("checkpoint_timestamp_seconds") == 1_700_000_000.0, "the stream that was sealed longest ago"
+    assert sheet.value("events_dropped_total", "pipeline", "step", "failed") == 2
+    assert sheet.value("resident_memory_bytes", "daemon")
+    made.pipeline.raw.close()
+
+
 def test_files_that_the_examiner_refused_are_lost_events(tmp_path: Path) -> None:
     """Counted from 0, once for each file however often it is asked about."""
     made = daemon(tmp_path)

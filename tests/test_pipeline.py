@@ -168,6 +168,7 @@ def test_what_is_written_is_fixed_by_checkpoints(pipeline: Pipeline) -> None:
     assert len(pipeline.sinks.kept) == 1
     pipeline.checkpoint()
     assert [kept.checkpoint.stream for kept in pipeline.sinks.kept] == ["raw", "raw", "evidence"]
+    assert set(pipeline.flow.sealed) == {"raw", "evidence"}, "told on the metrics page"
     text = pipeline.evidence.path.read_text()
     assert all(json.dumps(kept.event.id) in text for kept in pipeline.sinks.kept)
 

@@ -1,7 +1,10 @@
 """Fills a sheet from the parts of the daemon, known only by what they count: no part is imported here."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
+
+import psutil
 
 from replguard.events.alert import LEVELS
 from replguard.metrics.table import Sheet
@@ -58,6 +61,7 @@ class Alerts(Protocol):
 class Sinks(Protocol):
     """The sinks, as far as their numbers go."""
 
+    def health(self) -> Mapping[str, str | None]: ...
     def delivered(self) -> Mapping[str, int]: ...
     def dropped(self) -> Mapping[tuple[str, str], int]: ...
     def waiting(self) -> Mapping[str, int]: ...
@@ -120,7 +124,9 @@ def alerts(sheet: Sheet, manager: Alerts) -> None:
 
 
 def sinks(sheet: Sheet, found: Sinks) -> None:
-    """Tell of every sink what it sent and lost."""
+    """Tell of every sink whether it works, what it sent and lost."""
+    for name, trouble in found.health().items():
+        sheet.set("sink_up", trouble is None, name)
     for name, count in found.delivered().items():
         sheet.set("sink_delivered_total", count, name)
     for (name, reason), count in found.dropped().items():
@@ -136,3 +142,15 @@ def log(sheet: Sheet, streams: Mapping[str, Stream]) -> None:
         sheet.set("log_records_total", stream.written, name)
         for reason in ("backlog", "encoding"):
             sheet.set("log_dropped_total", stream.dropped[reason], name, reason)
+
+
+def cost(sheet: Sheet, processes: Mapping[str, int | None]) -> None:
+    """Tell what each of our processes takes, by its pid; one that is not there, or just went, takes nothing."""
+    for part, pid in processes.items():
+        if pid is None:
+            continue
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            used = process.cpu_times()
+            sheet.set("cpu_seconds_total", used.user + used.system, part)
+            sheet.set("resident_memory_bytes", process.memory_info().rss, part)

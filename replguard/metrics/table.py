@@ -26,6 +26,13 @@ class Metric:
 _ALL = (
     Metric("build_info", "gauge", "Always 1; the label tells the version that runs.", ("version",)),
     Metric(
+        "heartbeat_timestamp_seconds",
+        "gauge",
+        "The daemon's clock as this page was made, in Unix time: what the other times on the page are to be held against.",
+    ),
+    Metric("cpu_seconds_total", "counter", "CPU time that a process of the daemon has used.", ("part",)),
+    Metric("resident_memory_bytes", "gauge", "Memory that a process of the daemon holds.", ("part",)),
+    Metric(
         "sensor_up",
         "gauge",
         "1 while the sensor works, in this mode; 0 for one of the kernel tier means that the portable one stands in.",
@@ -52,7 +59,12 @@ _ALL = (
     Metric("events_fed_total", "counter", "Events and facts that the rules were fed."),
     Metric("pipeline_queue_length", "gauge", "Events that wait to be carried through the pipeline."),
     Metric("rule_matches_total", "counter", "How often each rule has matched.", ("rule",)),
-    Metric("rules_info", "gauge", "Always 1; the label tells the content of all rules in force.", ("sha256",)),
+    Metric(
+        "rules_info",
+        "gauge",
+        "Always 1; the label tells the content of all rules, what is switched off and given another level included.",
+        ("sha256",),
+    ),
     Metric("rules_not_evaluable", "gauge", "Rules that cannot fire here, because no sensor makes what they need."),
     Metric("rule_failures_total", "counter", "Rules that failed on an event; it was not held against them."),
     Metric("correlation_partials", "gauge", "Sequences that have begun and may still complete."),
@@ -89,6 +101,7 @@ _ALL = (
     ),
     Metric("weights_bytes", "gauge", "Protected weights, by how far they are known.", ("state",)),
     Metric("examiner_pending", "gauge", "Files that wait to be examined or fingerprinted."),
+    Metric("sink_up", "gauge", "1 until a sink fails, 0 from then until it takes something again.", ("sink",)),
     Metric("sink_delivered_total", "counter", "Alerts that a sink has sent.", ("sink",)),
     Metric("sink_dropped_total", "counter", "Alerts that a sink has lost.", ("sink", "reason")),
     Metric("sink_queue_length", "gauge", "Alerts that wait for a sink.", ("sink",)),
@@ -100,7 +113,11 @@ _ALL = (
         "gauge",
         "When the last canary came through the whole pipeline, in Unix time.",
     ),
-    Metric("checkpoint_timestamp_seconds", "gauge", "When the log was last sealed by a checkpoint, in Unix time."),
+    Metric(
+        "checkpoint_timestamp_seconds",
+        "gauge",
+        "When the log was last sealed by a checkpoint, in Unix time; of its streams the one longest ago.",
+    ),
     Metric("config_last_reload_successful", "gauge", "1 unless the last reading of configuration or rules failed."),
 )
 

@@ -60,8 +60,17 @@ def load(
     link(found)
     for document in loader.torn:
         references(document, found)
-    found.sha256 = hashlib.sha256("\n".join(found.files.values()).encode()).hexdigest()
+    found.sha256 = _digest([*found.files.values(), *_changed(disable, levels or {})])
     return found
+
+
+def _changed(disable: Collection[str], levels: Mapping[str, Level]) -> list[str]:
+    """Return what the configuration makes of the files: a host on which a rule is switched off has other rules."""
+    return sorted(f"disable {rule}" for rule in disable) + sorted(f"level {rule} {levels[rule]}" for rule in levels)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _Loader:

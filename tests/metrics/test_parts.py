@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from types import SimpleNamespace
 
@@ -59,9 +60,27 @@ def test_sinks(tmp_path):
     sinks.deliver(alert(1))
     sinks.stop(5)
     parts.sinks(sheet, sinks)
+    assert sheet.value("sink_up", "jsonl") == 1
     assert sheet.value("sink_delivered_total", "jsonl") == 1
     assert sheet.value("sink_dropped_total", "jsonl", "full") == 0
     assert sheet.value("sink_queue_length", "jsonl") == 0
+
+
+def test_a_sink_in_trouble_is_down():
+    """One that cannot be made is down from the start, and is told though it never had anything to send."""
+    sheet = Sheet()
+    parts.sinks(sheet, Sinks({"webhook": {"url": "no"}}, lambda _: None))
+    assert sheet.value("sink_up", "webhook") == 0
+
+
+def test_cost():
+    """A process has used time and holds memory; one that is gone is left out."""
+    sheet = Sheet()
+    parts.cost(sheet, {"daemon": os.getpid(), "examiner": None, "gone": 2**22 + 1})
+    assert 0 < sheet.value("cpu_seconds_total", "daemon") < 100_000
+    assert 2**20 < sheet.value("resident_memory_bytes", "daemon") < 2**40
+    assert sheet.value("cpu_seconds_total", "examiner") is None
+    assert sheet.value("resident_memory_bytes", "gone") is None
 
 
 def test_log(tmp_path):

@@ -27,6 +27,9 @@ STABLE = {
     "checkpoint_timestamp_seconds": (),
     "rules_info": ("sha256",),
     "config_last_reload_successful": (),
+    "heartbeat_timestamp_seconds": (),
+    "sink_up": ("sink",),
+    "log_up": ("stream",),
 }
 """The names and labels that dashboards and alerting rules of others rely on."""
 

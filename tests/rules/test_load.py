@@ -88,6 +88,18 @@ def test_the_hash_follows_the_content(tmp_path):
     assert list(first.files) == [str(tmp_path / "rules" / "own.yml")]
 
 
+def test_the_hash_follows_the_configuration(tmp_path):
+    """Hosts with the same files differ where a rule is switched off or has another level on one of them."""
+    text = rule("one", "x")
+    plain, off, low = (
+        good(tmp_path, text),
+        good(tmp_path, text, disable=["one"]),
+        good(tmp_path, text, levels={"one": "low"}),
+    )
+    assert len({plain.sha256, off.sha256, low.sha256}) == 3
+    assert off.sha256 == good(tmp_path, text, disable=["one"]).sha256
+
+
 FILTER = """
 title: f
 name: spare

@@ -76,6 +76,7 @@ def _section(struct: type[msgspec.Struct], prefix: str, defaults: Any) -> Iterat
 def _sinks() -> Iterator[str]:
     """Yield a section for each sink: what it does and loses, and its options."""
     yield "## `sinks`\n\nEach sink has its own queue and thread: one that hangs or fails delays no other.\n"
+    yield f"{_prose(sinks.Common)}\n"
     for name in sinks.names():
         module = importlib.import_module(f"replguard.sinks.{name}")
         yield f"(config-sinks-{name})=\n### `sinks.{name}`\n\n{_prose(module)}\n\n{_prose(module.Settings)}\n"

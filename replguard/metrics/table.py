@@ -28,7 +28,7 @@ _ALL = (
     Metric(
         "heartbeat_timestamp_seconds",
         "gauge",
-        "The daemon's clock as this page was made, in Unix time: what the other times on the page are to be held against.",
+        "The daemon's clock as this page was made, in Unix time: to hold the other times here against.",
     ),
     Metric("cpu_seconds_total", "counter", "CPU time that a process of the daemon has used.", ("part",)),
     Metric("resident_memory_bytes", "gauge", "Memory that a process of the daemon holds.", ("part",)),

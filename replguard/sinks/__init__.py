@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-import msgspec
-
 from replguard import yamlfile
 from replguard.config import dec_hook
 from replguard.errors import Problem
 from replguard.events import clock
-from replguard.events.alert import Alert
+from replguard.events.alert import LEVELS, Alert, Level
 from replguard.events.evidence import Kept
 from replguard.events.health import Health
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 from replguard.sinks.outlet import Outlet
 
 _PARTS = frozenset({"base", "http", "outlet", "template"})
@@ -23,9 +21,9 @@ _PARTS = frozenset({"base", "http", "outlet", "template"})
 
 
 class _Module(Protocol):
-    Settings: type[msgspec.Struct]
+    Settings: type[Common]
 
-    def open(self, settings: msgspec.Struct) -> Sequence[Sink]: ...
+    def open(self, settings: Common) -> Sequence[Sink]: ...
 
 
 def names() -> list[str]:
@@ -37,7 +35,7 @@ def validate(configured: Mapping[str, Any]) -> list[str]:
     """Return a sentence for every fault in the ``sinks`` section of the configuration."""
     faults: list[str] = []
     for name, given in configured.items():
-        made, wrong = _make(name, given)
+        made, _, wrong = _make(name, given)
         faults += wrong
         for sink in made:
             sink.close()
@@ -52,8 +50,8 @@ class Sinks:
         self._faults: dict[str, list[str]] = {}
         self._outlets: list[Outlet] = []
         for name, given in configured.items():
-            made, faults = _make(name, given)
-            self._outlets += [Outlet(name, sink, report) for sink in made]
+            made, least, faults = _make(name, given)
+            self._outlets += [Outlet(name, sink, report, least) for sink in made]
             if faults:
                 self._faults[name] = faults
 
@@ -112,18 +110,18 @@ class Sinks:
         return dict(counts)
 
 
-def _make(name: str, given: Any) -> tuple[Sequence[Sink], list[str]]:
-    """Return the sinks of one entry, or what is wrong with it."""
+def _make(name: str, given: Any) -> tuple[Sequence[Sink], Level, list[str]]:
+    """Return the sinks of one entry and the least level for them, or what is wrong with it."""
     known = names()
     if name not in known:
-        return (), [f"sinks: {yamlfile.unknown_key(name, known)}"]
+        return (), LEVELS[0], [f"sinks: {yamlfile.unknown_key(name, known)}"]
     module = cast("_Module", importlib.import_module(f"{__name__}.{name}"))
     problems: list[Problem] = []
     document = yamlfile.Document("", {} if given is None else given)
     settings = yamlfile.convert(document, module.Settings, problems, dec_hook=dec_hook)
     if settings is None:
-        return (), [f"sinks.{name}: {problem.text}" for problem in problems]
+        return (), LEVELS[0], [f"sinks.{name}: {problem.text}" for problem in problems]
     try:
-        return module.open(settings), []
+        return module.open(settings), settings.min_level, []
     except ValueError as error:
-        return (), [f"sinks.{name}: {error}"]
+        return (), LEVELS[0], [f"sinks.{name}: {error}"]

@@ -16,7 +16,7 @@ from replguard.config import Seconds
 from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.text import printable
-from replguard.sinks.base import Rejected, Sink
+from replguard.sinks.base import Common, Rejected, Sink
 from replguard.sinks.http import Poster
 
 RESEND = 60.0
@@ -28,12 +28,12 @@ AFTER = timedelta(minutes=5)
 MOST = 1_000
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Common, frozen=True, kw_only=True):
     """``urls`` are all members of the cluster, without ``/api/v2/alerts``; ``labels`` are added to every alert."""
 
     urls: tuple[str, ...]
-    headers: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     timeout: Seconds = Seconds(10)
 
 

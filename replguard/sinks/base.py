@@ -2,9 +2,20 @@
 
 from abc import ABC, abstractmethod
 
+import msgspec
+
 from replguard.errors import ReplguardError
-from replguard.events.alert import Alert
+from replguard.events.alert import Alert, Level
 from replguard.events.evidence import Kept
+
+
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What every sink can be told: ``min_level`` is the lowest level of an alert that goes there.
+
+    It counts after `alerts.min_level`, and by the level that is shown: in `mode: observe` no alert is above low.
+    """
+
+    min_level: Level = "informational"
 
 
 class Rejected(ReplguardError):  # noqa: N818 - the far end's verdict, not a fault of ours

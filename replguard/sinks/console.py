@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
-import msgspec
 from rich.console import Console as Terminal
 from rich.text import Text
 
 from replguard.events import wire
 from replguard.events.alert import Alert, Level
 from replguard.events.text import printable, show
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 
 _STYLES: dict[Level, str] = {
     "informational": "dim",
@@ -25,7 +24,7 @@ _STYLES: dict[Level, str] = {
 }
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Common, frozen=True, kw_only=True):
     """``json``: one JSON object a line, whatever the output is."""
 
     json: bool = False

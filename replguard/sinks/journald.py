@@ -12,13 +12,11 @@ import socket
 import struct
 from collections.abc import Sequence
 
-import msgspec
-
 from replguard.events import wire
 from replguard.events.alert import Alert, Level
 from replguard.events.evidence import Kept
 from replguard.events.text import printable
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 
 _PRIORITY: dict[Level, int] = {"informational": 6, "low": 5, "medium": 4, "high": 3, "critical": 2}
 """Syslog priorities: info, notice, warning, err, crit; alert and emerg are left to the host itself."""
@@ -31,7 +29,7 @@ CHECKPOINT_ID = "b1a6f3c95d0e4f7d8a52c9e07d46b813"
 """The id by which `journalctl MESSAGE_ID=…` finds the checkpoints of the log."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Common, frozen=True, kw_only=True):
     """``socket`` is where the journal listens. ``checkpoints``: those of the log go there too."""
 
     socket: str = "/run/systemd/journal/socket"

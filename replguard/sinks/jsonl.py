@@ -10,15 +10,13 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from replguard.events import wire
 from replguard.events.alert import Alert
 from replguard.events.evidence import Kept
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Common, frozen=True, kw_only=True):
     """``path`` is the file; missing folders are made. ``checkpoints``: those of the log are written to it too.
 
     They are lines whose ``event.kind`` is ``state``: for a file that something ships to another machine.

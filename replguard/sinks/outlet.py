@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from replguard.events import clock
-from replguard.events.alert import LEVELS, Alert
+from replguard.events.alert import LEVELS, Alert, Level
 from replguard.events.evidence import Kept
 from replguard.events.health import Health
 from replguard.sinks.base import Rejected, Sink
@@ -25,11 +25,12 @@ class Outlet:
     """Carries alerts, and checkpoints, to one sink in order. ``delivered`` and ``dropped`` (by reason) count alerts.
 
     Reasons: ``full`` (the queue; the oldest of the lowest level goes), ``rejected`` (by the far end), ``error`` (the
-    sink itself is at fault), ``stopped`` (still waiting at the end).
+    sink itself is at fault), ``stopped`` (still waiting at the end). An alert below ``least`` is none of its business.
     """
 
-    def __init__(self, name: str, sink: Sink, report: Callable[[Health], None]) -> None:
+    def __init__(self, name: str, sink: Sink, report: Callable[[Health], None], least: Level = "informational") -> None:
         self.name = name
+        self._least = LEVELS.index(least)
         self.delivered = 0
         self.dropped: Counter[str] = Counter()
         self.trouble: str | None = None
@@ -46,8 +47,9 @@ class Outlet:
         self._thread.start()
 
     def deliver(self, alert: Alert) -> None:
-        """Take an alert; never blocks."""
-        self._take(alert)
+        """Take an alert, if it is one for this sink; never blocks."""
+        if LEVELS.index(alert.rule.level) >= self._least:
+            self._take(alert)
 
     def keep(self, checkpoint: Kept) -> None:
         """Take a checkpoint, where the sink takes any; never blocks."""

@@ -5,7 +5,7 @@ more than the queue holds wait for a far end that is away.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -14,21 +14,26 @@ from replguard.config import Seconds
 from replguard.events import wire
 from replguard.events.alert import Alert
 from replguard.events.evidence import Kept
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 from replguard.sinks.http import Poster
-from replguard.sinks.template import Template
+from replguard.sinks.template import LIMIT, Template
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Common, frozen=True, kw_only=True):
     """``template`` holds ``${field}`` places with the dotted names of the alert; without it the whole alert is sent.
 
+    {doc}`../alerting` has templates for Slack and PagerDuty.
+    ``words`` are what the far end says instead of a field's values: ``{replguard.state: {firing: trigger}}``.
+    ``limit`` is the most characters that a value fills, cut in its middle: many far ends refuse what is longer.
     ``escape: markdown`` makes what fills a place harmless for chat programs. ``timeout`` is for each step.
     ``checkpoints``: those of the log are posted too, as JSON whatever the template; their ``event.kind`` is ``state``.
     """
 
     url: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     template: Any = None
+    words: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    limit: Annotated[int, msgspec.Meta(ge=16)] = LIMIT
     content_type: str = "application/json"
     escape: Literal["none", "markdown"] = "none"
     timeout: Seconds = Seconds(10)
@@ -52,7 +57,11 @@ class Webhook(Sink):
         self._poster = Poster(settings.url, headers, settings.timeout)
         self.checkpoints = settings.checkpoints
         given = settings.template
-        self._template = None if given is None else Template(given, settings.content_type, settings.escape)
+        self._template = (
+            None
+            if given is None
+            else Template(given, settings.content_type, settings.escape, settings.words, settings.limit)
+        )
 
     def send(self, alert: Alert) -> None:
         self._poster.post(wire.encode(alert) if self._template is None else self._template.fill(alert))

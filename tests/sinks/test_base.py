@@ -1,4 +1,4 @@
-from replguard.sinks.base import Sink
+from replguard.sinks.base import Common, Sink
 
 
 def test_a_sink_needs_only_send():
@@ -12,3 +12,8 @@ def test_a_sink_needs_only_send():
     sink.idle()
     sink.close()
     assert sink.pause() is None
+
+
+def test_every_level_by_default():
+    """A sink that is told nothing gets all that leaves the host."""
+    assert Common().min_level == "informational"

@@ -12,7 +12,7 @@ def test_every_module_is_a_sink():
     assert names() == ["alertmanager", "console", "journald", "jsonl", "webhook"]
     for name in names():
         module = __import__(f"replguard.sinks.{name}", fromlist=["x"])
-        assert issubclass(module.Settings, sinks.msgspec.Struct)
+        assert issubclass(module.Settings, sinks.Common)
         assert callable(module.open)
 
 
@@ -43,6 +43,29 @@ def test_validate_tells_every_fault():
         validate({"jsonl": {"path": "/x"}, "webhook": {"url": "https://x/y"}, "alertmanager": {"urls": ["http://a"]}})
         == []
     )
+
+
+def test_each_sink_has_its_own_lowest_level(tmp_path):
+    """What is too low for a pager still goes to the file; a level that there is not is a fault of the configuration."""
+    every, loud = tmp_path / "every.jsonl", tmp_path / "loud.jsonl"
+    for name, path, level in (("every", every, {}), ("loud", loud, {"min_level": "high"})):
+        all_ = Sinks({"jsonl": {"path": str(path), **level}}, lambda _: None)
+        all_.start()
+        for number, each in enumerate(("low", "high", "critical")):
+            all_.deliver(alert(number, each))
+        all_.stop(5)
+        assert path.exists(), name
+    assert [wire.alert(line).rule.level for line in every.read_bytes().splitlines()] == ["low", "high", "critical"]
+    assert [wire.alert(line).rule.level for line in loud.read_bytes().splitlines()] == ["high", "critical"]
+    for sink, needs in (
+        ("console", {}),
+        ("journald", {}),
+        ("jsonl", {"path": "/x"}),
+        ("webhook", {"url": "http://x"}),
+        ("alertmanager", {"urls": ["http://x"]}),
+    ):
+        assert validate({sink: {**needs, "min_level": "critical"}}) == []
+        assert validate({sink: {**needs, "min_level": "loud"}}) != []
 
 
 def test_a_dead_sink_delays_nobody(tmp_path, server):

@@ -110,6 +110,20 @@ def test_the_queue_is_bounded_and_keeps_what_matters(made, monkeypatch):
     assert far.got == [alert(n).event.id for n in (0, 1, 3, 5)]
 
 
+def test_only_what_is_loud_enough(made):
+    """An alert below the sink's level is none of its business, neither sent nor lost; its end is not told either."""
+    _, far, _ = made
+    outlet = Outlet("far", far, lambda _: None, "high")
+    outlet.start()
+    told = [alert(1, "medium"), alert(2, "high"), alert(1, "medium", state="resolved"), alert(3, "critical")]
+    for each in told:
+        outlet.deliver(each)
+    outlet.ask_to_stop()
+    outlet.join(clock.monotonic() + 5)
+    assert far.got == [alert(2).event.id, alert(3).event.id]
+    assert (outlet.delivered, outlet.dropped.total(), outlet.waiting()) == (2, 0, 0)
+
+
 def test_checkpoints_go_with_the_alerts(made):
     """In their order and again after a failure, to a sink that takes them; they are no alerts, and count as none."""
     outlet, far, reports = made

@@ -68,3 +68,20 @@ def test_faults_are_told(given_, kind, text):
     """A template that cannot work is an error when the configuration is read."""
     with pytest.raises(ValueError, match=text):
         Template(given_, kind)
+
+
+def test_words_of_the_far_end():
+    """A value that has another word there is told in that; any other stays, and a field that no alert has is told."""
+    words = {"rule.level": {"high": "error"}, "replguard.state": {"firing": "trigger"}}
+    template = Template({"a": "${rule.level}", "b": "it is ${replguard.state}!", "c": "${message}"}, JSON, words=words)
+    assert json.loads(template.fill(alert(1))) == {"a": "error", "b": "it is trigger!", "c": alert(1).message}
+    assert json.loads(template.fill(alert(1, "critical", state="resolved")))["a"] == "critical"
+    with pytest.raises(ValueError, match=r"did you mean 'rule\.level'"):
+        Template({}, JSON, words={"rule.lvel": {}})
+
+
+@given(st.text(min_size=1), st.integers(0, 300))
+def test_no_value_is_longer_than_the_far_end_takes(evil, times):
+    """However long a path is made, and whatever of it has to be escaped: what fills a place keeps the limit."""
+    one = replace(alert(1), message=(evil * times).encode("utf-8", "replace").decode())
+    assert len(json.loads(Template({"a": "${message}"}, JSON, limit=100).fill(one))["a"]) <= 100

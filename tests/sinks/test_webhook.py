@@ -1,11 +1,18 @@
 import json
+from datetime import datetime
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.making import alert, kept
 
+from replguard import config
 from replguard.events import wire
+from replguard.sinks import Sinks, validate
 from replguard.sinks.webhook import Settings
 from replguard.sinks.webhook import open as open_sink
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_whole_alert_by_default(server):
@@ -36,6 +43,56 @@ def test_checkpoints_where_they_are_asked_for(server):
     assert sink.checkpoints
     sink.keep(kept(4))
     assert json.loads(server.bodies[0])["checkpoint"]["size"] == 4
+
+
+def shown(example, server, one):
+    """Return what the far end gets of an alert, by the settings that the documents show."""
+    path = ROOT / "docs/examples/webhook" / example
+    settings = config.load(path).sinks
+    assert validate(settings) == []
+    assert settings["webhook"]["url"].startswith("https://")
+    sinks = Sinks({"webhook": settings["webhook"] | {"url": server.url}}, lambda _: None)
+    sinks.start()
+    sinks.deliver(one)
+    sinks.stop(5)
+    return json.loads(server.bodies.pop()) if server.bodies else None
+
+
+def hostile(**about):
+    """Return an alert whose sentence holds all that a far end could take for more than text."""
+    return replace(alert(1, **about), message='<!channel> <@U1> *x* `y` :skull: \n"}, ' + "/a" * 3000)
+
+
+def test_the_example_for_slack(server):
+    """What an attacker chose stands in plain text, which Slack shows as it is; a low alert is not sent."""
+    body = shown("slack.yaml", server, hostile())
+    assert body["text"] == "🟠 HIGH: Weights copied on gpu1"
+    section, context = body["blocks"]
+    assert (section["type"], section["text"]["type"], section["text"]["emoji"]) == ("section", "plain_text", False)
+    assert section["text"]["text"].startswith("<!channel> <@U1> *x* `y` :skull: \\n")
+    assert len(section["text"]["text"]) <= 3000
+    assert "chan" not in body["text"] + json.dumps(context)
+    assert all(part["type"] == "plain_text" for part in context["elements"])
+    assert "(resolved)" in shown("slack.yaml", server, alert(1, state="resolved"))["text"]
+    assert shown("slack.yaml", server, alert(1, "low")) is None
+
+
+def test_the_example_for_pagerduty(server):
+    """It begins and ends one incident, in PagerDuty's words, and its summary is never too long."""
+    begun, ended = (
+        shown("pagerduty.yaml", server, hostile()),
+        shown("pagerduty.yaml", server, alert(1, state="resolved")),
+    )
+    assert (begun["event_action"], ended["event_action"]) == ("trigger", "resolve")
+    assert begun["dedup_key"] == ended["dedup_key"] == f"replguard-{alert(1).event.id}"
+    assert len(begun["routing_key"]) == 32
+    about = begun["payload"]
+    assert about["severity"] == "error"
+    assert shown("pagerduty.yaml", server, alert(1, "critical"))["payload"]["severity"] == "critical"
+    assert len(about["summary"]) <= 1024
+    assert about["source"] == "gpu1"
+    assert datetime.fromisoformat(about["timestamp"]) == alert(1).timestamp
+    assert shown("pagerduty.yaml", server, alert(1, "medium")) is None
 
 
 def test_faults_are_told_at_once():

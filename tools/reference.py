@@ -254,7 +254,7 @@ def metrics() -> str:
 A Prometheus page at `/metrics` of the address in `metrics.listen`, by default
 `http://{config.Metrics().listen}/metrics`. Names and labels are a stable interface. No label holds a pid, a path, a
 user, or anything that they chose. Every rule's counter is there at 0 as soon as the rules are loaded.
-{{doc}}`../operating` has the rules to page on.
+{{doc}}`../alerting` has the rules to page on, and a dashboard.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from replguard.config import Config
     from replguard.events.evidence import RuleText
+    from replguard.log.reader import Fault
     from replguard.rules.model import RuleSet
 
 LISTED = 40
@@ -82,10 +83,12 @@ def command(
     """
     settings = configuration.load(config)
     where = folder or Path(settings.log.dir)
+    faults: list[Fault] = []
     with _reading(where):
-        known = register.incidents(where)
+        known = register.incidents(where, faults)
         if given is None:
             _list(known)
+            _end(map(str, faults))
             return
         found = incident.gather(where, *register.meant(known, given))
         proofs = proof.prove(where, [entry.at for entry in found.entries], _kept(checkpoint))
@@ -99,9 +102,15 @@ def command(
         _write(bundle, packed(found, proofs, text, _today(settings)))
     if output is not None or bundle is None:
         _write(output or Path(f"incident-{found.id}.html"), text)
-    for trouble in proofs.troubles:
+    _end([*map(str, faults), *proofs.troubles])
+
+
+def _end(troubles: "Iterable[str]") -> None:
+    """Tell what is wrong with the log, each thing once, and exit by it."""
+    told = dict.fromkeys(troubles)
+    for trouble in told:
         click.echo(f"replguard: {printable(trouble)}", err=True)
-    if proofs.troubles:
+    if told:
         sys.exit(DAMAGED)
 
 

@@ -121,6 +121,8 @@ class _Walk:
                 return
             if self._header is None:
                 break
+        for line in lines if self._header is not None else ():
+            self._chain = link(self._chain, line)  # the writer ended before the seal; the next segment follows them
         why = OPEN if self._header is not None else OLD
         self._found.unproven.update({(segment.number, each): why for each in wanted if each >= first})
 

@@ -86,12 +86,16 @@ def picked(folder: Path, is_wanted: Callable[[bytes], bool]) -> Iterator[Line | 
                     yield Line(segment.number, number, line)
 
 
-def incidents(folder: Path) -> list[Summary]:
-    """Return the incidents of a log, the one with the newest alert last. Raises OSError."""
+def incidents(folder: Path, faults: list[Fault]) -> list[Summary]:
+    """Return the incidents of a log, the one with the newest alert last. What is damaged is added to ``faults``.
+
+    Raises OSError.
+    """
     decode = msgspec.json.Decoder(_Brief).decode
     found: OrderedDict[str, Summary] = OrderedDict()
     for line in picked(folder, lambda line: ALERT in line):
         if isinstance(line, Fault):
+            faults.append(line)
             continue
         try:
             _note(found, decode(line.data))

@@ -114,3 +114,12 @@ def test_a_log_that_is_not_there(tmp_path):
     assert (result.exit_code, "name the log's folder by --log" in result.stderr) == (2, True)
     folder = logs.made(tmp_path / "log", tmp_path / "state", "evidence", count=3)
     assert run("report", "--log", folder).stdout == "The evidence of this log holds no alert.\n"
+
+
+def test_what_cannot_be_read_is_told(log):
+    """A list that may lack something says so."""
+    packed = next(path for path in logs.segments(log, "evidence") if path.suffix == ".zst")
+    packed.write_bytes(b"damaged")
+    result = run("report", "--log", log)
+    assert (result.exit_code, cases.INCIDENT in result.stdout) == (1, True)
+    assert f"{packed}: damaged" in result.stderr

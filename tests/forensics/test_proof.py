@@ -117,6 +117,23 @@ def test_what_is_not_sealed_yet_is_not_proven(tmp_path):
     to.close()
 
 
+def test_the_proof_goes_on_behind_a_crash(tmp_path):
+    """What was not sealed then never is, and what came before and after is proven."""
+    folder = tmp_path / "log"
+    for numbers in (range(7), range(7, 15)):
+        to = logs.writer(folder, tmp_path / "state", "evidence", cases.LARGE)
+        logs.fill(to, numbers)
+        to.flush(logs.NOW)
+        to._let_go()
+        to._archive.stop(60)
+    lines = [Line(number, line, b"") for number in (1, 2) for line in range(2, 9)]
+    proofs = proof.prove(folder, lines)
+    assert holds(proofs)
+    assert proofs.troubles == []
+    assert {place for place, why in proofs.unproven.items() if why == proof.OPEN} >= {(1, 8)}
+    assert {block.segment for block in proofs.blocks} == {1, 2}
+
+
 def test_what_is_older_than_the_chain_is_not_proven(folder):
     """Its segments name no key."""
     path = next(iter(logs.segments(folder, "evidence")))

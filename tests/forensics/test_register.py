@@ -13,7 +13,7 @@ from replguard.log.reader import Fault
 def known(tmp_path_factory):
     """Give the incidents of a log with two."""
     place = tmp_path_factory.mktemp("known")
-    return register.incidents(cases.made(place / "log", place / "state"))
+    return register.incidents(cases.made(place / "log", place / "state"), [])
 
 
 def test_each_incident_is_told_by_its_worst_alert(known):
@@ -55,7 +55,7 @@ def test_who_names_none_is_told_the_newest(known, given, says):
 def test_a_log_without_alerts_says_so(tmp_path):
     """And where to name another."""
     folder = logs.made(tmp_path / "log", tmp_path / "state", "evidence", count=3)
-    assert register.incidents(folder) == []
+    assert register.incidents(folder, []) == []
     with pytest.raises(ReplguardError, match="holds no alert: name the folder of another by --log"):
         register.meant([], "a1")
 
@@ -66,7 +66,7 @@ def test_what_is_no_alert_is_passed_over(tmp_path):
     logs.plain(folder)
     path = next(iter(logs.segments(folder, "evidence")))
     path.write_bytes(path.read_bytes() + b'{"kind":"alert"}\n{"event":{"kind":"alert"}\n\xff"kind":"alert"\n')
-    assert [each.id for each in register.incidents(folder)] == [cases.OTHER, cases.INCIDENT]
+    assert [each.id for each in register.incidents(folder, [])] == [cases.OTHER, cases.INCIDENT]
 
 
 def test_lines_are_picked_with_their_place(tmp_path):

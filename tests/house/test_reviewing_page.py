@@ -18,9 +18,10 @@ VARIES = re.compile(r"[A-Za-z0-9+/]{43}=|\b[0-9a-f]{16}\b(?<!1234567890abcdef)|\
 """Keys, hashes and counts: another log has others."""
 
 
-@pytest.fixture
-def walk(tmp_path):
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
     """Go the way in a folder with a log; return what each command printed."""
+    tmp_path = tmp_path_factory.mktemp("walk")
     log = cases.made(tmp_path / "var" / "log", tmp_path / "state")
     logs.made(log, tmp_path / "state", count=20)
     (tmp_path / "bin").mkdir()

@@ -226,5 +226,5 @@ def made(folder: Path, state: Path, told: list | None = None, limits: Stream | N
         to.write(record, at(number))
         if number % block == block - 1:
             to.tick(at(number))
-    to.close(now=at(len(every)))
+    to.close(60, at(len(every)))  # what is compressed waits for the disk, and others may keep that busy
     return folder

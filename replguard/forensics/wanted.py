@@ -1,0 +1,147 @@
+"""What the flags of `replguard query` ask for, as SQL: what somebody wrote is a parameter of it, never its text."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from replguard.config import Seconds
+from replguard.forensics.store import STREAMS, literal
+from replguard.forensics.views import COLUMNS
+
+Given = dict[str, Any]
+"""Parameters of a question by their names."""
+Ask = Callable[[str, Given], list[tuple[Any, ...]]]
+_INODE = re.compile(r"(\d{1,19})[:,](\d{1,19})")
+_PID = re.compile(r"[0-9]{1,18}")
+_ENTITY = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the records that are asked for have in common; None where it does not matter.
+
+    ``actor`` is an actor's id, principal or name, the pid of its entry point, or the pid or entity id of a process.
+    ``artefact`` is a path (or a folder above it), ``device:inode``, or the id of something made or of a server.
+    ``rule`` is an id or a name, perhaps with ``*``; ``text`` a part of any text, in whatever case.
+    """
+
+    actor: str | None = None
+    artefact: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    rule: str | None = None
+    text: str | None = None
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return a time that somebody wrote: in ISO 8601, UTC unless it says otherwise, or as a time span before now.
+
+    Raises ValueError with the forms that are understood.
+    """
+    try:
+        return now - timedelta(seconds=Seconds.parse(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time: write 2026-11-27, 2026-11-27T07:55 (UTC), or 2h, 3d before now"
+        ) from None
+
+
+def source(wanted: Wanted, ask: Ask) -> tuple[str, Given]:
+    """Return what stands behind FROM, and its parameters; ``ask`` tells first which actors and processes are meant."""
+    given: Given = {}
+    conditions = list(_conditions(wanted, given))
+    if wanted.actor is None:
+        return _where("records", conditions), given
+    acted = _acted(wanted.actor, given, ask)
+    parts = [acted]
+    if ask("SELECT 1 FROM segments.evidence WHERE kind = 'state' LIMIT 1", {}):
+        # Snapshots and ancestors name no actor: they are of whoever their process acted for.
+        theirs = f"entity_id IN (SELECT entity_id FROM records WHERE {acted})"
+        parts.append(f"kind = 'state' AND {theirs} AND ({acted}) IS NOT true")
+    found = (f"SELECT * FROM {_where('records', [*conditions, f'({part})'])}" for part in parts)
+    return f"({' UNION ALL '.join(found)})", given
+
+
+def _where(name: str, conditions: list[str]) -> str:
+    return f"{name} WHERE {' AND '.join(conditions)}" if conditions else name
+
+
+def _conditions(wanted: Wanted, given: Given) -> Iterator[str]:
+    if wanted.since is not None:
+        given["since"] = _utc(wanted.since)
+        yield "time >= $since"
+    if wanted.until is not None:
+        given["until"] = _utc(wanted.until)
+        yield "time < $until"
+    if wanted.artefact is not None:
+        yield _touched(wanted.artefact, given)
+    if wanted.rule is not None:
+        given["rule"] = wanted.rule
+        yield "(rule_id GLOB $rule OR rule_name GLOB $rule)"
+    if wanted.text is not None:
+        given["text"] = wanted.text
+        looked = (f"contains(lower({column.name}), lower($text))" for column in COLUMNS if column.text)
+        yield f"({' OR '.join(looked)})"
+
+
+def _acted(who: str, given: Given, ask: Ask) -> str:
+    """Return the condition that an actor acted, or a process or what it started.
+
+    Before an agent was known for one, what it did was laid on whoever had started it: the lineage tells it.
+    """
+    known: Given = {"who": who, "first": f"{who}#", "last": f"{who}$"}  # an id is PRINCIPAL#ENTRY, and $ follows #
+    mine, same = ["actor_id = $who"], []
+    if "#" not in who:
+        mine += ["actor_id >= $first AND actor_id < $last", "actor_name = $who"]
+    if _PID.fullmatch(who):
+        known["pid"] = int(who)
+        mine, same = [*mine, "actor_pid = $pid"], ["pid = $pid"]
+    if _ENTITY.fullmatch(who):
+        same.append("entity_id = $who")
+    actors = _each(ask, "actor_id, agent", mine, known)
+    entities = {entity for (entity,) in _each(ask, "entity_id", same, known)}
+    entities |= {actor.rpartition("#")[2] for actor, agent in actors if agent and actor is not None}
+    names = sorted({actor for actor, _ in actors if actor})
+    parts = [f"actor_id IN ({', '.join(map(literal, names))})"] if names else ["false"]
+    if some := sorted(entity for entity in entities if entity and _ENTITY.fullmatch(entity)):
+        parts.append(f"entity_id IN ({', '.join(map(literal, some))})")
+        given["theirs"] = "|".join(some)
+        parts.append("regexp_matches(ancestors, $theirs)")
+    return " OR ".join(parts)
+
+
+def _each(ask: Ask, columns: str, conditions: list[str], given: Given) -> list[tuple[Any, ...]]:
+    """Return what any of the conditions holds for.
+
+    A question for each: one for all would have to look at each of their columns in each record.
+    """
+    found: list[tuple[Any, ...]] = []
+    for condition in conditions:
+        used = {name: value for name, value in given.items() if f"${name}" in condition}
+        for stream in STREAMS:
+            found += ask(f"SELECT DISTINCT {columns} FROM segments.{stream} WHERE {condition}", used)
+    return found
+
+
+def _touched(what: str, given: Given) -> str:
+    """Return the condition that something was made or used."""
+    if (found := _INODE.fullmatch(what)) is not None:
+        given["device"], given["inode"] = int(found[1]), int(found[2])
+        return "((device = $device AND inode = $inode) OR (origin_device = $device AND origin_inode = $inode))"
+    given["what"], given["below"] = what, what.rstrip("/") + "/"
+    at = "{0} = $what OR starts_with({0}, $below)"
+    paths = " OR ".join(at.format(name) for name in ("path", "previous_path", "origin_path"))
+    held = f"len(list_filter(instance_weights, lambda held: {at.format('held')})) > 0"
+    return f"({paths} OR {held} OR list_contains(artefacts, $what) OR instance_id = $what)"
+
+
+def _utc(when: datetime) -> datetime:
+    """Return a time as it stands in a column."""
+    return when.astimezone(UTC).replace(tzinfo=None)

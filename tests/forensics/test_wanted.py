@@ -1,0 +1,190 @@
+"""What flags ask for is what they find: everything that somebody did, and nothing of others."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import asked
+
+from replguard.events.alert import Alert
+from replguard.forensics.query import Base
+from replguard.forensics.store import Store
+from replguard.forensics.wanted import Wanted, moment
+
+NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Give a log."""
+    place = tmp_path_factory.mktemp("told")
+    return asked.made(place / "log", place / "state")
+
+
+@pytest.fixture(scope="module")
+def base(told, tmp_path_factory):
+    """Give the log as a database."""
+    store = Store(told.folder, tmp_path_factory.mktemp("cache"))
+    parts = store.parts()
+    list(store.make(parts))
+    yield (found := Base(parts))
+    found.close()
+    store.close()
+
+
+def find(base, **wanted):
+    """Return the records that are found, by the names of columns."""
+    answer = base.wanted(Wanted(**wanted))
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+
+def acted(told, proc):
+    """Return the ids of all records that tell what a process did, and what it started, as they were written."""
+    ids = set()
+    for record in [*told.raw, *told.evidence]:
+        about, process = getattr(record, "replguard", None), record.process
+        lineage = about.lineage if about is not None and hasattr(about, "lineage") else ()
+        if process is not None and (process.entity_id == proc.entity or proc.entity in lineage):
+            ids.add(record.event.id)
+    return ids
+
+
+def of_actor(told, proc):
+    """Return the ids of all records that name the actor whose entry point a process is."""
+    return {
+        record.event.id
+        for record in [*told.raw, *told.evidence]
+        if getattr(record, "replguard", None) is not None
+        and record.replguard.actor is not None
+        and record.replguard.actor.id.endswith(f"#{proc.entity}")
+    }
+
+
+def agent_id(told):
+    """Return the id of the agent as actor."""
+    return next(
+        record.replguard.actor.id
+        for record in told.raw
+        if record.replguard is not None and record.replguard.actor is not None and record.replguard.actor.agent
+    )
+
+
+def test_everything_that_an_agent_did(told, base):
+    """What bears its name, and what it did before it was known for an agent; the snapshot of its process too."""
+    whole = acted(told, told.agent) | of_actor(told, told.agent) | {"s-1"}
+    early = {e.event.id for e in told.raw if e.process is not None and e.process.entity_id == told.early.entity}
+    assert early <= whole
+    found = [record["id"] for record in find(base, actor=agent_id(told))]
+    assert set(found) == whole
+    assert {record["action"] for record in find(base, actor=agent_id(told))} >= {
+        "process_exec", "process_exit", "network_connection", "weights_copy", "server_live", "process_snapshot",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["pid", "entity"])
+def test_a_process_by_its_pid_or_entity_id(told, base, by):
+    """What it did itself, and what it started."""
+    who = str(getattr(told.agent, by))
+    assert {record["id"] for record in find(base, actor=who)} >= acted(told, told.agent)
+    one = {record["id"] for record in find(base, actor=str(getattr(told.early, by)))}
+    assert one == acted(told, told.early)
+
+
+def test_an_actor_by_its_principal_or_name(told, base):
+    """All its runs, and nothing of others."""
+    for who in ("unit:vllm.service", "python3"):
+        found = find(base, actor=who)
+        assert found
+        assert {record["actor_principal"] for record in found if record["actor_id"]} >= {"unit:vllm.service"}
+    assert {record["actor_principal"] for record in find(base, actor="unit:vllm.service")} == {"unit:vllm.service"}
+
+
+def test_nobody(base):
+    """Who is not in the log did nothing, whatever he is called."""
+    for who in ("nobody", "0", "' OR true --", "%", "*", ""):
+        assert find(base, actor=who) == []
+
+
+def test_an_artefact(told, base):
+    """A path, what lies below a folder, an inode, and a server by its id."""
+    paths = {record["path"] for record in find(base, artefact=told.copy) if record["path"]}
+    assert paths == {told.copy}
+    assert find(base, artefact="/tmp/agent") == find(base, artefact="/tmp/agent/") == find(base, artefact=told.copy)
+    assert find(base, artefact="/tmp/age") == []
+    model = find(base, artefact="/models")
+    assert {"weights_copy", "weights_access", "file_map"} <= {record["action"] for record in model}
+    inode = next(record for record in find(base, artefact=told.copy) if record["action"] == "file_create")
+    by_inode = find(base, artefact=f"{inode['device']}:{inode['inode']}")
+    assert by_inode
+    assert {(r["device"], r["inode"]) for r in by_inode} == {(inode["device"], inode["inode"])}
+    server = next(record for record in told.raw if record.event.action == "server_live")
+    assert {record["action"] for record in find(base, artefact=server.replguard.instance.id)} >= {"server_live"}
+
+
+def test_a_rule(told, base):
+    """By its name, its id, or a part of the name."""
+    fired = [record for record in told.evidence if isinstance(record, Alert)]
+    one = next(alert for alert in fired if alert.rule.name == "weights-copy-agent")
+    for which in ("weights-copy-agent", one.rule.id, "weights-copy-*"):
+        assert {record["rule_name"] for record in find(base, rule=which)} == {"weights-copy-agent"}
+    assert len(find(base, rule="*")) == len(fired)
+
+
+def test_a_text(told, base):
+    """In whatever case, in commands, paths and sentences; characters that SQL knows are characters."""
+    found = find(base, text="AGENT.PY")
+    assert {record["pid"] for record in found} >= {told.agent.pid, told.early.pid}
+    assert {record["rule_name"] for record in find(base, text="copied model")} >= {"weights-copy-agent"}
+    assert find(base, text="%' OR 1=1 --") == []
+    assert [record["command_line"] for record in find(base, text="=cmd|' /C calc'!A0 \x1b[2J")]
+
+
+def test_a_time(told, base):
+    """From one time on, and before another."""
+    middle = told.raw[len(told.raw) // 2].timestamp
+    after, before = find(base, since=middle), find(base, until=middle)
+    assert min(record["time"] for record in after) == middle.replace(tzinfo=None)
+    assert max(record["time"] for record in before) < middle.replace(tzinfo=None)
+    assert len(after) + len(before) == len(find(base, since=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+def test_flags_are_joined_by_and(told, base):
+    """Each of them narrows."""
+    found = find(base, actor=agent_id(told), artefact=told.copy, rule="weights-copy-agent", text="copied")
+    assert [record["rule_name"] for record in found] == ["weights-copy-agent"]
+    assert find(base, actor="unit:vllm.service", artefact=told.copy) == []
+
+
+def test_records_come_in_the_order_of_time_and_once(told, base):
+    """What both streams hold comes once, and points at evidence, where it is kept longest."""
+    found = find(base, since=datetime(2020, 1, 1, tzinfo=UTC))
+    assert [r["time"] for r in found] == sorted(r["time"] for r in found)
+    facts = {record.event.id for record in told.evidence if record.event.kind == "enrichment"}
+    assert len(found) == len(told.raw) + len(told.evidence) - len(facts)
+    assert {r["stream"] for r in found if r["id"] in facts} == {"evidence"}
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("2h", NOW - timedelta(hours=2)),
+        ("3d", NOW - timedelta(days=3)),
+        ("2026-11-27", datetime(2026, 11, 27, tzinfo=UTC)),
+        ("2026-11-27T07:55", datetime(2026, 11, 27, 7, 55, tzinfo=UTC)),
+        ("2026-11-27T07:55:38.5Z", datetime(2026, 11, 27, 7, 55, 38, 500000, UTC)),
+        ("2026-11-27 07:55+02:00", datetime(2026, 11, 27, 5, 55, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_written_in_these_ways(text, when):
+    """ISO 8601, UTC unless it says otherwise, or a span before now."""
+    assert moment(text, NOW) == when
+
+
+@given(st.text())
+def test_whatever_else_is_written_is_no_time(text):
+    """It is one or it is told what one looks like."""
+    try:
+        assert moment(text, NOW).tzinfo is UTC
+    except ValueError as error:
+        assert "is no time: write" in str(error)  # noqa: PT017 - both ways out are right

@@ -21,6 +21,7 @@ from replguard import cli, config, sinks
 from replguard.events import evidence, names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.forensics import views
 from replguard.kernel import bpf
 from replguard.kernel.hooks import spell
 from replguard.metrics import table
@@ -407,6 +408,32 @@ def _rule(rule: dict[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
+def query() -> str:
+    """Return the page of every view that the log can be asked by, and every column."""
+    head = """# Views of the log
+
+What `replguard query` asks; {doc}`../investigating` shows how. Times are in UTC. A column is NULL where a record does
+not say it. Views and columns are a stable interface: some are added, none changes its meaning.
+
+| view | records |
+|---|---|
+"""
+    table_ = "| column | type | meaning |\n|---|---|---|"
+    parts = [
+        *(f"| [`{view.name}`](#view-{view.name}) | {view.meaning} |" for view in views.VIEWS),
+        f"\n(view-records)=\n## `records`\n\n{views.VIEWS[0].meaning}\n\n{table_}",
+        *(f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in views.COLUMNS),
+        *map(_view, views.VIEWS[1:]),
+    ]
+    return MADE + head + "\n".join(parts)
+
+
+def _view(view: views.View) -> str:
+    columns = ", ".join(f"`{name}`" for name in view.columns)
+    fault = f" `{views.FAULT.name}`: {views.FAULT.meaning}" if views.FAULT.name in view.columns else ""
+    return f"\n(view-{view.name})=\n## `{view.name}`\n\n{view.meaning}{fault}\n\n{columns}\n"
+
+
 def rule_schema() -> str:
     """Return the schema of the rule format, which is shipped beside the rules: editors need a file."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n"
@@ -420,6 +447,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "sensors.md": sensors,
     "hooks.md": hooks,
     "rules.md": rules,
+    "query.md": query,
 }
 
 

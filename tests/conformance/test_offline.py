@@ -52,6 +52,7 @@ WORK = {
     "check": (["check"], (0,)),
     "doctor": (["doctor", "--json"], (0, 1)),
     "learn": (["learn"], (0,)),
+    "query": (["query", "--log", "{logs}", "--text", "file"], (0,)),
     "replay": (["replay", "{log}"], (0,)),
     "report": (["report", "--log", "{logs}", "1234567890", "--bundle", "{folder}/b.zip"], (0,)),
     "rules list": (["rules", "list"], (0,)),

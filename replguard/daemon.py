@@ -303,7 +303,7 @@ class Daemon:
     def _report(self, trouble: Health) -> None:
         tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
         tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
-        self.pipeline.put(health(trouble.component, trouble.state, trouble.reason))
+        self.pipeline.put(health(trouble.component, trouble.state, trouble.reason, lost=trouble.lost))
 
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""

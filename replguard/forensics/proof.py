@@ -11,11 +11,10 @@ from replguard.events import wire
 from replguard.forensics.register import STREAM, Line
 from replguard.forensics.verify import Checkpoint
 from replguard.log import keys, names, reader
-from replguard.log.chain import BLOCK, checkpoint, link, unsigned
+from replguard.log.chain import BLOCK, SEALED, checkpoint, link, unsigned
 from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Witness
-from replguard.log.walk import SEALED
 
 T = TypeVar("T")
 OLD = "older than the chain"

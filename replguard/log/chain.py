@@ -15,6 +15,9 @@ START = bytes(32)
 """What the first line of a log follows."""
 BLOCK = 1024
 """Lines of one block at most; fewer where a second ends it."""
+OWN = b'{"log":"replguard",'
+"""How a line of the log itself begins, a header or a seal; records never do."""
+SEALED = OWN + b'"seal":'
 MARK = 4
 """Bytes of a line's hash that its seal tells: a change is named by its line but once in four billion times."""
 
@@ -94,6 +97,19 @@ class Chain:
             by=self._keys.public,
         )
         return wire.encode(msgspec.structs.replace(told, signature=self._keys.sign(unsigned(told))))
+
+    def follow(self, lines: list[bytes]) -> int:
+        """Go on by lines as they were written, each with its newline; return how many of them are records."""
+        place, records = self.place, 0
+        for line in lines:
+            if not line.startswith(OWN):
+                place.take(line[:-1])
+                records += 1
+                continue
+            if line.startswith(SEALED):
+                place.tree.append(place.chain)
+            place.turn(line[:-1])
+        return records
 
     def begin(self, line: bytes) -> None:
         """Go on by the first line of a segment. What was not sealed before it is not any more."""

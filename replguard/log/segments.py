@@ -1,7 +1,9 @@
 """Writes one stream of the log; trouble with the disk is counted and told, and never reaches who writes."""
 
+import bisect
 import contextlib
 import fcntl
+import itertools
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from replguard.log import names, walk
 from replguard.log.archive import Archive
 from replguard.log.chain import BLOCK, Chain, Place
 from replguard.log.keys import Keys
+from replguard.log.reader import MAX_LINE
 
 SEGMENT = 64 * 2**20
 """Bytes of a segment at most; a sixteenth of the stream's limit where that is less, so that capping is fine-grained."""
@@ -36,7 +39,8 @@ class Writer:
     """One stream, written from one thread.
 
     ``buffered`` records reach the disk at the next tick, the others at once. ``dropped`` counts lost records by reason
-    (``backlog``: the disk was in trouble for too long; ``encoding``). ``report`` is told when trouble begins and ends.
+    (``backlog``: the disk was in trouble for too long; ``encoding``; ``long``: no reader takes so long a line).
+    ``report`` is told when trouble begins and ends, and what was lost.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Writer:
         self._identity = (0, 0)
         self._opened: datetime | None = None
         self._trouble: str | None = None
-        self._lost = 0
+        self._lost = self._refused = 0
         self._path = folder
         self.written = 0
         self.dropped: Counter[str] = Counter()
@@ -85,7 +89,10 @@ class Writer:
         try:
             line = wire.encode(record) + b"\n"
         except (ValueError, TypeError, RecursionError):
-            self._drop("encoding")
+            self._refuse("encoding")
+            return
+        if len(line) > MAX_LINE:
+            self._refuse("long")
             return
         self._pending.append(line)
         self._pending_bytes += len(line)
@@ -104,6 +111,9 @@ class Writer:
             self.rotate()
         self.flush(now)
         self._seal()
+        if self._refused:
+            lost, self._refused = self._refused, 0
+            self._tell("degraded", f"{lost} records cannot be written: longer than {MAX_LINE} bytes, or no JSON", lost)
 
     def flush(self, now: datetime) -> None:
         """Write what is pending."""
@@ -142,20 +152,31 @@ class Writer:
         while self._pending or (self._trouble is not None and self._fd is None):
             if self._fd is None:
                 self._open(now)
-            batch, before = self._take(), self._chain.place.copy()
-            try:
-                self._append(b"".join([*self._opening(), *self._linked(batch)]))
-            except OSError:
-                self._chain.place = before
-                self._pending.extendleft(reversed(batch))
-                self._pending_bytes += sum(map(len, batch))
-                raise
-            if self._header is not None:
-                self._begun()
-            self._number = self._next
-            self.written += len(batch)
+            self._put(self._take())
             if self._good >= self._limit:
                 self.rotate()
+
+    def _put(self, batch: list[bytes], *, seal: bool = False) -> None:
+        """Write records, before them what the segment begins with, and a seal if asked for.
+
+        Records that do not stand there whole wait again. Raises OSError.
+        """
+        before = self._chain.place.copy()
+        lines = [*self._opening(), *self._linked(batch)]
+        if seal:
+            lines.append(self._chain.seal() + b"\n")
+        stand, error = self._append(lines)
+        if error is not None:
+            self._chain.place = before
+            left = batch[self._chain.follow(lines[:stand]) :]
+            self._pending.extendleft(reversed(left))
+            self._pending_bytes += sum(map(len, left))
+            batch = batch[: len(batch) - len(left)]
+        self.written += len(batch)
+        if self._header is not None and stand:
+            self._begun()
+        if error is not None:
+            raise error
 
     def _opening(self) -> Iterator[bytes]:
         """Yield the header of a segment that has none yet: it is written with the first records, or not at all."""
@@ -175,11 +196,9 @@ class Writer:
         """Seal the block that is open. Where that fails it stays open: the next segment follows it all the same."""
         if self._fd is None or self._header is not None or not self._chain.is_open:
             return
-        before = self._chain.place.copy()
         try:
-            self._append(self._chain.seal() + b"\n")
+            self._put([], seal=True)
         except OSError as error:
-            self._chain.place = before
             self._broke(error)
 
     def _take(self) -> list[bytes]:
@@ -193,23 +212,33 @@ class Writer:
         self._pending_bytes -= size
         return batch
 
-    def _append(self, data: bytes) -> None:
-        fd = self._fd
-        if fd is None:
-            raise OSError(0, "no open segment")
-        view = memoryview(data)
+    def _append(self, lines: list[bytes]) -> tuple[int, OSError | None]:
+        """Write lines; return how many of them stand whole in the segment now, and why not all of them do.
+
+        What the kernel took stands there, also where it cannot be cut off again: it is gone on from, not written twice.
+        """
+        fd, data, done = self._fd or -1, memoryview(b"".join(lines)), 0
         try:
-            while view:
-                view = view[os.write(fd, view) :]
-        except OSError:
-            # Nothing may stand after half a record: cut it off, and go on in a new segment. One that holds nothing is
-            # removed, or a full disk would fill with them.
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, self._good)
-                if not self._good:
-                    self._path.unlink()
-            raise
+            while done < len(data):
+                done += os.write(fd, data[done:])
+        except OSError as error:
+            stand = bisect.bisect_right([*itertools.accumulate(map(len, lines))], done)
+            # A header alone is not kept: a full disk would fill with them.
+            keep = 0 if self._header is not None and stand == 1 else stand
+            return (keep if self._cut(fd, self._good + sum(map(len, lines[:keep]))) else stand), error
         self._good += len(data)
+        return len(lines), None
+
+    def _cut(self, fd: int, size: int) -> bool:
+        """Leave no half a record at the end of a segment that is given up, and no empty one. False if it stays."""
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            return False
+        if not size:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        return True
 
     def _open(self, now: datetime) -> None:
         self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -234,7 +263,7 @@ class Writer:
 
     def _begun(self) -> None:
         """Forget the key of the segment before, once the header that names the new one is on the disk."""
-        self._header = None
+        self._header, self._number = None, self._next
         with contextlib.suppress(OSError):
             os.fsync(self._fd or -1)
             wholefile.settle(self._folder)
@@ -271,6 +300,10 @@ class Writer:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = None
+
+    def _refuse(self, reason: str) -> None:
+        self.dropped[reason] += 1
+        self._refused += 1
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] += 1

@@ -9,13 +9,11 @@ import msgspec
 
 from replguard.events import wire
 from replguard.log import keys, names, reader
-from replguard.log.chain import BLOCK, MARK, START, Place, checkpoint, unsigned
+from replguard.log.chain import BLOCK, MARK, SEALED, START, Place, checkpoint, unsigned
 from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Tree
 
-SEALED = b'{"log":"replguard","seal":'
-"""How a seal begins; records never do."""
 _TIME = re.compile(rb'"@timestamp":"([^"]{10,40})"')
 
 

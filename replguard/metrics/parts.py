@@ -140,7 +140,7 @@ def log(sheet: Sheet, streams: Mapping[str, Stream]) -> None:
     for name, stream in streams.items():
         sheet.set("log_up", stream.trouble is None, name)
         sheet.set("log_records_total", stream.written, name)
-        for reason in ("backlog", "encoding"):
+        for reason in ("backlog", "encoding", "long"):
             sheet.set("log_dropped_total", stream.dropped[reason], name, reason)
 
 

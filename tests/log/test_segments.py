@@ -9,11 +9,13 @@ import pytest
 from support import logs
 
 from replguard.config import Stream
+from replguard.events import wire
 from replguard.events.event import Event, Meta
 from replguard.events.file import File
 from replguard.events.host import Host
 from replguard.log import reader
 from replguard.log.keys import Keys
+from replguard.log.reader import MAX_LINE
 from replguard.log.segments import BACKLOG, Writer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -190,6 +192,7 @@ def test_a_full_disk_tears_no_line(make, tmp_path, monkeypatch, half):
     """When only a part of a record fits, it is cut off, kept, and written in a new segment later."""
     writer, reports = make()
     writer.write(event(1), NOW)
+    header, _ = writer.path.read_bytes().splitlines()
     real, room = os.write, [half]
 
     def full(fd, data):
@@ -203,7 +206,7 @@ def test_a_full_disk_tears_no_line(make, tmp_path, monkeypatch, half):
         for _ in range(5):
             writer.write(event(2), NOW)
             writer.tick(NOW)
-        room[0] = 800  # enough for the header of a new segment, and half a record
+        room[0] = len(header) + 40  # enough for the header of a new segment, and half a record
         writer.tick(NOW)
     writer.tick(NOW)
     writer.close()
@@ -277,3 +280,53 @@ def test_what_is_kept_never_goes_back(tmp_path):
     again.close(now=NOW)
     found = logs.found(folder)
     assert (found.parts[-1].header.oldest, found.findings) == (told[-1], [])
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("truncates", [True, False])
+def test_what_the_kernel_took_is_not_written_twice(make, tmp_path, monkeypatch, at, truncates):
+    """Also where it cannot be cut off again: the next segment says that it follows what stands there."""
+    writer, reports = make(Stream(max_size=16 * 4096), buffered=True)
+    writer.write(event(0), NOW)
+    writer.tick(NOW)
+    if at == 7:
+        writer.rotate()  # the header of a new segment stands in front of the first record
+    lines = [len(line) + 1 for line in writer.path.read_bytes().splitlines()]
+    real, room = os.write, [0]
+
+    def full(fd, data):
+        part, room[0] = bytes(data)[: room[0]], max(0, room[0] - len(data))
+        if not part:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(fd, part)
+
+    def refused(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    for number in range(1, 9):
+        writer.write(event(number), NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        if not truncates:
+            patch.setattr(os, "ftruncate", refused)
+        room[0] = (lines[0] if at == 7 else 0) + (at % 7) * lines[1] + 20
+        writer.tick(NOW)
+    writer.tick(NOW)
+    writer.close(now=NOW)
+    assert [number for number in numbers(tmp_path) if isinstance(number, int)] == list(range(9))
+    assert logs.found(tmp_path / "log").findings == []
+    assert [r.state for r in reports] == ["failed", "recovered"]
+
+
+def test_a_record_that_no_reader_takes_is_refused(make, tmp_path):
+    """It is counted and told; a longest one is read and verified."""
+    writer, reports = make()
+    room = MAX_LINE - len(wire.encode(event(1, "/")))
+    writer.write(event(1, "/" + "x" * (room - 1)), NOW)
+    writer.write(event(2, "/" + "x" * (room + 1)), NOW)
+    writer.write(event(3), NOW)
+    writer.tick(NOW)
+    writer.close(now=NOW)
+    assert (writer.dropped, numbers(tmp_path)) == ({"long": 1}, [1, 3])
+    assert [(report.state, report.lost) for report in reports] == [("degraded", 1)]
+    assert logs.found(tmp_path / "log").findings == []

@@ -188,6 +188,19 @@ class Stream(msgspec.Struct, frozen=True):
     """Bytes on disk, after compression. The oldest segments go first."""
     max_age: Seconds = Seconds(400 * 86400)
     """The longest that a segment is kept."""
+    sync: Seconds = Seconds(5)
+    """The disk is made to keep what was written after this time: what a power cut can take, and a second or so."""
+
+
+class Evidence(Stream, frozen=True):
+    """Limits of the evidence stream."""
+
+    max_size: Bytes = Bytes(2**30)
+    """Bytes on disk, after compression. The oldest segments go first."""
+    max_age: Seconds = Seconds(400 * 86400)
+    """The longest that a segment is kept."""
+    sync: Seconds = Seconds(1)
+    """The disk is made to keep what was written after this time, of evidence sooner."""
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -197,7 +210,7 @@ class Log(msgspec.Struct, frozen=True):
     """The folder of the event log. Taken again as soon as it can be written."""
     raw: Stream = Stream()
     """What the rules were fed: about a day at 100 new processes a second."""
-    evidence: Stream = Stream(max_size=Bytes(2**30))
+    evidence: Evidence = Evidence()
     """Facts, alerts, health, and every event that they name."""
     mask: tuple[Expression, ...] = ()
     """What is masked in arguments besides the credentials that are known: regular expressions (RE2) for tokens of your

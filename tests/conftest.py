@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from replguard.log import segments
+
 OURS = ("replguard", "watchdog")
 """Packages whose threads a test must end; anything else that is a daemon thread belongs to a library."""
 GRACE = 3.0
@@ -105,3 +107,9 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+@pytest.fixture(autouse=True)
+def waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a log wait for the disk where it begins a segment: tests read at once, and a busy disk is no failure."""
+    monkeypatch.setattr(segments, "PATIENCE", 30.0)

@@ -73,7 +73,7 @@ metrics: {listen: ""}
     )
     assert made.egress.limit == 1000
     assert made.sensors == config.Sensors(process="portable", gpu="off")
-    assert made.log.evidence == config.Stream(max_age=Seconds(14 * 86400))
+    assert made.log.evidence == config.Evidence(max_age=Seconds(14 * 86400))
     assert made.alerts == config.Alerts("high", Seconds(90), 5)
     assert made.sinks == {"webhook": {"url": "http://127.0.0.1/x"}, "console": {}}
     assert (made.mode, made.metrics.listen) == ("observe", "")

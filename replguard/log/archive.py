@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import zstandard
 
+from replguard import wholefile
 from replguard.config import Stream
 from replguard.log import names
 
@@ -99,6 +100,7 @@ def compress(path: Path) -> None:
             os.fsync(sink.fileno())
         os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
         part.replace(target)
+        wholefile.settle(path.parent)  # the plain one goes when the other is there, whenever the power does
     except (OSError, zstandard.ZstdError) as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -10,80 +11,109 @@ from nacl.signing import SigningKey, VerifyKey
 
 from replguard import wholefile
 
-SEED = 32
-"""Bytes of a private key (RFC 8032)."""
+EARLIER = 16
+"""Keys that are kept at most while no header that tells of a later one gets onto the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A private key, with its public half and that of the key that vouches for it (None for the first of all)."""
+
+    private: SigningKey
+    public: str
+    by: str | None
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A key as the file holds it: its seed, and the public half of the one that vouches for it."""
+
+    seed: bytes
+    by: str | None = None
 
 
 class _File(msgspec.Struct, frozen=True):
-    """What the file holds: the seed of the key in use, and of the one that may have taken its place."""
+    """What the file holds, the oldest first: the keys of segments that may be the newest on the disk, and the next."""
 
-    current: bytes
-    coming: bytes | None = None
+    held: tuple[_Held, ...]
 
 
 class Keys:
     """The key of one stream, in a file that only its owner reads.
 
-    A new key is on the disk before anything tells of it, and the old one goes when the new one was told: whatever the
-    moment of a crash, the file holds the key of the newest segment. ``trouble`` says why the file cannot be written:
-    the log goes on, and after the next start nobody vouches for its keys.
+    A key is on the disk before anything tells of it (``prepare``), and it goes when a header is there that tells of
+    the next one (``forget``): whatever the moment of a crash, the file holds the key of the newest segment. Those two
+    wait for the disk; nothing else does. ``trouble`` says why the file cannot be written: the log goes on, and after
+    the next start nobody vouches for its keys.
     """
 
     def __init__(self, path: Path) -> None:
         self.trouble: str | None = None
         self._path = path
-        self._key: SigningKey | None = None
-        self._coming: SigningKey | None = None
+        self._key: _Key | None = None
+        self._coming: _Key | None = None
+        self._earlier: list[_Key] = []
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the file holds any."""
+        return bool(self._read())
+
+    def knows(self, key: str | None, by: str | None) -> bool:
+        """Tell whether the file holds a key, vouched for by that other one: only the newest header tells of both."""
+        return by is not None and any((each.public, each.by) == (key, by) for each in self._read())
 
     def open(self, told: str | None) -> bool:
-        """Read the key whose public half the newest segment tells; without one make the first.
+        """Take up the key whose public half the newest segment tells; without one make the first.
 
         False if the file does not hold the key that is told: nobody vouches for what is written from now on.
         """
-        held = self._read()
-        for seed in (held.coming, held.current) if held else ():
-            if seed is not None and told == public(SigningKey(seed)):
-                self._key = SigningKey(seed)
+        for each in reversed(self._read()):
+            if each.public == told:
+                self._key = each
                 return True
-        self._key = SigningKey.generate()
-        self._write()
+        self._key = _new(None)
         return told is None
 
+    def prepare(self) -> None:
+        """Have the key that comes next, and the one in use, on the disk."""
+        if self._coming is None or self.trouble is not None:
+            self._coming = self._coming or _new(self.public)
+            self._write()
+
     def succeed(self) -> str:
-        """Make the key that comes next, and return its public half."""
-        self._coming = SigningKey.generate()
-        self._write()
-        return public(self._coming)
+        """Return the public half of the key that comes next."""
+        if self._coming is None:
+            self.prepare()
+        return _there(self._coming).public
 
     def taken_over(self) -> None:
-        """Forget the old key: the new one was told."""
+        """Sign by the key that came next from now on: it was told."""
+        self._earlier = [*self._earlier[1 - EARLIER :], _there(self._key)]
         self._key, self._coming = self._coming, None
-        self._write()
+
+    def forget(self) -> None:
+        """Let go of the keys before the one in use, with the next ``prepare``: its header is on the disk."""
+        self._earlier = []
 
     @property
     def public(self) -> str:
         """The public half of the key in use."""
-        return public(self._in_use())
+        return _there(self._key).public
 
     def sign(self, data: bytes) -> str:
         """Return the signature by the key in use."""
-        return text(self._in_use().sign(data).signature)
+        return text(_there(self._key).private.sign(data).signature)
 
-    def _in_use(self) -> SigningKey:
-        if self._key is None:
-            raise RuntimeError("the keys were not opened")
-        return self._key
-
-    def _read(self) -> _File | None:
+    def _read(self) -> list[_Key]:
         try:
-            held = msgspec.json.decode(self._path.read_bytes(), type=_File)
-        except (OSError, msgspec.DecodeError):
-            return None
-        return held if all(len(seed) == SEED for seed in (held.current, held.coming) if seed is not None) else None
+            held = msgspec.json.decode(self._path.read_bytes(), type=_File).held
+            return [_made(SigningKey(each.seed), each.by) for each in held]
+        except (OSError, msgspec.DecodeError, ValueError):
+            return []
 
     def _write(self) -> None:
-        coming = bytes(self._coming) if self._coming is not None else None
-        data = msgspec.json.encode(_File(bytes(self._in_use()), coming))
+        keys = [*self._earlier, _there(self._key), *filter(None, [self._coming])]
+        data = msgspec.json.encode(_File(tuple(_Held(bytes(each.private), each.by) for each in keys)))
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             wholefile.write(self._path, data, flush=True)
@@ -91,6 +121,20 @@ class Keys:
             self.trouble = f"{self._path}: {error.strerror or error}"
         else:
             self.trouble = None
+
+
+def _new(by: str | None) -> _Key:
+    return _made(SigningKey.generate(), by)
+
+
+def _made(private: SigningKey, by: str | None) -> _Key:
+    return _Key(private, public(private), by)
+
+
+def _there(key: _Key | None) -> _Key:
+    if key is None:
+        raise RuntimeError("the keys were not opened")
+    return key
 
 
 def public(key: SigningKey) -> str:

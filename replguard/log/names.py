@@ -11,6 +11,8 @@ from replguard.events.host import Host
 
 SCHEMA = 1
 ZSTD = ".zst"
+MOST = 10**9
+"""No log has so many segments: one whose number is higher was put there."""
 _NAME = re.compile(r"(?P<stream>[a-z]+)-(?P<number>[0-9]{6,12})\.jsonl(?P<packed>\.zst)?")
 
 

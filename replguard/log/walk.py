@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Part:
 
     ``records`` and ``blocks`` count what is in it, ``open`` the records after its last seal, ``since`` and ``until``
     are the times of its first and last record. ``end`` is where it leads, ``roots`` the roots at the sizes asked for.
+    ``vouched``: the key that the header names has signed it.
     ``gone``: it was there when the folder was listed, and is not.
     """
 
@@ -33,6 +35,7 @@ class Part:
     blocks: int = 0
     open: int = 0
     torn: bool = False
+    vouched: bool = False
     gone: bool = False
     since: str = ""
     until: str = ""
@@ -160,6 +163,7 @@ class _Walk:
             return
         if wire.encode(header) != line or not vouched:
             self._find(1, "the header is not what was signed")
+        part.vouched = vouched
         part.end = Place(chain, Tree(header.size, edge))
         part.end.turn(line)
         if header.size in self._sizes:
@@ -227,17 +231,27 @@ class _Walk:
         self.part.findings.append(Fault(self.part.path, line, text))
 
 
-def newest(folder: Path, stream: str) -> Part | None:
-    """Return the newest segment of a stream that tells its place in a chain, for who goes on from there."""
+def newest(folder: Path, stream: str, knows: Callable[[str | None, str | None], bool]) -> Part | None:
+    """Return the newest segment of a stream that tells its place in a chain, for who goes on from there.
+
+    The one whose key is known, by who vouches for it, whatever its number: whoever may write to the folder can put
+    another there, but not sign its header. Without it the newest that claims to be one.
+    """
     try:
-        found = names.segments(folder, stream)
+        found = names.one_of_each(names.segments(folder, stream))
     except OSError:
         return None
-    for segment in reversed(names.one_of_each(found)):
+    claims: Segment | None = None
+    for segment in reversed(found):
         header = reader.header([segment.path])
-        if header is not None:
-            return _Walk(segment).whole() if header.key is not None else None
-    return None
+        if header is None or (header.stream, header.segment) != (stream, segment.number):
+            continue
+        if knows(header.key, header.by) and (part := _Walk(segment).whole()).vouched:
+            return part
+        if claims is None and segment.number <= names.MOST:
+            claims = segment
+    claimed = _Walk(claims).whole() if claims is not None else None
+    return claimed if claimed is not None and claimed.header is not None and claimed.header.key is not None else None
 
 
 def _some(count: int) -> str:

@@ -75,6 +75,10 @@ class Stream(Protocol):
 
     @property
     def trouble(self) -> str | None: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def sync_seconds(self) -> float: ...
 
 
 def sensors(sheet: Sheet, found: Iterable[Sensor], is_up: Callable[[str], bool], absent: Iterable[Absent] = ()) -> None:
@@ -136,12 +140,14 @@ def sinks(sheet: Sheet, found: Sinks) -> None:
 
 
 def log(sheet: Sheet, streams: Mapping[str, Stream]) -> None:
-    """Tell of every stream of the log what it wrote and lost."""
+    """Tell of every stream of the log what it wrote, lost and holds back, and how slow its disk is."""
     for name, stream in streams.items():
         sheet.set("log_up", stream.trouble is None, name)
         sheet.set("log_records_total", stream.written, name)
         for reason in ("backlog", "encoding", "long"):
             sheet.set("log_dropped_total", stream.dropped[reason], name, reason)
+        sheet.set("log_waiting_bytes", stream.waiting, name)
+        sheet.set("log_sync_seconds", stream.sync_seconds, name)
 
 
 def cost(sheet: Sheet, processes: Mapping[str, int | None]) -> None:

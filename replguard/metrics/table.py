@@ -108,6 +108,13 @@ _ALL = (
     Metric("log_up", "gauge", "1 while a stream of the log can be written.", ("stream",)),
     Metric("log_records_total", "counter", "Records written to a stream of the log.", ("stream",)),
     Metric("log_dropped_total", "counter", "Records that a stream of the log has lost.", ("stream", "reason")),
+    Metric("log_waiting_bytes", "gauge", "Records that wait in memory to be written, in bytes.", ("stream",)),
+    Metric(
+        "log_sync_seconds",
+        "gauge",
+        "Time that the disk took to keep what was written last, or takes so far.",
+        ("stream",),
+    ),
     Metric(
         "canary_last_success_timestamp_seconds",
         "gauge",

@@ -5,22 +5,26 @@ import stat
 
 import pytest
 
-from replguard.log.keys import Keys, Verifier, short
+from replguard.log.keys import EARLIER, Keys, Verifier, short
 
 
 def test_each_key_is_followed_by_the_one_that_it_was_told(tmp_path):
-    """The new one signs once it was told; the old one is gone from the disk then."""
+    """The new one signs once it was told; the old one is gone from the disk once nobody may need it."""
     path = tmp_path / "state" / "log.key"
     keys = Keys(path)
     assert keys.open(None)
-    first, old = keys.public, path.read_bytes()
+    keys.prepare()
+    first, (old, new) = keys.public, json.loads(path.read_bytes())["held"]
     coming = keys.succeed()
     assert Verifier(first).holds(b"x", keys.sign(b"x"))
     keys.taken_over()
+    keys.forget()
+    keys.prepare()
     assert keys.public == coming != first
     assert Verifier(coming).holds(b"x", keys.sign(b"x"))
     assert not Verifier(first).holds(b"x", keys.sign(b"x"))
-    assert json.loads(old)["current"].encode() not in path.read_bytes()
+    held = json.loads(path.read_bytes())["held"]
+    assert (held[0], old in held, len(held)) == (new, False, 2)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -30,6 +34,8 @@ def test_a_crash_between_two_keys_loses_none(tmp_path, told):
     keys = Keys(tmp_path / "key")
     keys.open(None)
     first, coming = keys.public, keys.succeed()
+    if told:
+        keys.taken_over()
     again = Keys(tmp_path / "key")
     assert again.open(coming if told else first)
     assert again.public == (coming if told else first)
@@ -52,6 +58,7 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     keys = Keys(tmp_path / "file" / "key")
     assert keys.open(None)
+    keys.prepare()
     assert keys.trouble is not None
     keys.succeed()
     keys.taken_over()
@@ -68,3 +75,32 @@ def test_what_is_no_key_or_signature(tmp_path):
     assert len(short(keys.public)) == 16
     for wrong in ("", "AAAA", "no base64", keys.sign(b"y")):
         assert not Verifier(keys.public).holds(b"x", wrong)
+
+
+def test_only_the_newest_header_is_known(tmp_path):
+    """By its key and by who vouches for it: the first key vouches for the second, and no header tells of the first."""
+    keys = Keys(tmp_path / "key")
+    assert not keys.are_there
+    keys.open(None)
+    keys.prepare()
+    first, second = keys.public, keys.succeed()
+    assert keys.are_there
+    assert keys.knows(second, first)
+    assert not any(keys.knows(*pair) for pair in ((first, None), (first, second), (second, None), (second, second)))
+    keys.taken_over()
+    keys.forget()
+    keys.prepare()
+    assert keys.knows(second, first)
+    assert keys.knows(keys.succeed(), second)
+
+
+def test_no_more_keys_are_held_than_a_few(tmp_path):
+    """While no header gets onto the disk each segment adds one."""
+    path = tmp_path / "key"
+    keys = Keys(path)
+    keys.open(None)
+    for _ in range(3 * EARLIER):
+        keys.prepare()
+        keys.taken_over()
+    keys.prepare()
+    assert len(json.loads(path.read_bytes())["held"]) == EARLIER + 2

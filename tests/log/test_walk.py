@@ -8,6 +8,10 @@ from replguard.log import names, walk
 from replguard.log.chain import START
 
 
+def nobody(key, by):
+    return False
+
+
 def test_a_segment_leads_to_where_the_next_begins(tmp_path):
     """With what is in it: records, blocks, times."""
     folder = logs.made(tmp_path / "log", tmp_path / "state")
@@ -46,12 +50,12 @@ def test_what_no_seal_covers_is_counted(tmp_path):
 def test_the_newest_is_where_a_start_goes_on(tmp_path):
     """The last one that tells its place; none in a folder that is not there, empty, or of an older version."""
     folder = tmp_path / "log"
-    assert walk.newest(folder, "raw") is None
+    assert walk.newest(folder, "raw", nobody) is None
     folder.mkdir()
-    assert walk.newest(folder, "raw") is None
+    assert walk.newest(folder, "raw", nobody) is None
     logs.made(folder, tmp_path / "state")
-    assert walk.newest(folder, "evidence") is None
+    assert walk.newest(folder, "evidence", nobody) is None
     last = names.segments(folder, "raw")[-1]
     (folder / names.name("raw", last.number + 1)).write_bytes(b"")
-    found = walk.newest(folder, "raw")
+    found = walk.newest(folder, "raw", nobody)
     assert (found.number, found.header.segment) == (last.number, last.number)

@@ -101,3 +101,5 @@ def test_log(tmp_path):
     assert sheet.value("log_up", "raw") == 0
     assert sheet.value("log_records_total", "raw") == 0
     assert sheet.value("log_dropped_total", "raw", "backlog") == 0
+    assert sheet.value("log_waiting_bytes", "raw") == writer.waiting > 0
+    assert sheet.value("log_sync_seconds", "raw") == writer.sync_seconds >= 0

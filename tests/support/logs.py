@@ -1,13 +1,14 @@
 """Logs of several segments, written by the writer itself."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from replguard.config import Stream
 from replguard.events.event import Event, Meta
 from replguard.events.file import File
+from replguard.events.health import Health
 from replguard.events.host import Host
 from replguard.forensics import verify
 from replguard.forensics.verify import Found
@@ -20,12 +21,26 @@ SMALL = Stream(max_size=16 * 4096)
 """Limits with which a segment holds 4 KiB."""
 
 
-def writer(folder: Path, state: Path, stream: str = "raw", limits: Stream = SMALL, boot: str = "boot") -> Writer:
+def writer(
+    folder: Path,
+    state: Path,
+    stream: str = "raw",
+    limits: Stream = SMALL,
+    boot: str = "boot",
+    report: Callable[[Health], object] = lambda _: None,
+) -> Writer:
     """Return a writer of a log, with its keys in another folder."""
     keys = Keys(state / f"log-{stream}.key")
-    host = Host(name="gpu1")
-    reports: list[object] = []
-    return Writer(folder, stream, limits, keys=keys, boot_id=boot, buffered=True, report=reports.append, host=host)
+    return Writer(
+        folder,
+        stream,
+        limits,
+        keys=keys,
+        boot_id=boot,
+        buffered=True,
+        report=lambda health: report(health) and None,
+        host=Host(name="gpu1"),
+    )
 
 
 def event(number: int, path: str = "") -> Event:

@@ -16,6 +16,10 @@ from replguard.log import names
 
 LEVEL = 3
 """zstd level: 300 MB/s on one core, and JSON events shrink to about a fifteenth."""
+MORE = 8 * 2**20
+"""Bytes that a segment may have above its limit: what is written at once, and a longest record."""
+BLOCK = 512
+"""Bytes of what ``st_blocks`` counts."""
 _PART = ".part"
 _log = structlog.get_logger(__name__)
 
@@ -34,19 +38,26 @@ class Archive:
         self.removed = 0
 
     def oldest(self, open_number: int, now: float) -> int:
-        """Return the first segment that the limits let stand. ``now`` is the time in Unix seconds. Raises OSError."""
-        total, kept = self._room, open_number
-        for segment in reversed(names.segments(self._folder, self._stream)):
-            if segment.number >= open_number:
-                continue
-            try:
-                status = segment.path.stat()
-            except FileNotFoundError:  # our thread packs it, or has removed it, just now
-                continue
-            total += status.st_size
-            if total > self._limits.max_size or now - status.st_mtime > self._limits.max_age:
+        """Return the first segment that the limits let stand. ``now`` is the time in Unix seconds. Raises OSError.
+
+        Whoever may write to the folder can put anything there: none counts for more than the disk holds of it, or
+        than a segment may have, and its time speaks for itself alone, or one file could make all before it go.
+        """
+        total, kept, is_old = self._room, open_number, True
+        segments: list[tuple[int, os.stat_result]] = []
+        for segment in names.segments(self._folder, self._stream):
+            if segment.number < open_number:
+                with contextlib.suppress(FileNotFoundError):  # our thread packs it, or has removed it, just now
+                    segments.append((segment.number, segment.path.stat()))
+        for number, status in reversed(segments):
+            total += min(status.st_size, status.st_blocks * BLOCK, self._room + MORE)
+            if total > self._limits.max_size:
                 break
-            kept = segment.number
+            kept = number
+        for number, status in segments:
+            is_old = is_old and now - status.st_mtime > self._limits.max_age
+            if is_old:
+                kept = max(kept, number + 1)
         return kept
 
     def tidy(self, open_number: int, oldest: int) -> None:

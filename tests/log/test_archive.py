@@ -90,3 +90,19 @@ def test_the_thread_survives_a_missing_folder(tmp_path):
     archive.tidy(2, 1)
     archive.stop(5)
     assert names_in(folder) == ["raw-000001.jsonl.zst"]
+
+
+def test_one_file_cannot_make_all_before_it_go(tmp_path):
+    """A hole of a terabyte counts for nothing, an old time for its file alone, a large file for a segment."""
+    for number in range(1, 6):
+        fill(tmp_path, number)
+    archive = Archive(tmp_path, "raw", Stream(max_size=16 * 2**20, max_age=DAY), room=1000)
+    assert archive.oldest(6, 10 * DAY) == 1
+    with (tmp_path / "raw-000003.jsonl").open("ab") as file:
+        file.truncate(2**40)
+    os.utime(tmp_path / "raw-000003.jsonl", (0, 0))
+    assert archive.oldest(6, 10 * DAY) == 1
+    (tmp_path / "raw-000004.jsonl").write_bytes(bytes(30 * 2**20))
+    assert archive.oldest(6, 10 * DAY) == 1
+    os.utime(tmp_path / "raw-000001.jsonl", (0, 0))
+    assert archive.oldest(6, 10 * DAY) == 2

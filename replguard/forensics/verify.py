@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -134,8 +135,14 @@ def _parts(segments: list[Segment], sizes: frozenset[int]) -> Iterator[Part]:
     if cores < 2 or sum(size(segment.path) for segment in segments) < SMALL:
         yield from map(work, segments)
         return
-    with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
-        yield from pool.map(work, segments)
+    done = 0
+    try:
+        with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
+            for each in pool.map(work, segments):
+                yield each
+                done += 1
+    except BrokenProcessPool:  # one was killed, for want of memory most likely: we need no more than one
+        yield from map(work, segments[done:])
 
 
 def _twice(segments: list[Segment]) -> Iterator[Fault]:

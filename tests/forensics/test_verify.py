@@ -1,9 +1,11 @@
 """What was changed in a log is found and named."""
 
+import functools
 import json
 import os
 import random
 import shutil
+import signal
 import time
 from itertools import pairwise
 
@@ -559,3 +561,22 @@ def test_a_log_that_is_being_written_may_change_meanwhile(log):
     assert "raw segment 1 is missing" in str(verify.judged("raw", parts).findings)
     parts[-1].header = msgspec.structs.replace(parts[-1].header, oldest=2)
     assert verify.judged("raw", parts).findings == []
+
+
+def test_who_is_killed_for_want_of_memory_is_done_without(log, monkeypatch):
+    """What was not gone through yet is gone through here, each segment once."""
+    monkeypatch.setattr(verify, "SMALL", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    whole = logs.found(log)
+    monkeypatch.setattr(verify, "part", functools.partial(_killed_but_in, os.getpid()))
+    found = logs.found(log)
+    assert found.findings == []
+    assert [part.number for part in found.parts] == [part.number for part in whole.parts]
+    assert found.records == whole.records
+
+
+def _killed_but_in(tester, segment, sizes):
+    """Go along a segment; whoever is not the tester dies at the third."""
+    if segment.number == 3 and os.getpid() != tester:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return walk.part(segment, sizes)

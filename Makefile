@@ -12,7 +12,7 @@ BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test matrix matrix-page bench lint docs reference bpf lock clean check-python
+.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -53,6 +53,10 @@ matrix-page: $(VENV)/.dev ## write the page of the matrix anew from its rows and
 
 bench: $(VENV)/.run ## measure loss, cost, overhead, latency and memory (root; ARGS="--short cost" for some)
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
+
+power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under a log, say what was lost (root)
+	@POWER_CUTS=50 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
+	@POWER_CUTS=50 POWER_SYNC=5 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .

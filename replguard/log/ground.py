@@ -10,11 +10,12 @@ from typing import Any
 
 from replguard import wholefile
 from replguard.events.text import printable
-from replguard.log import names, walk
+from replguard.log import names, reader, walk
 from replguard.log.archive import Archive
 from replguard.log.chain import Chain, Place
 from replguard.log.keys import Keys
 from replguard.log.opened import Opened
+from replguard.log.reader import Torn
 from replguard.log.walk import Part
 
 TAKEN = 1000
@@ -94,6 +95,8 @@ class Ground:
             _keep(last)
             wholefile.settle(self._folder)
             self.number = last.number
+            while _is_left(self._folder / names.name(self._stream, self.number + 1)):
+                self.number += 1
         else:
             there = [each.number for each in names.segments(self._folder, self._stream)]
             self.number = max((each for each in there if each <= names.MOST), default=0)
@@ -102,22 +105,41 @@ class Ground:
         self._keys.open(header.key if known and header is not None else None)
         # Where nobody knows who says what is kept, all of it is.
         self.oldest = header.oldest if known and header is not None else 1
-        self._tell_beginning(is_new=header is None, known=known, held=held)
+        if known and last is not None:
+            self._tell("started", _followed(last))
+        else:
+            self._tell_beginning(is_new=header is None, held=held)
         origin = header.origin if known and header is not None else None
         self.chain = Chain(self._keys, last.end if last is not None else Place(), origin)
 
-    def _tell_beginning(self, *, is_new: bool, known: bool, held: bool) -> None:
-        if not known and held:
+    def _tell_beginning(self, *, is_new: bool, held: bool) -> None:
+        """Say why nobody vouches for what is written from now on."""
+        if held:
             self._tell(
                 "degraded",
                 "the segment that its key signs is not there or is not what was signed: it was removed or changed, or"
                 " the keys are those of another log; nobody vouches for what follows",
             )
-        elif not known and not is_new:
+        elif not is_new:
             self._tell("degraded", "the key that signed it last is lost: nobody vouches for what follows")
         if is_new:
             told = f"its first key is {self._keys.public}: note it on another machine, for `replguard verify --trust`"
             self._tell("started", told)
+
+
+def _followed(last: Part) -> str:
+    """Return how the segment ended that is gone on from: on record, and signed by the new key."""
+    told = f"it goes on behind {last.path.name}, block {last.end.tree.size}"
+    told += f"; {last.open} records of it were not sealed" if last.open else ""
+    return told + ("; its last line is torn" if last.torn else "")
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a file is what a writer leaves that ends before its first line is whole."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    first = next(reader.lines(path), None)
+    return first is None or (isinstance(first, tuple) and isinstance(first[1][0], Torn))
 
 
 def _keep(last: Part) -> None:

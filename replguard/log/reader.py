@@ -198,10 +198,13 @@ def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
 def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes | None]]]:
     """Yield the number of a line, and its content and that of those after it; None for what is longer than a line.
 
-    Many at a time, for a log has millions. Memory stays bounded whatever the file holds.
+    Many at a time, for a log has millions. Memory stays bounded whatever the file holds. Zeros to the end are what a
+    power cut may leave of a line, however many: its end was not written.
     """
-    number, rest, skipping = 1, b"", False
+    number, rest, skipping, zeros = 1, b"", False, False
     for chunk in chunks:
+        if zeros and chunk.strip(b"\0"):
+            rest, skipping, zeros = b"", True, False
         *whole, tail = chunk.split(b"\n")
         if whole:
             whole[0] = rest + whole[0]
@@ -213,7 +216,9 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes | None]]]
             number, rest, skipping = number + len(whole), b"", False
         rest += tail
         if len(rest) > MAX_LINE:
-            rest, skipping = b"", True
+            rest, zeros = rest.rstrip(b"\0") + b"\0", rest.endswith(b"\0")
+        if len(rest) > MAX_LINE:
+            rest, skipping, zeros = b"", True, False
     if rest or skipping:
         yield number, [None if skipping else Torn(rest)]
 

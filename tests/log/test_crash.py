@@ -19,7 +19,8 @@ def writing(folder, state, first, pipe):
         to.write(logs.event(number), logs.NOW)
         if number % 3 == 0:
             to.flush(logs.NOW)
-            os.write(pipe, number.to_bytes(4, "little"))
+            if not to.waiting:
+                os.write(pipe, number.to_bytes(4, "little"))
         if number % 40 == 0:
             to.tick(logs.NOW)
 

@@ -58,7 +58,8 @@ def test_a_start_goes_on_behind_the_newest(ground, tmp_path):
     last = logs.found(folder).parts[-1]
     made, told = ground()
     made.prepare(logs.NOW)
-    assert (made.number, told, made.chain.place.chain) == (last.number, [], last.end.chain)
+    assert (made.number, made.chain.place.chain) == (last.number, last.end.chain)
+    assert told == [("started", f"it goes on behind {last.path.name}, block {last.end.tree.size}")]
     assert made.oldest >= last.header.oldest > 1
 
 
@@ -155,3 +156,41 @@ def test_a_lost_key_is_told(tmp_path):
     (state / "log-raw.key").unlink()
     (told, *_) = go_on(folder, state)
     assert told == ("degraded", "the key that signed it last is lost: nobody vouches for what follows")
+
+
+TAILS = {
+    "half a line": lambda data: data[:-20],
+    "nothing behind the header": lambda data: data[: data.index(b"\n") + 1],
+    "half a header": lambda data: data[:100],
+    "nothing": lambda data: b"",
+    "zeros alone": lambda data: bytes(len(data)),
+    "zeros from somewhere on": lambda data: data[:-300] + bytes(300),
+    "zeros from a line's end on": lambda data: data[: data[:-300].rindex(b"\n") + 1] + bytes(300),
+    "zeros for longer than a line": lambda data: data[:-300] + bytes(reader.MAX_LINE + 300),
+    "zeros for longer than a line alone": lambda data: bytes(reader.MAX_LINE + 300),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+@pytest.mark.parametrize("again", [1, 2])
+def test_what_a_power_cut_leaves_of_the_newest_segment_is_gone_on_from(tmp_path, name, again):
+    """Nothing is told as changed, nothing is followed that is not there, and the key of the newest header is held."""
+    folder, state = tmp_path / "log", tmp_path / "state"
+    logs.fill(to := logs.writer(folder, state), range(20))
+    to.close(now=logs.NOW)
+    before = (state / "log-raw.key").read_bytes()
+    if again == 2:
+        go_on(folder, state, range(20, 40))
+    path = folder / names.name("raw", again)
+    left = TAILS[name](path.read_bytes())
+    path.write_bytes(left)
+    if b"\n" not in left:  # its header never got there, so the key of the one before was still held
+        (state / "log-raw.key").write_bytes(before) if again == 2 else (state / "log-raw.key").unlink()
+    ((state, reason),) = go_on(folder, state)
+    assert state == "started"
+    if name == "half a line":
+        assert reason.endswith("; its last line is torn")
+    found = logs.found(folder)
+    assert found.findings == []
+    there = {event.event.sequence for event in reader.events([folder]) if isinstance(event, Event)}
+    assert there >= set(range(200, 220))

@@ -126,3 +126,24 @@ def test_the_first_header_is_found(tmp_path):
     assert reader.header([tmp_path]).segment == 1
     assert reader.header([tmp_path / "plain.jsonl", tmp_path / "raw-000001.jsonl.zst"]).boot_id == "b"
     assert reader.header([tmp_path / "plain.jsonl", tmp_path / "none", tmp_path / "raw"]) is None
+
+
+@pytest.mark.parametrize("count", [1, 5000, reader.CHUNK, reader.MAX_LINE + 1, 3 * reader.MAX_LINE])
+@pytest.mark.parametrize("half", [b"", b'{"half'])
+def test_zeros_to_the_end_are_a_torn_line(tmp_path, count, half):
+    """However many: a power cut leaves them where the length of a file was kept and its end was not."""
+    path = tmp_path / "raw-000001.jsonl"
+    path.write_bytes(b"{1}\n" + half + bytes(count))
+    lines = [line for _, some in reader.lines(path) for line in some]
+    assert lines[0] == b"{1}"
+    assert [type(line) for line in lines[1:]] == [reader.Torn]
+    assert lines[1].startswith(half)
+
+
+@pytest.mark.parametrize("end", [b"x", b"\n", b"\n{2}\n"])
+def test_zeros_before_something_else_are_a_line_that_is_too_long(tmp_path, end):
+    """Nothing that was written looks like that."""
+    path = tmp_path / "raw-000001.jsonl"
+    path.write_bytes(b"{1}\n" + bytes(2 * reader.MAX_LINE) + end)
+    lines = [line for _, some in reader.lines(path) for line in some]
+    assert lines[:2] == [b"{1}", None]

@@ -33,12 +33,7 @@ class Mounts:
 
     def image(self, kind: str, mebibytes: int | None = None) -> tuple[Path, str]:
         """Make a filesystem on a loop device and return where it is mounted, and the device. Raises Lacking."""
-        if shutil.which(f"mkfs.{kind}") is None:
-            raise Lacking(f"no mkfs.{kind} here")
-        image = self.folder / f"{kind}.img"
-        with image.open("wb") as file:
-            file.truncate((mebibytes or SIZES[kind]) * 2**20)
-        _run([f"mkfs.{kind}", "-q", str(image)])
+        image = made(kind, self.folder / f"{kind}.img", mebibytes)
         device = self.loop(image)
         return self.mount(self.folder / kind, ["-t", kind, device]), device
 
@@ -67,6 +62,16 @@ class Mounts:
         for folder in (upper, scratch):
             folder.mkdir(parents=True)
         return self.mount(place, ["-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={scratch}", "o"])
+
+
+def made(kind: str, image: Path, mebibytes: int | None = None) -> Path:
+    """Make a filesystem in a file, and return it. Raises Lacking."""
+    if shutil.which(f"mkfs.{kind}") is None:
+        raise Lacking(f"no mkfs.{kind} here")
+    with image.open("wb") as file:
+        file.truncate((mebibytes or SIZES[kind]) * 2**20)
+    _run([f"mkfs.{kind}", "-q", str(image)])
+    return image
 
 
 def _run(words: list[str]) -> str:

@@ -202,7 +202,8 @@ def _health(event: Event, _: Context) -> str:
     health = event.health
     if health is None:
         return "changed its state"
-    return f"is {health.state}" + (f": {show(health.reason)}" if health.reason else "")
+    state = "has failed" if health.state == "failed" else f"is {health.state}"
+    return state + (f": {show(health.reason)}" if health.reason else "")
 
 
 _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {

@@ -21,6 +21,7 @@ from replguard.events.text import printable
 from replguard.forensics.witness import Witness
 from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
+from replguard.log.ending import ending
 from replguard.log.keys import Keys
 from replguard.log.recent import recent
 from replguard.log.segments import Writer
@@ -191,6 +192,16 @@ class Daemon:
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("the log cannot be gone through again: sequences begin anew")
 
+    def _look_back(self) -> None:
+        """Say for how long nothing was seen, if the run before was not stopped. Before anything of ours is written."""
+        try:
+            before = ending(Path(self.policy.config.log.dir), Keys(self._state / "log-raw.key").knows)
+        except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
+            _log.exception("how the log ended cannot be told")
+            return
+        if before is not None and (untold := before.untold(self._started, self.host.boot_id or "")):
+            self.pipeline.put(health("daemon", "degraded", untold))
+
     def _passed_over(self, segments: int) -> None:
         """Say that sequences which began long ago may not go on: there was more in the log than a start may read."""
         older = "1 older segment" if segments == 1 else f"{segments} older segments"
@@ -235,6 +246,7 @@ class Daemon:
 
     def _consume(self) -> None:
         """Go through the log again while sensors look already: what they see waits in the queue."""
+        self._look_back()
         self._resume()
         self.pipeline.run(self._last)
 

@@ -25,6 +25,7 @@ from replguard.events.evidence import Taken
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
+from replguard.events.pulse import Pulse
 from replguard.forensics import checkpoints
 from replguard.forensics.dossier import Dossier
 from replguard.log.segments import Writer
@@ -89,6 +90,7 @@ class Pipeline:
         self._schedule = checkpoints.Schedule()
         self._told_until, self._witness = told_until, witness
         self._order = Order()
+        self._pulse = Pulse()
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
@@ -195,7 +197,7 @@ class Pipeline:
         for event in events:
             stamped = self.sequencer.stamp(event)
             self.raw.write(stamped, now)
-            if stamped.event.kind == "enrichment":
+            if _is_evidence(stamped):
                 self.evidence.write(stamped, now)
             self.flow.fed += 1
             alerts = self.detector.feed(stamped)
@@ -220,6 +222,7 @@ class Pipeline:
     def tick(self) -> None:
         """Once a second: time passes for the rules, for provenance and for the log."""
         self.judge([health("clock", "tick")])
+        self.judge(health(each.component, each.state, each.reason) for each in self._pulse.beat(*clock.together()))
         self.judge(self.provenance.tick(clock.now()))
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
@@ -237,6 +240,13 @@ class Pipeline:
                 kept = checkpoints.record(made, now)
                 self.evidence.write(kept, now)
                 self.sinks.keep(kept)
+
+
+def _is_evidence(event: Event) -> bool:
+    """Whether an event matters by itself: a fact, or how we are, but that we are."""
+    return event.event.kind == "enrichment" or (
+        event.health is not None and event.health.state not in ("tick", "canary")
+    )
 
 
 def _weight(item: Item) -> int:

@@ -1,9 +1,10 @@
 """An event goes through every stage once, in order, with numbers that a replay will see again."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from support.credentials import PLAIN
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
+from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import Kept, Snapshot, Taken
+from replguard.events.health import State
 from replguard.events.process import Parent, Process
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
@@ -254,3 +257,25 @@ def test_giant_command_lines_wait_within_bounds(pipeline: Pipeline) -> None:
     stop.set()
     pipeline.run(stop)
     assert pipeline.put(giant)
+
+
+def test_how_we_are_is_evidence_and_that_we_are_is_not(pipeline: Pipeline) -> None:
+    """What failed, was lost, began or ended is kept with the facts; the beats of clock and canary are not."""
+    states: tuple[State, ...] = ("started", "degraded", "loss", "recovered", "stopped", "reloaded", "failed")
+    for state in states:
+        pipeline.observe(health("part", state))
+    pipeline.observe(health("canary", "canary"))
+    pipeline.tick()
+    text = pipeline.evidence.path.read_text()
+    assert tuple(re.findall(r'"state":"(\w+)"', text)) == states
+
+
+def test_a_clock_that_is_set_is_on_record(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each step, with its size."""
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    for wall, boot in ((0, 100.0), (1, 101.0), (3602, 102.0), (3603, 103.0)):
+        monkeypatch.setattr(clock, "together", lambda wall=wall, boot=boot: (noon + timedelta(seconds=wall), boot))
+        pipeline.tick()
+    for text in (pipeline.raw.path.read_text(), pipeline.evidence.path.read_text()):
+        assert text.count("the wall clock was set by +3600.0 s") == 1
+        assert "blind for" not in text

@@ -22,3 +22,13 @@ def since_boot() -> float:
 def cpu() -> float:
     """Return the CPU seconds that the calling thread has used."""
     return time.thread_time()
+
+
+def together() -> tuple[datetime, float]:
+    """Return ``now`` and ``since_boot`` of the same moment: to 10 ms, unless the host is too busy for three tries."""
+    for _ in range(3):
+        before, told = since_boot(), now()
+        after = since_boot()
+        if after - before < 0.01:
+            break
+    return told, after

@@ -15,6 +15,8 @@ from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Tree
 
+Knows = Callable[[str | None, str | None], bool]
+"""Whether a key is one of ours, by who vouches for it."""
 _TIME = re.compile(rb'"@timestamp":"([^"]{10,40})"')
 
 
@@ -154,7 +156,7 @@ class _Walk:
             if header.size < 0 or header.size.bit_count() != len(edge):
                 raise ValueError("there is no such tree")
             self._verifier = keys.Verifier(header.key) if header.key is not None else None
-            vouched = keys.Verifier(header.by).holds(unsigned(header), header.signature or "") if header.by else False
+            vouched = is_vouched(header)
         except (*wire.UNREADABLE, ValueError):
             self._find(1, "the first line is no header: it was changed, or another stands before it")
             return
@@ -231,8 +233,15 @@ class _Walk:
         self.part.findings.append(Fault(self.part.path, line, text))
 
 
-def newest(folder: Path, stream: str, knows: Callable[[str | None, str | None], bool]) -> Part | None:
-    """Return the newest segment of a stream that tells its place in a chain, for who goes on from there.
+def newest(folder: Path, stream: str, knows: Knows) -> Part | None:
+    """Return the newest segment of a stream that tells its place in a chain, for who goes on from there."""
+    segment = ours(folder, stream, knows)
+    found = _Walk(segment).whole() if segment is not None else None
+    return found if found is not None and found.header is not None and found.header.key is not None else None
+
+
+def ours(folder: Path, stream: str, knows: Knows) -> Segment | None:
+    """Return the newest segment of a stream.
 
     The one whose key is known, by who vouches for it, whatever its number: whoever may write to the folder can put
     another there, but not sign its header. Without it the newest that claims to be one.
@@ -246,12 +255,19 @@ def newest(folder: Path, stream: str, knows: Callable[[str | None, str | None], 
         header = reader.header([segment.path])
         if header is None or (header.stream, header.segment) != (stream, segment.number):
             continue
-        if knows(header.key, header.by) and (part := _Walk(segment).whole()).vouched:
-            return part
+        if knows(header.key, header.by) and is_vouched(header):
+            return segment
         if claims is None and segment.number <= names.MOST:
             claims = segment
-    claimed = _Walk(claims).whole() if claims is not None else None
-    return claimed if claimed is not None and claimed.header is not None and claimed.header.key is not None else None
+    return claims
+
+
+def is_vouched(header: Header) -> bool:
+    """Tell whether the key that a header names has signed it."""
+    try:
+        return header.by is not None and keys.Verifier(header.by).holds(unsigned(header), header.signature or "")
+    except ValueError:
+        return False
 
 
 def _some(count: int) -> str:

@@ -17,3 +17,9 @@ def test_steady_clocks_do_not_go_back():
     for read in (clock.monotonic, clock.since_boot, clock.cpu):
         first = read()
         assert read() >= first >= 0
+
+
+def test_two_clocks_are_read_together():
+    """The difference of both stays the same, whenever they are read."""
+    (wall, boot), (later, since) = clock.together(), clock.together()
+    assert abs((later - wall).total_seconds() - (since - boot)) < 0.2

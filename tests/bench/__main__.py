@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from bench import cost, fingerprint, hotpath, latency, log, loss, memory, overhead, query, rules
+from bench import cost, fingerprint, hotpath, latency, log, loss, memory, overhead, query, rules, sync
 from bench.host import RESULTS, ROOT, Lacking, machine
 
 PARTS: dict[str, tuple[str, ModuleType]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, tuple[str, ModuleType]] = {
     "fingerprint": ("Fingerprint", fingerprint),
     "rules": ("Rules", rules),
     "log": ("The log", log),
+    "sync": ("The log on the disk", sync),
     "query": ("Asking the log", query),
 }
 PAGE = ROOT / "docs" / "performance.md"

@@ -104,9 +104,9 @@ def _acted(who: str, given: Given, ask: Ask) -> str:
         known["pid"] = int(who)
         mine, same = [*mine, "actor_pid = $pid"], ["pid = $pid"]
     if _ENTITY.fullmatch(who):
-        same.append("entity_id = $who")
+        mine.append("ends_with(actor_id, '#' || $who)")
     actors = _each(ask, "actor_id, agent", mine, known)
-    entities = {entity for (entity,) in _each(ask, "entity_id", same, known)}
+    entities = {who, *(entity for (entity,) in _each(ask, "entity_id", same, known))}
     entities |= {actor.rpartition("#")[2] for actor, agent in actors if agent and actor is not None}
     names = sorted({actor for actor, _ in actors if actor})
     parts = [f"actor_id IN ({', '.join(map(literal, names))})"] if names else ["false"]

@@ -91,6 +91,13 @@ def test_a_process_by_its_pid_or_entity_id(told, base, by):
     assert one == acted(told, told.early)
 
 
+def test_an_entry_point_stands_for_its_actor(told, base):
+    """Below it the lineage does not name it: the actor does."""
+    by_entity, by_pid = find(base, actor=told.shell.entity), find(base, actor=str(told.shell.pid))
+    assert by_entity == by_pid
+    assert {record["id"] for record in by_entity} == of_actor(told, told.shell)
+
+
 def test_an_actor_by_its_principal_or_name(told, base):
     """All its runs, and nothing of others."""
     for who in ("unit:vllm.service", "python3"):

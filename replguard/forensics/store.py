@@ -11,6 +11,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
@@ -112,6 +113,8 @@ class Store:
         pool = ProcessPoolExecutor(workers, get_context("forkserver"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
         try:
             yield from pool.map(made, missing)
+        except BrokenProcessPool as error:
+            raise ReplguardError("a process that reads the log was killed, perhaps for want of memory") from error
         finally:
             pool.shutdown(cancel_futures=True)
 

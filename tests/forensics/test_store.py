@@ -1,6 +1,7 @@
 """Segments become columns once, in a folder that nobody else writes to."""
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import duckdb
@@ -163,6 +164,28 @@ def test_several_processes_give_the_same(told, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SMALL", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert rows(filled(told.folder, tmp_path / "other")[0]) == alone
+
+
+def test_a_process_that_is_killed_is_told(told, cache, monkeypatch):
+    """As by the kernel, when memory runs out: a sentence, and what was made until then stays."""
+
+    class Killed:
+        def __init__(self, *_):
+            pass
+
+        def map(self, _, parts):
+            yield store.made(parts[0])
+            raise BrokenProcessPool("a child died")
+
+        def shutdown(self, **_):
+            pass
+
+    monkeypatch.setattr(store, "SMALL", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(store, "ProcessPoolExecutor", Killed)
+    with pytest.raises(ReplguardError, match="was killed"):
+        filled(told.folder, cache)
+    assert len(list(cache.rglob("*.parquet"))) == 1
 
 
 def test_the_cache_is_ours_alone(told, cache):

@@ -41,7 +41,7 @@ def test_links_lead_to_files(page, link):
     assert (page.parent / link[1].split("#")[0]).exists()
 
 
-@pytest.mark.parametrize(("page", "target"), each(r"(?:^|`)(?:\$ )?make ([a-z]+)"))
+@pytest.mark.parametrize(("page", "target"), each(r"(?:^|`)(?:\$ )?make ([a-z-]+)"))
 def test_make_targets_exist(page, target):
     """What is said to be made can be made."""
     assert re.search(rf"^{target[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

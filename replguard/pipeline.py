@@ -45,6 +45,8 @@ TICK = 1.0
 PAUSE = 0.01
 """Seconds between looks whether events that wait for earlier ones may go on."""
 CANARY_EVERY = 30.0
+FIX = 2.0
+"""Seconds that the end waits for the disk to keep each stream."""
 
 Item = Event | Examination | RuleSet | Taken
 """What is carried through. What a witness took comes back the same way, for the evidence is written by one thread."""
@@ -127,7 +129,7 @@ class Pipeline:
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
         self._guard("end", lambda: self.judge(self.provenance.end()))
-        self._guard("end", self.checkpoint)
+        self._guard("end", self._fix)
 
     def _take(self, until: float) -> None:
         """Take what has come in, and carry through what nothing earlier can come before any more.
@@ -226,20 +228,24 @@ class Pipeline:
         self.judge(self.provenance.tick(clock.now()))
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
-        if self._schedule.is_due(clock.monotonic()):
-            self.checkpoint()
+        self.checkpoints()
+        if self._schedule.is_due(clock.monotonic()) and self.raw.checkpoint() | self.evidence.checkpoint():
+            self._schedule.made(clock.monotonic())
 
-    def checkpoint(self) -> None:
-        """Fix what is written so far: in the evidence, and with whoever keeps it on another machine."""
+    def checkpoints(self, timeout: float = 0.0) -> None:
+        """Tell of what is fixed by now: in the evidence, and to whoever keeps it on another machine."""
         now = clock.now()
-        # The other stream first: a rewrite of it then contradicts this one, whose own is kept elsewhere alone.
-        for made in [writer.checkpoint() for writer in (self.raw, self.evidence)]:
-            if made is not None:
-                self._schedule.made(clock.monotonic())
-                self.flow.sealed[made.stream] = now.timestamp()
-                kept = checkpoints.record(made, now)
-                self.evidence.write(kept, now)
-                self.sinks.keep(kept)
+        for made in (*self.raw.checkpoints(timeout), *self.evidence.checkpoints(timeout)):
+            self.flow.sealed[made.stream] = now.timestamp()
+            kept = checkpoints.record(made, now)
+            self.evidence.write(kept, now)
+            self.sinks.keep(kept)
+
+    def _fix(self) -> None:
+        """Fix all that is written, at the end."""
+        self.raw.checkpoint()
+        self.evidence.checkpoint()
+        self.checkpoints(FIX)
 
 
 def _is_evidence(event: Event) -> bool:

@@ -165,11 +165,13 @@ def test_what_is_written_is_fixed_by_checkpoints(pipeline: Pipeline) -> None:
     assert isinstance(pipeline.sinks, Outlet)
     pipeline.tick()
     pipeline.tick()
+    pipeline.checkpoints(10)
     assert [kept.checkpoint.stream for kept in pipeline.sinks.kept] == ["raw"]
     pipeline.observe(probe())
     pipeline.tick()
+    pipeline.checkpoints(10)
     assert len(pipeline.sinks.kept) == 1
-    pipeline.checkpoint()
+    pipeline._fix()
     assert [kept.checkpoint.stream for kept in pipeline.sinks.kept] == ["raw", "raw", "evidence"]
     assert set(pipeline.flow.sealed) == {"raw", "evidence"}, "told on the metrics page"
     text = pipeline.evidence.path.read_text()

@@ -67,6 +67,7 @@ class Writer:
         self._archive = Archive(folder, stream, limits, self._limit)
         self._ground = Ground(folder, stream, keys, self._archive, self._tell)
         self._sync = Sync(f"sync-{stream}")
+        self._proven: deque[Checkpoint] = deque()
         self._pending: deque[bytes] = deque()
         self._pending_bytes = 0
         self._open: Opened | None = None
@@ -145,21 +146,33 @@ class Writer:
         self._seal()
         self._let_go()
 
-    def checkpoint(self) -> Checkpoint | None:
-        """Return what proves all that is sealed; None where there is nothing, or the disk is in trouble.
+    def checkpoint(self) -> bool:
+        """Ask for what proves all that is sealed; False where there is nothing, or the disk is in trouble.
 
-        The disk is made to keep it at once: a power cut that takes it would look like a log that somebody cut.
+        ``checkpoints`` has it once the disk keeps what it proves: a power cut that took some of it would look like a
+        log that somebody cut.
         """
         chain = self._ground.chain
         if self._open is None or self._header is not None or self._trouble is not None:
-            return None
+            return False
         self._seal()
         if chain.is_open or (made := chain.note()) is None:
-            return None
-        self._due = 0.0
-        self._keep()
+            return False
         size, key, note = made
-        return Checkpoint(stream=self._stream, segment=self._ground.number, size=size, key=key, note=note)
+        told = Checkpoint(stream=self._stream, segment=self._ground.number, size=size, key=key, note=note)
+        self._sync.soon(partial(self._prove, self._open, told))
+        return True
+
+    def checkpoints(self, timeout: float = 0.0) -> Iterator[Checkpoint]:
+        """Yield those that hold by now, or after waiting so many seconds for the disk at the most."""
+        if timeout:
+            self._sync.wait(timeout)
+        while self._proven:
+            yield self._proven.popleft()
+
+    def _prove(self, opened: Opened, told: Checkpoint) -> None:
+        opened.sync()
+        self._proven.append(told)
 
     def close(self, timeout: float = 10.0, now: datetime | None = None) -> None:
         """Write what is pending and end, waiting at most ``timeout`` seconds for the disk and for a compression."""

@@ -47,10 +47,11 @@ def test_every_line_is_chained_and_every_block_sealed(tmp_path):
 def test_a_note_is_what_the_standard_says(tmp_path):
     """Text, an empty line, and the signature of a named key: C2SP signed-note, told without us."""
     to = logs.writer(tmp_path / "log", tmp_path / "state")
-    assert to.checkpoint() is None
+    assert not to.checkpoint()
     to.write(logs.event(1), logs.NOW)
     to.flush(logs.NOW)
-    made = to.checkpoint()
+    assert to.checkpoint()
+    (made,) = to.checkpoints(10)
     to.close(now=logs.NOW)
     text, signed = made.note.split("\n\n")
     origin, size, root = text.split("\n")

@@ -442,8 +442,8 @@ def test_a_disk_that_loses_what_it_took_is_told(make, tmp_path, monkeypatch):
     assert logs.found(tmp_path / "log").findings == []
 
 
-def test_the_disk_keeps_what_a_checkpoint_is_of(make, monkeypatch):
-    """At once: a power cut that takes it would look like a log that was cut."""
+def test_a_checkpoint_is_told_when_the_disk_keeps_what_it_is_of(make, monkeypatch):
+    """At once, and no sooner: a power cut that takes it would look like a log that was cut."""
     asked, real = [], os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: (asked.append(fd), real(fd)))
     writer, _ = make(Stream(sync=Seconds(3600)))
@@ -454,6 +454,35 @@ def test_the_disk_keeps_what_a_checkpoint_is_of(make, monkeypatch):
     assert writer._sync.wait(10)
     asked.clear()
     writer.write(event(2), NOW)
-    assert writer.checkpoint() is not None
-    assert writer._sync.wait(10)
+    gate = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (gate.wait(10), asked.append(fd), real(fd)))
+    assert writer.checkpoint()
+    assert list(writer.checkpoints()) == []
+    gate.set()
+    (made,) = writer.checkpoints(10)
+    assert made.size >= 2
     assert len(asked) == 1
+
+
+def test_what_the_disk_did_not_take_is_no_checkpoint(make, monkeypatch):
+    """It fails, and the next one that holds is told."""
+    writer, reports = make()
+    writer.write(event(1), NOW)
+    writer.tick(NOW)
+    assert writer._sync.wait(10)
+    real = os.fdatasync
+
+    def fails(_):
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    assert writer.checkpoint()
+    assert list(writer.checkpoints(10)) == []
+    monkeypatch.setattr(os, "fdatasync", real)
+    for _ in range(5):
+        writer.tick(NOW)
+        assert writer._sync.wait(10)
+    assert {report.state for report in reports} >= {"failed", "recovered"}
+    assert writer.checkpoint()
+    (made,) = writer.checkpoints(10)
+    assert made.stream == "raw"

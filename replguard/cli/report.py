@@ -15,7 +15,7 @@ from replguard import config as configuration
 from replguard import wholefile
 from replguard.errors import ReplguardError
 from replguard.events.text import printable, shorten
-from replguard.forensics import incident, proof, register, verify
+from replguard.forensics import incident, proof, register, trust
 from replguard.forensics.register import Summary
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def _reading(folder: Path) -> "Iterator[None]":
         raise ReplguardError(f"{folder} cannot be read: {error.strerror}: name the log's folder by --log") from error
 
 
-def _kept(given: str | None) -> verify.Checkpoint | None:
+def _kept(given: str | None) -> trust.Checkpoint | None:
     """Return the checkpoint of the evidence in a file. Raises ReplguardError."""
     if given is None:
         return None
-    kept = [each for each in verify.read_trust(given) if isinstance(each, verify.Checkpoint)]
+    kept = [each for each in trust.read(given) if isinstance(each, trust.Checkpoint)]
     mine = [each for each in kept if each.origin.split("/")[1:2] == [register.STREAM]]
     if not mine:
         raise ReplguardError(f"{given} holds no checkpoint of the evidence: `replguard verify --checkpoint` prints one")

@@ -9,7 +9,8 @@ from rich.progress import Progress
 
 from replguard.errors import ReplguardError
 from replguard.events.text import printable, show
-from replguard.forensics import check, verify
+from replguard.forensics import check, trust, verify
+from replguard.forensics.trust import Checkpoint, Told
 from replguard.forensics.verify import Found
 from replguard.log import keys, names
 
@@ -40,21 +41,22 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
 
     Exit code 1 if anything is not as it was written, or nothing that was given proves a stream.
     """
-    trust = [each for given in trusted for each in verify.read_trust(given)]
+    trusts = [each for given in trusted for each in trust.read(given)]
     if not folder.is_dir():
-        _bundle(folder, trust, only_checkpoint=checkpoint)
+        _bundle(folder, trusts, only_checkpoint=checkpoint)
         return
     try:
         present = verify.streams(folder)
         if not present:
             raise ReplguardError(f"{folder} holds no segment of a log")
-        found = [_gone_through(folder, stream, trust) for stream in present]
+        told = trust.told(folder)
+        found = [_gone_through(folder, stream, trusts, told) for stream in present]
     except OSError as error:
         raise ReplguardError(f"{folder} cannot be read: {error.strerror}") from error
-    for problem in verify.unknown(found, trust):
+    for problem in verify.unknown(found, trusts):
         raise ReplguardError(problem)
     if checkpoint:
-        click.echo("\n".join(verify.text(each.checkpoint) for each in found if each.checkpoint), nl=False)
+        click.echo("\n".join(trust.text(each.checkpoint) for each in found if each.checkpoint), nl=False)
     else:
         for each in found:
             _tell(each)
@@ -65,9 +67,9 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
         sys.exit(DAMAGED)
 
 
-def _bundle(path: Path, trust: list[str | verify.Checkpoint], *, only_checkpoint: bool) -> None:
+def _bundle(path: Path, trusts: list[str | Checkpoint], *, only_checkpoint: bool) -> None:
     """Check a bundle and say what was found. Exits with 1 if anything was changed."""
-    found = check.check(path, trust)
+    found = check.check(path, trusts)
     head = found.head
     if only_checkpoint and head is not None and not found.findings:
         click.echo(head.text.decode(), nl=False)
@@ -99,12 +101,12 @@ def _tell_proofs(found: check.Checked) -> None:
         click.echo("  nothing was given that was kept elsewhere: that it was made up is not excluded (--trust)")
 
 
-def _gone_through(folder: Path, stream: str, trust: list[str | verify.Checkpoint]) -> Found:
+def _gone_through(folder: Path, stream: str, trusts: list[str | Checkpoint], told: list[Told]) -> Found:
     console = Console(stderr=True)
     total = sum(verify.size(segment.path) for segment in names.segments(folder, stream))
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(stream, total=total)
-        for step in verify.stream(folder, stream, trust):
+        for step in verify.stream(folder, stream, trusts, told):
             if isinstance(step, Found):
                 return step
             progress.advance(task, verify.size(step.path))

@@ -19,7 +19,7 @@ from replguard.events.evidence import Cited
 from replguard.forensics import bundle
 from replguard.forensics.bundle import Manifest, Proof
 from replguard.forensics.proof import Head, holds
-from replguard.forensics.verify import Checkpoint
+from replguard.forensics.trust import Checkpoint
 from replguard.log import keys
 from replguard.log.chain import link, unsigned
 from replguard.log.names import Header

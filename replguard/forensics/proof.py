@@ -9,7 +9,7 @@ import msgspec
 
 from replguard.events import wire
 from replguard.forensics.register import STREAM, Line
-from replguard.forensics.verify import Checkpoint
+from replguard.forensics.trust import Checkpoint
 from replguard.log import keys, names, reader
 from replguard.log.chain import BLOCK, SEALED, checkpoint, link, unsigned
 from replguard.log.names import Header, Seal, Segment

@@ -1,10 +1,7 @@
 """Whether a log is what was written: its segments one by one, on all cores, and each against the one before."""
 
-import base64
-import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,25 +10,15 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from replguard.errors import ReplguardError
+from replguard.forensics.trust import Checkpoint, Told
 from replguard.log import keys, names, reader
-from replguard.log.chain import START, checkpoint
+from replguard.log.chain import START
 from replguard.log.names import Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.walk import Part, part
 
 SMALL = 4 * 2**20
 """Bytes of a log for which further processes take longer to start than they save."""
-_CHECKPOINT = re.compile(r"^(\S+)\n(\d{1,18})\n([A-Za-z0-9+/]{43}=)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What was said of a log at one time: after so many blocks its tree has this root (base64)."""
-
-    origin: str
-    size: int
-    root: str
 
 
 @dataclass(slots=True)
@@ -73,10 +60,16 @@ def streams(folder: Path) -> list[str]:
     return [stream for stream in ("raw", "evidence") if names.segments(folder, stream)]
 
 
-def stream(folder: Path, name: str, trust: Iterable[str | Checkpoint] = ()) -> Iterator[Part | Found]:
-    """Yield the segments of a stream as they are gone through, and at last what was found. Raises OSError."""
-    trust = list(trust)
-    sizes = frozenset(each.size for each in trust if isinstance(each, Checkpoint))
+def stream(
+    folder: Path, name: str, trust: Iterable[str | Checkpoint] = (), told: Iterable[Told] = ()
+) -> Iterator[Part | Found]:
+    """Yield the segments of a stream as they are gone through, and at last what was found. Raises OSError.
+
+    ``told`` are checkpoints that stand in the log itself: one stream tells of the other, and of its own past.
+    """
+    trust, told = list(trust), [each for each in told if each.stream == name]
+    known = [each for each in trust if isinstance(each, Checkpoint)] + [each.kept for each in told]
+    sizes = frozenset(each.size for each in known)
     parts: list[Part] = []
     segments = names.segments(folder, name)
     for each in _parts(names.one_of_each(segments), sizes):
@@ -84,6 +77,8 @@ def stream(folder: Path, name: str, trust: Iterable[str | Checkpoint] = ()) -> I
         yield each
     found = judged(name, parts, trust)
     found.findings += _twice(segments)
+    if not found.findings:  # what was changed is told already, and nearer to where it was
+        found.findings += _contradicted(found, told)
     yield found
 
 
@@ -103,30 +98,6 @@ def judged(name: str, parts: list[Part], trust: Iterable[str | Checkpoint] = ())
         where = found.parts[0].path.parent if found.parts else Path()
         found.findings.append(Fault(where, 0, f"nothing that was given proves {name}: it may be written anew"))
     return found
-
-
-def read_trust(given: str) -> list[str | Checkpoint]:
-    """Return the key or the checkpoints that somebody trusts: the key itself, or a file. Raises ReplguardError."""
-    text = given
-    with contextlib.suppress(OSError):
-        text = Path(given).read_text("utf-8", "replace")
-    kept = [Checkpoint(name, int(size), root) for name, size, root in _CHECKPOINT.findall(text)]
-    if kept:
-        return [*kept]
-    try:
-        if len(base64.b64decode(text.strip(), validate=True)) == 32:
-            return [text.strip()]
-    except ValueError:
-        pass
-    raise ReplguardError(
-        f"{given!r} is neither a key nor a checkpoint: give the 44 characters that `verify` prints as the log's first"
-        " key, or a file with a checkpoint (its name, its number of blocks and its root, one a line)"
-    )
-
-
-def text(found: Checkpoint) -> str:
-    """Return a checkpoint as it is kept."""
-    return checkpoint(found.origin, found.size, base64.b64decode(found.root)).decode()
 
 
 def _parts(segments: list[Segment], sizes: frozenset[int]) -> Iterator[Part]:
@@ -245,6 +216,21 @@ def _against(found: Found, trusted: Checkpoint) -> None:
         found.findings.append(Fault(last.path, 0, told))
     elif not found.findings:
         found.trusted.append(f"the checkpoint proves all up to block {trusted.size}: nobody changed it since")
+
+
+def _contradicted(found: Found, told: list[Told]) -> Iterator[Fault]:
+    """Yield what the log itself tells against a stream that is whole by itself: it was written anew, or cut."""
+    origins = {one.header.origin for one in found.parts if one.header is not None}
+    roots = {size: root for one in found.parts for size, root in one.roots.items()}
+    blocks = found.checkpoint.size if found.checkpoint is not None else 0
+    for each in told:
+        if each.kept.origin not in origins:
+            if each is told[-1]:
+                yield Fault(each.path, each.line, f"{found.stream} is not the log that this tells of")
+        elif roots.get(each.kept.size, each.kept.root) != each.kept.root:
+            yield Fault(each.path, each.line, f"{found.stream} was written anew since: this tells of another one")
+        elif each.kept.size > blocks:
+            yield Fault(each.path, each.line, f"{found.stream} was cut: this tells of {each.kept.size} blocks")
 
 
 def _key(found: Found, trusted: str) -> None:

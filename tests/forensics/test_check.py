@@ -11,7 +11,7 @@ from support import bundles, cases, logs
 
 from replguard.forensics import bundle as format_
 from replguard.forensics.check import check
-from replguard.forensics.verify import Checkpoint
+from replguard.forensics.trust import Checkpoint
 
 
 @pytest.fixture(scope="module")

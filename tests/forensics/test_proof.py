@@ -6,7 +6,7 @@ import pytest
 from support import cases, logs
 
 from replguard.events import wire
-from replguard.forensics import incident, proof, verify
+from replguard.forensics import incident, proof, trust
 from replguard.forensics.register import Line
 from replguard.log import keys
 from replguard.log.chain import link
@@ -60,12 +60,12 @@ def test_by_a_checkpoint_that_was_kept(folder):
     size = before.parts[3].header.size
     root = next(
         iter(
-            logs.found(folder, "evidence", (verify.Checkpoint(before.checkpoint.origin, size, "x"),))
+            logs.found(folder, "evidence", (trust.Checkpoint(before.checkpoint.origin, size, "x"),))
             .parts[3]
             .roots.values()
         )
     )
-    proofs = proof.prove(folder, wanted(folder), verify.Checkpoint(before.checkpoint.origin, size, root))
+    proofs = proof.prove(folder, wanted(folder), trust.Checkpoint(before.checkpoint.origin, size, root))
     assert holds(proofs)
     assert (proofs.head.size, keys.text(proofs.head.root)) == (size, root)
     assert set(proofs.unproven.values()) == {proof.BEYOND}
@@ -75,7 +75,7 @@ def test_by_a_checkpoint_that_was_kept(folder):
 def test_a_checkpoint_from_before_it_proves_nothing(folder):
     """And says so."""
     found = logs.found(folder, "evidence").checkpoint
-    proofs = proof.prove(folder, wanted(folder)[-1:], verify.Checkpoint(found.origin, 1, found.root))
+    proofs = proof.prove(folder, wanted(folder)[-1:], trust.Checkpoint(found.origin, 1, found.root))
     assert (proofs.head, proofs.blocks) == (None, [])
     assert "the checkpoint is older than the incident" in proofs.troubles[0]
 
@@ -84,12 +84,12 @@ def test_a_checkpoint_that_does_not_hold_is_told(folder):
     """The log was written anew, or the checkpoint is of another one, or of what was cut."""
     found = logs.found(folder, "evidence").checkpoint
     for kept, says in (
-        (verify.Checkpoint(found.origin, found.size, "A" * 43 + "="), "this is not the log of the checkpoint"),
+        (trust.Checkpoint(found.origin, found.size, "A" * 43 + "="), "this is not the log of the checkpoint"),
         (
-            verify.Checkpoint("replguard/evidence/other", found.size, found.root),
+            trust.Checkpoint("replguard/evidence/other", found.size, found.root),
             "this is not the log of the checkpoint",
         ),
-        (verify.Checkpoint(found.origin, found.size + 5, found.root), "the log is shorter than the checkpoint"),
+        (trust.Checkpoint(found.origin, found.size + 5, found.root), "the log is shorter than the checkpoint"),
     ):
         assert says in " ".join(proof.prove(folder, wanted(folder), kept).troubles)
 

@@ -14,7 +14,6 @@ import pytest
 import zstandard
 from support import logs
 
-from replguard.errors import ReplguardError
 from replguard.events import wire
 from replguard.forensics import verify
 from replguard.log import archive, chain, names, reader, walk
@@ -418,21 +417,6 @@ def test_segments_from_before_the_chain_are_left_alone(tmp_path):
     after = found.parts[-1].header.segment + 1
     (folder / names.name("raw", after)).write_bytes(old.replace(b'"segment":1', b'"segment":%d' % after))
     assert "it was put there" in str(logs.found(folder).findings)
-
-
-@pytest.mark.parametrize("given_", ["x", "A" * 40, ""])
-def test_what_is_neither_key_nor_checkpoint_is_refused(given_):
-    """With a sentence that says what to give."""
-    with pytest.raises(ReplguardError, match="neither a key nor a checkpoint"):
-        verify.read_trust(given_)
-
-
-def test_a_checkpoint_is_read_as_it_is_written(original, tmp_path):
-    """Also with a signature behind it, as others keep them."""
-    kept = logs.found(original / "log").checkpoint
-    file = tmp_path / "kept"
-    file.write_text(verify.text(kept) + "\n— witness abc=\n")
-    assert verify.read_trust(str(file)) == [kept]
 
 
 def unchained(number, *records):

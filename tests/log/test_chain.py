@@ -7,7 +7,7 @@ import msgspec
 from nacl.signing import VerifyKey
 from support import logs
 
-from replguard.forensics import verify
+from replguard.forensics import trust
 from replguard.log import chain, names, reader
 from replguard.log.chain import BLOCK, START
 from replguard.log.keys import Verifier
@@ -60,7 +60,7 @@ def test_a_note_is_what_the_standard_says(tmp_path):
     key, data = base64.b64decode(made.key), base64.b64decode(told)
     assert data[:4] == hashlib.sha256(name.encode() + b"\n\x01" + key).digest()[:4]
     VerifyKey(key).verify(text.encode() + b"\n", data[4:])
-    found = logs.found(tmp_path / "log", trust=(verify.Checkpoint(origin, 1, root),))
+    found = logs.found(tmp_path / "log", trust=(trust.Checkpoint(origin, 1, root),))
     assert (found.findings, len(found.trusted)) == ([], 1)
 
 

@@ -10,7 +10,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.file import File
 from replguard.events.health import Health
 from replguard.events.host import Host
-from replguard.forensics import verify
+from replguard.forensics import trust, verify
 from replguard.forensics.verify import Found
 from replguard.log import names, reader
 from replguard.log.keys import Keys
@@ -78,7 +78,7 @@ def plain(folder: Path) -> None:
         path.unlink()
 
 
-def found(folder: Path, stream: str = "raw", trust: tuple[str | verify.Checkpoint, ...] = ()) -> Found:
+def found(folder: Path, stream: str = "raw", trust: tuple[str | trust.Checkpoint, ...] = ()) -> Found:
     """Return what is found of a stream."""
     *_, last = verify.stream(folder, stream, trust)
     assert isinstance(last, Found)

@@ -18,7 +18,7 @@ from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
 from replguard.events.text import printable
-from replguard.forensics.witness import Witness
+from replguard.evidence.witness import Witness
 from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
 from replguard.log.ending import ending

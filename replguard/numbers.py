@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from replguard import __version__
 from replguard.events import clock
-from replguard.forensics.witness import REASONS, Witness
+from replguard.evidence.witness import REASONS, Witness
 from replguard.metrics import parts
 from replguard.metrics.table import Sheet
 from replguard.pipeline import Pipeline

@@ -26,8 +26,8 @@ from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
 from replguard.events.pulse import Pulse
-from replguard.forensics import checkpoints
-from replguard.forensics.dossier import Dossier
+from replguard.evidence import checkpoints
+from replguard.evidence.dossier import Dossier
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.masking.mask import mask

@@ -1,1 +1,1 @@
-"""Proof of what happened: verify and reports find their place here; the log keeps the chain ready for them."""
+"""What is read back from the log: proof, incidents, answers. No part of the daemon."""

@@ -9,8 +9,8 @@ from replguard.events import wire
 from replguard.events.alert import Detection
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import CHECKPOINT, STATE, Checkpoint, Kept, RuleText
+from replguard.evidence.dossier import Dossier
 from replguard.forensics import incident
-from replguard.forensics.dossier import Dossier
 
 
 @pytest.fixture(scope="module")

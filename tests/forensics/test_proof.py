@@ -125,6 +125,7 @@ def test_the_proof_goes_on_behind_a_crash(tmp_path):
         logs.fill(to, numbers)
         to.flush(logs.NOW)
         to._let_go()
+        assert to._sync.wait(60)
         to._archive.stop(60)
     lines = [Line(number, line, b"") for number in (1, 2) for line in range(2, 9)]
     proofs = proof.prove(folder, lines)

@@ -7,7 +7,8 @@ from support import logs
 
 from replguard.errors import ReplguardError
 from replguard.events import wire
-from replguard.forensics import checkpoints, trust, verify
+from replguard.evidence import checkpoints
+from replguard.forensics import trust, verify
 
 
 @pytest.mark.parametrize("given_", ["x", "A" * 40, ""])

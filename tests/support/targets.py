@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from replguard.forensics.snapshot import Look, take
+from replguard.evidence.snapshot import Look, take
 from replguard.kernel import procfs
 
 _WAIT = "\nprint('ready', flush=True); sys.stdin.readline()"

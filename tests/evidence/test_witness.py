@@ -22,8 +22,8 @@ from replguard.events.fact import Actor, Instance
 from replguard.events.health import Health
 from replguard.events.identity import entity_id
 from replguard.events.process import Process
-from replguard.forensics import memory, witness
-from replguard.forensics.witness import Witness, acting_in
+from replguard.evidence import memory, witness
+from replguard.evidence.witness import Witness, acting_in
 from replguard.kernel import machine
 
 

@@ -9,8 +9,8 @@ from replguard.events.alert import Alert, AlertContext, AlertMeta, AlertRule, De
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import LINEAGE, RULE, STATE, Cited, RuleText
 from replguard.events.process import Process
-from replguard.forensics import dossier
-from replguard.forensics.dossier import Dossier
+from replguard.evidence import dossier
+from replguard.evidence.dossier import Dossier
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RULES = AlertRule(id="r1", name="a-rule", level="high")

@@ -6,8 +6,8 @@ import pytest
 
 from replguard.events.alert import Alert, AlertContext, AlertMeta, AlertRule, Level
 from replguard.events.evidence import Checkpoint
-from replguard.forensics import checkpoints
-from replguard.forensics.checkpoints import AFTER_ALERT, EVERY, Schedule
+from replguard.evidence import checkpoints
+from replguard.evidence.checkpoints import AFTER_ALERT, EVERY, Schedule
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from replguard.events.health import Health
 from replguard.events.host import Container
 from replguard.events.identity import TICK, entity_ids, short_hash
 from replguard.events.process import Process, User
-from replguard.forensics.snapshot import Look, fit
+from replguard.evidence.snapshot import Look, fit
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC
 

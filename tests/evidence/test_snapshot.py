@@ -21,8 +21,8 @@ from replguard.events import wire
 from replguard.events.event import Meta
 from replguard.events.evidence import Descriptor, Mapping, Snapshot, Taken
 from replguard.events.process import Process
-from replguard.forensics import descriptors, snapshot
-from replguard.forensics.snapshot import MOST, fit, take
+from replguard.evidence import descriptors, snapshot
+from replguard.evidence.snapshot import MOST, fit, take
 
 NASTY = b"a\n\x1b[31m\xff\xe2\x80\xae"
 """A newline, an escape sequence, what is no UTF-8, and what turns the direction of text."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from replguard.events import clock
 from replguard.events.evidence import Mapping
-from replguard.forensics.image import Note, shown
+from replguard.evidence.image import Note, shown
 from replguard.kernel.procfs import HELD, read, text
 
 MAPS = 512

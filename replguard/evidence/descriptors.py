@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from replguard.events import clock
 from replguard.events.evidence import Descriptor, Socket, Transport
-from replguard.forensics.image import Note, shown
+from replguard.evidence.image import Note, shown
 from replguard.kernel import netns, sockdiag, unixdiag
 from replguard.kernel.procfs import HELD, read, text
 

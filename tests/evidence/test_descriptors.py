@@ -10,7 +10,7 @@ import pytest
 from support.targets import held, target
 
 from replguard.events.evidence import Descriptor, Socket
-from replguard.forensics import descriptors
+from replguard.evidence import descriptors
 from replguard.kernel import netns
 
 FAR = 1e12

@@ -10,7 +10,7 @@ from support.host import FakeHost
 from support.targets import LONG, MAPPED_OVER, held, looked, target
 
 from replguard.events.evidence import Mapping
-from replguard.forensics import memory
+from replguard.evidence import memory
 
 FAR = 1e12
 

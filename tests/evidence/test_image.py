@@ -15,7 +15,7 @@ from support.targets import held, looked, target
 
 from replguard.events import clock
 from replguard.events.evidence import Image
-from replguard.forensics import image
+from replguard.evidence import image
 from replguard.kernel import procfs
 
 SLEEP = Path(shutil.which("sleep") or "/bin/sleep").resolve()

@@ -17,8 +17,8 @@ import msgspec
 from replguard.events import clock, wire
 from replguard.events.evidence import Descriptor, Snapshot, Taken
 from replguard.events.text import shorten
-from replguard.forensics import descriptors, image, memory
-from replguard.forensics.image import Note
+from replguard.evidence import descriptors, image, memory
+from replguard.evidence.image import Note
 from replguard.kernel import procfs
 from replguard.kernel.procfs import HELD, PROC, Stat
 

@@ -21,6 +21,7 @@ from replguard.events.text import printable
 from replguard.evidence.witness import Witness
 from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
+from replguard.liveness import Liveness
 from replguard.log.ending import ending
 from replguard.log.keys import Keys
 from replguard.log.recent import recent
@@ -33,7 +34,7 @@ from replguard.pipeline import Item, Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
-from replguard.provenance.baseline import Baseline, recorded
+from replguard.provenance.baseline import Baseline, been_here, recorded
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.learned import Serves, learned
 from replguard.provenance.provenance import Provenance
@@ -55,6 +56,8 @@ TRIM = 60.0
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
 HTTPS = 443
+CARRYING = ("pipeline", "examined", "upkeep")
+"""Threads without which the daemon does not get on; the resolver ends by itself where there is no name."""
 
 _log = structlog.get_logger(__name__)
 
@@ -134,7 +137,7 @@ class Daemon:
         """Run until told to stop. ``announce`` is called once, when the daemon is ready."""
         now = self._started
         log = Path(self.policy.config.log.dir)
-        first = self.policy.first and not _before_us(self._state / "baseline.json", log)
+        first = self.policy.first and not been_here(self._state / "baseline.json", log)
         self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.open(now, first_start=first)
@@ -185,10 +188,9 @@ class Daemon:
 
     def _resume(self) -> None:
         """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
-        detector = self.pipeline.detector
         try:
-            folder, since = Path(self.policy.config.log.dir), self._started - detector.engine.span
-            detector.resume(recent(folder, since, passed_over=self._passed_over))
+            folder, since = Path(self.policy.config.log.dir), self._started - self.pipeline.detector.engine.span
+            self.pipeline.resume(recent(folder, since, passed_over=self._passed_over))
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("the log cannot be gone through again: sequences begin anew")
 
@@ -264,10 +266,13 @@ class Daemon:
                 _log.exception("upkeep failed, trying again")
 
     def _watch_over(self) -> None:
-        """Look for sensors that hang, and give free memory back. Upkeep may hang itself, on the same disk."""
+        """Look for what hangs, feed systemd's watchdog, give memory back. Upkeep may hang itself, on the same disk."""
+        carrying = [thread for thread in self._threads if thread.name in CARRYING]
+        liveness = Liveness(lambda: self.pipeline.flow.steps, carrying, self.runner.ended)
         trimmed = clock.monotonic()
         while not self._stop.wait(UPKEEP):
             self.runner.watchdog()
+            liveness.feed()
             if clock.monotonic() - trimmed >= TRIM:
                 trimmed = clock.monotonic()
                 memory.trim()
@@ -356,11 +361,3 @@ class Daemon:
     def serving(self) -> list[Serves]:
         """Return what serves now, for `replguard learn`."""
         return learned(self.pipeline.provenance.instances)
-
-
-def _before_us(baseline: Path, log: Path) -> bool:
-    """Whether the daemon has run here before: what cannot be looked at counts as a trace of it."""
-    try:
-        return baseline.exists() or any(log.glob("*.jsonl*"))
-    except OSError:
-        return True

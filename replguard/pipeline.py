@@ -9,7 +9,7 @@ examiner ───────────────┘                  └�
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -56,9 +56,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Flow:
-    """What passed, for metrics: read by the page's thread, written by the consumer's alone."""
+    """What passed, for metrics and the watchdog: read by their threads, written by the consumer's alone."""
 
     fed: int = 0
+    steps: int = 0
     latency: Latency = field(default_factory=Latency)
     canary: float = 0.0
     sealed: dict[str, float] = field(default_factory=dict)
@@ -169,6 +170,7 @@ class Pipeline:
 
     def _guard(self, kind: str, step: Callable[..., None], *given: Any) -> None:
         """Take a step; whatever it meets, the next one is taken too."""
+        self.flow.steps += 1
         try:
             step(*given)
         except Exception as error:  # noqa: BLE001 - one hostile event must not end the watch
@@ -176,6 +178,16 @@ class Pipeline:
                 _log.exception("an event could not be carried through", kind=kind)
                 self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
             self.flow.failed[kind] += 1
+
+    def resume(self, events: Iterable[Event]) -> None:
+        """Let rules go on from what the log holds, before anything is carried through."""
+
+        def counted() -> Iterator[Event]:
+            for event in events:
+                self.flow.steps += 1
+                yield event
+
+        self.detector.resume(counted())
 
     def observe(self, item: Item) -> None:
         """Sensors and examiner → provenance."""

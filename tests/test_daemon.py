@@ -248,3 +248,52 @@ def test_trouble_is_told_where_people_look(tmp_path: Path) -> None:
         time.sleep(2 * UPKEEP + 0.5)
         (tmp_path / "state").unlink()
     assert sum("status cannot be written" in line["event"] for line in told) == 1
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], int]]:
+    """Be the service manager: return a call that tells how often the watchdog was fed since it was called last."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setattr("replguard.daemon.UPKEEP", 0.1)
+        monkeypatch.setattr("replguard.liveness.STALLED", 2.5)
+
+        def count() -> int:
+            told = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    told.append(manager.recv(4096))
+            return told.count(b"WATCHDOG=1")
+
+        yield count
+
+
+def test_a_stage_that_stands_still_starves_the_watchdog(
+    tmp_path: Path, fed: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without anything to do it is fed by the clock's ticks; one event that is never done with ends that."""
+    with running(configure(tmp_path)) as daemon:
+        wait(lambda: fed() > 0)
+        go_on, feed = threading.Event(), daemon.pipeline.detector.feed
+        monkeypatch.setattr(daemon.pipeline.detector, "feed", lambda event: (go_on.wait(PATIENCE), feed(event))[1])
+        time.sleep(3.5)
+        fed()
+        time.sleep(0.5)
+        assert fed() == 0
+        go_on.set()
+        wait(lambda: fed() > 0)
+
+
+def test_a_sink_and_an_examiner_that_stand_still_do_not(tmp_path: Path, fed: Callable[[], int]) -> None:
+    """They hold up nothing else, and a restart would not mend what they wait for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with running(configure(tmp_path, sinks={"webhook": {"url": url}})) as daemon:
+            wait(lambda: daemon.holdings.examiner.pid is not None)
+            os.kill(daemon.holdings.examiner.pid or 0, signal.SIGSTOP)
+            time.sleep(3.5)
+            fed()
+            wait(lambda: fed() > 0)
+            os.kill(daemon.holdings.examiner.pid or 0, signal.SIGCONT)

@@ -1,6 +1,7 @@
 """`replguard run`: the daemon, in the foreground."""
 
 import _thread
+import faulthandler
 import logging
 import signal
 import sys
@@ -39,6 +40,7 @@ def command(config: Path | None, *, as_json: bool) -> None:
     """
     memory.frugal()
     _diagnostics()
+    faulthandler.enable(file=2)  # the watchdog's SIGABRT tells where each thread stands
     # A person at a terminal can mend a broken file at once. A service must go on watching with the last good one.
     opening = registry.Opening()
     policy = Policy(config, opening.makes, strict=sys.stderr.isatty())

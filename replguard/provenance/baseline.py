@@ -202,6 +202,14 @@ def changed(change: Change, now: datetime, source: str = SOURCE) -> Event:
     )
 
 
+def been_here(baseline: Path, log: Path) -> bool:
+    """Whether the daemon has run here before: what cannot be looked at counts as a trace of it."""
+    try:
+        return baseline.exists() or any(log.glob("*.jsonl*"))
+    except OSError:
+        return True
+
+
 def recorded(log: Path) -> str | None:
     """Return the digest of the baseline that the evidence knows last, None where it knows none."""
     try:

@@ -117,6 +117,10 @@ class Runner:
         for loop in self._loops:
             loop.watch_over()
 
+    def ended(self) -> list[str]:
+        """Return the sensors whose thread is gone though nobody ended it: they are tried again by nobody."""
+        return [] if self._stopped else [loop.sensor.name for loop in self._loops if loop.is_lost()]
+
     def _made(self, sensors: list[Sensor]) -> "list[_Loop]":
         """Return their threads, not yet begun. Raises OSError where there is no descriptor left."""
         loops: list[_Loop] = []
@@ -207,6 +211,10 @@ class _Loop:
         told = self.sensor.health("degraded", reason) if hung else self.sensor.health("recovered", "it hung.")
         if self._put(told) is not False:
             self._hung = hung
+
+    def is_lost(self) -> bool:
+        """Whether its thread ended, and neither was told to nor gave its place to another sensor."""
+        return self._thread.ident is not None and not (self._thread.is_alive() or self.over or self._stopping.is_set())
 
     def join(self, seconds: float) -> bool:
         if self._thread.ident is not None:

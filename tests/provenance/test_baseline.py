@@ -12,7 +12,7 @@ from replguard.config import Stream
 from replguard.events.event import Event
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
-from replguard.provenance.baseline import PERIOD, RECORD, Baseline, accept_note, recorded
+from replguard.provenance.baseline import PERIOD, RECORD, Baseline, accept_note, been_here, recorded
 
 
 def opened(
@@ -211,3 +211,16 @@ def test_nothing_new_is_not_written(tmp_path: Path) -> None:
     path.unlink()
     baseline.save()
     assert not path.exists()
+
+
+def test_a_trace_of_an_earlier_run_is_seen(tmp_path: Path) -> None:
+    """A baseline or a segment; what cannot be looked at counts, since who hides it has a reason."""
+    log, state = tmp_path / "log", tmp_path / "baseline.json"
+    assert not been_here(state, log)
+    log.mkdir()
+    assert not been_here(state, log)
+    (log / "raw-000001.jsonl.zst").touch()
+    assert been_here(state, log)
+    state.touch()
+    assert been_here(state, tmp_path / "gone")
+    assert been_here(tmp_path / ("x" * 300), log)

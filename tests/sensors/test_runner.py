@@ -52,6 +52,10 @@ class Ticker(Timed):
         yield self.event("host_shutdown", clock.now())
 
 
+class Fatal(BaseException):
+    """What no sensor is tried again after."""
+
+
 class Early(Ticker):
     name = "early"
     early = True
@@ -332,3 +336,20 @@ def test_a_sensor_that_hangs_is_told_from_outside(
     finally:
         stuck.hang.set()
         runner.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_is_gone_is_named() -> None:
+    """One that fails, hangs or is told to end is not; nobody else would notice that nothing tries it again."""
+    failing, hanging, dying = Ticker(), Ticker(), Ticker()
+    failing.fail, hanging.name, dying.name = RuntimeError("x"), "hanging", "dying"
+    runner = Runner([failing, hanging, dying], lambda _: True)
+    runner.start()
+    assert runner.ready(5)
+    hanging.hang.clear()
+    assert runner.ended() == []
+    dying.fail = Fatal()  # type: ignore[assignment]
+    until(lambda: runner.ended() == ["dying"])
+    hanging.hang.set()
+    runner.stop()
+    assert runner.ended() == []

@@ -1,11 +1,14 @@
-"""The root of the control groups (version 2), opened without a place: programs that see every process hang there.
+"""The root of the control groups (version 2): programs that see every process hang there.
 
-It may be mounted anywhere or, on old distributions, nowhere; a mount of our own that no folder shows needs neither.
-In a control group namespace it is the root of that.
+It is opened where it is mounted, which is all that the service's filter of system calls lets through. Where it is
+mounted nowhere, on old distributions, it is by a mount of our own that no folder shows. In a control group namespace it
+is the root of that.
 """
 
 import ctypes
 import os
+
+from replguard.kernel.mounts import mounts
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 """Numbers of the system calls, which are the same on every architecture (since 5.2)."""
@@ -16,7 +19,18 @@ _CLOEXEC = 1
 
 
 def root() -> int:
-    """Return a descriptor of the root; the caller closes it. Raises OSError, also without CAP_SYS_ADMIN."""
+    """Return a descriptor of the root; the caller closes it. Raises OSError."""
+    for mount in mounts() or []:
+        if mount.kind == "cgroup2" and mount.root == "/":
+            try:
+                return os.open(mount.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                continue  # below another mount, or hidden
+    return placeless()
+
+
+def placeless() -> int:
+    """Return a descriptor of a root that is mounted nowhere. Raises OSError, also without CAP_SYS_ADMIN."""
     context = _call(_FSOPEN, b"cgroup2", _CLOEXEC)
     try:
         _call(_FSCONFIG, context, _CREATE, None, None, 0)

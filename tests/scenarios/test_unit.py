@@ -1,0 +1,257 @@
+"""The shipped unit in a real systemd: it is restricted and sees all the same, is fed, comes back, and ends cleanly."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from support import deadmount, filesystems, systemd
+from support.programs import Lacking
+
+from replguard.drill import dummy
+from replguard.log import reader
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT = "replguard.service"
+SECONDS = 30.0
+ALIKE = ("sensor", "area", "mode", "works")
+PLACES = {
+    "/tmp": Path("/tmp"),
+    "/home": Path("/home"),
+    "/root": Path("/root"),
+    "/dev/shm": Path("/dev/shm"),
+    "/var/tmp": Path("/var/tmp"),
+}
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(systemd.unavailable() is not None, reason=systemd.unavailable() or ""),
+]
+
+
+class Service:
+    """The unit in a manager of its own, with all that it is shipped with but its program and its configuration."""
+
+    def __init__(self, manager: systemd.Manager, folder: Path) -> None:
+        self.manager, self.folder = manager, folder
+        shutil.copy(ROOT / "systemd" / UNIT, manager.units)
+        self._given = manager.units / f"{UNIT}.d"
+        self._given.mkdir()
+
+    def give(self, **settings: str) -> None:
+        """Let settings be other than shipped; a list is emptied first."""
+        lines = [line for key, value in settings.items() for line in (f"{key}=", f"{key}={value}")]
+        text = "\n".join(["[Service]", "Group=root", "ConfigurationDirectory=", f"WorkingDirectory={ROOT}", *lines])
+        (self._given / "test.conf").write_text(text + "\n")
+        self.manager.ctl("daemon-reload")
+
+    def runs(self, *words: str, **settings: str) -> None:
+        """Let it run another verb of this checkout."""
+        self.give(ExecStart=" ".join([sys.executable, "-m", "replguard", *words]), **settings)
+
+    def doctor(self, **settings: str) -> dict[str, list[dict[str, object]]]:
+        """Return what `doctor` says under the unit's restrictions, some of them other than shipped."""
+        out = self.folder / "doctor.json"
+        self.runs("doctor", "--json", Type="oneshot", Restart="no", StandardOutput=f"truncate:{out}", **settings)
+        self.manager.ctl("start", UNIT, check=False)
+        self.manager.ctl("reset-failed", check=False)
+        found: dict[str, list[dict[str, object]]] = json.loads(out.read_text())
+        return found
+
+    def does(self, script: str, **settings: str) -> bool:
+        """Run a Python script under the unit's restrictions; False where it fails."""
+        self.give(Type="oneshot", Restart="no", ExecStart=f'{sys.executable} -c "{script}"', **settings)
+        self.manager.ctl("start", UNIT, check=False)
+        ended = self.manager.show(UNIT, "ExecMainStatus")
+        self.manager.ctl("reset-failed", check=False)
+        return ended == "0"
+
+    def copies(self) -> dict[str, str]:
+        """Return where copies were told of so far, with where each came from."""
+        found = {}
+        for record in reader.records([self.folder / "log" / "replguard"], "evidence"):
+            if isinstance(record, reader.Record) and b'"weights_copy"' in record.data:
+                fact = msgspec.json.decode(record.data)
+                if fact["event"]["action"] == "weights_copy" and fact["replguard"].get("status") == "done":
+                    found[fact["file"]["path"]] = fact["replguard"]["origin"]["path"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give the unit, not started."""
+    folder = tmp_path_factory.mktemp("unit")
+    with systemd.manager(folder) as manager:
+        yield Service(manager, folder)
+
+
+@pytest.fixture
+def started(service: Service) -> Iterator[Service]:
+    """Give it running, with a model that it protects; state and log are the folders that the unit names."""
+    folder = service.folder
+    if not (folder / "models").exists():
+        dummy.write_model(folder / "models" / "m", tensors=4)
+    settings = {
+        "state_dir": f"{folder}/replguard",
+        "log": {"dir": f"{folder}/log/replguard"},
+        "weights": {"paths": [f"{folder}/models"], "discover": False},
+        "agents": {"endpoints": []},
+        "manifest": f"{folder}/manifest.yaml",
+        "sinks": {"jsonl": {"path": f"{folder}/log/replguard/alerts.jsonl"}},
+        "metrics": {"listen": ""},
+    }
+    (folder / "replguard.yaml").write_bytes(msgspec.yaml.encode(settings))
+    service.runs("run", "-c", f"{folder}/replguard.yaml")
+    service.manager.ctl("start", UNIT)
+    yield service
+    service.manager.ctl("stop", UNIT)
+
+
+def test_it_works_as_without_restrictions(service: Service) -> None:
+    """Each sensor in its mode, each hook used: nothing that the unit takes away was needed."""
+    command = [sys.executable, "-m", "replguard", "doctor", "--json"]
+    free = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout)
+    bound = service.doctor()
+    assert [[row[key] for key in ALIKE] for row in bound["sensors"]] == [
+        [row[key] for key in ALIKE] for row in free["sensors"]
+    ]
+    assert [(row["program"], row["used"]) for row in bound["hooks"]] == [
+        (row["program"], row["used"]) for row in free["hooks"]
+    ]
+
+
+NEEDS = {
+    "CAP_SYS_ADMIN": "from replguard.kernel.libbpf import check; check()",
+    "CAP_SYS_PTRACE": "import os; os.readlink('/proc/{other}/exe')",
+    "CAP_DAC_READ_SEARCH": "open('{secret}', 'rb').read()",
+}
+"""What each capability is there for: eBPF and fanotify, processes of others, files of others."""
+
+
+@pytest.mark.parametrize("capability", NEEDS)
+def test_what_it_may_it_needs(service: Service, tmp_path: Path, capability: str) -> None:
+    """With what is shipped it can do what it cannot without this one."""
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    os.chown(secret, 65534, 65534)
+    tmp_path.chmod(0o755)
+    shipped = _bounding_set()
+    assert set(shipped) == set(NEEDS)
+    rest = " ".join(each for each in shipped if each != capability)
+    with subprocess.Popen(["sleep", "60"], user=65534) as other:
+        script = NEEDS[capability].format(secret=secret, other=other.pid)
+        ended = [service.does(script, CapabilityBoundingSet=given) for given in (" ".join(shipped), rest)]
+        other.kill()
+    assert ended == [True, False], service.manager.said()
+
+
+def test_it_is_ready_when_systemd_is_told_so(started: Service) -> None:
+    """`start` waited for it; it has what the unit gives it and no more."""
+    pid = started.manager.pid(UNIT)
+    assert started.manager.show(UNIT, "SubState") == "running"
+    assert started.manager.show(UNIT, "StatusText").startswith("watching, ")
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    assert int(status["CapEff"], 16) == 1 << 2 | 1 << 19 | 1 << 21  # DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert oct((started.folder / "replguard").stat().st_mode & 0o777) == "0o700"
+    assert oct((started.folder / "log" / "replguard").stat().st_mode & 0o777) == "0o750"
+
+
+def test_copies_are_named_wherever_they_are_made(started: Service, tmp_path: Path) -> None:
+    """In the folders that a service is often kept from, on what is mounted later, in a namespace, on an overlay."""
+    source = started.folder / "models" / "m" / "model.safetensors"
+    name = f"replguard-test-{os.getpid()}"
+    made: list[Path] = []
+    before = len(started.copies())
+    try:
+        with filesystems.Mounts(tmp_path) as mounts:
+            late = mounts.tmpfs(tmp_path / "late")
+            merged = mounts.overlay(_made(tmp_path / "lower"), tmp_path / "merged")
+            for folder in [path for path in PLACES.values() if path.is_dir()] + [late, merged]:
+                made.append(folder / name)
+                shutil.copyfile(source, made[-1])
+            inside = tmp_path / "inside"
+            inside.mkdir()
+            script = f"mount -t tmpfs t {inside} && cp {source} {inside}/{name} && sleep {SECONDS}"
+            with subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", script]) as apart:
+                _until(lambda: len(started.copies()) >= before + len(made) + 1)
+                apart.kill()
+            told = started.copies()
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
+    upper = [path for path in told if path.endswith(name) and path.startswith(str(tmp_path))]
+    assert {str(path) for path in made if merged not in path.parents} <= set(told)
+    assert len(upper) == 3, upper  # the late mount, the overlay by one of its paths, and the other namespace
+    assert {told[str(path)] for path in made if str(path) in told} == {str(source)}
+
+
+def test_it_can_change_nothing_but_its_own(started: Service) -> None:
+    """The host's files are read-only to it, and so is a disk past its filesystem."""
+    inside = f"/proc/{started.manager.pid(UNIT)}/root"
+    assert started.folder.is_dir()
+    with pytest.raises(OSError, match="Read-only file system"):
+        (Path(inside) / "etc" / f"replguard-test-{os.getpid()}").touch()
+    with pytest.raises(OSError, match="Read-only file system"):
+        (Path(inside) / str(started.folder)[1:] / "models" / "m" / "more").touch()
+    (Path(inside) / str(started.folder)[1:] / "replguard" / "more").touch()
+
+
+def test_it_is_fed_and_comes_back(started: Service) -> None:
+    """Longer than its watchdog waits it stays the same process; one that was killed is another a moment later."""
+    started.runs("run", "-c", f"{started.folder}/replguard.yaml", WatchdogSec="5s")
+    started.manager.ctl("restart", UNIT)
+    first = started.manager.pid(UNIT)
+    time.sleep(8)
+    assert started.manager.pid(UNIT) == first
+    for number in (signal.SIGKILL, signal.SIGSTOP):  # what is stopped feeds nobody
+        first = started.manager.pid(UNIT)
+        os.kill(first, number)
+        _until(lambda first=first: started.manager.pid(UNIT) not in (0, first))
+        started.manager.until(lambda: started.manager.show(UNIT, "SubState") == "running")
+
+
+def _bounding_set() -> list[str]:
+    lines = (ROOT / "systemd" / UNIT).read_text().splitlines()
+    return next(line.partition("=")[2].split() for line in lines if line.startswith("CapabilityBoundingSet="))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + SECONDS
+    while not true() and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def test_a_dead_mount_does_not_keep_it_from_starting(started: Service, tmp_path: Path) -> None:
+    """Anybody can make one; the unit's view of the host is made by going over all mounts."""
+    (tmp_path / "dead").mkdir()
+    with deadmount.mounted(tmp_path / "dead"):
+        started.manager.ctl("restart", UNIT)
+        assert started.manager.show(UNIT, "SubState") == "running"
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [("rb", True), ("wb", False)])
+def test_a_disk_can_be_read_and_not_written(service: Service, tmp_path: Path, mode: str, allowed: bool) -> None:
+    """Whoever took the daemon over could else change the host's files past their filesystem."""
+    (tmp_path / "disk").write_bytes(bytes(2**20))
+    with filesystems.Mounts(tmp_path) as mounts:
+        try:
+            device = mounts.loop(tmp_path / "disk")
+        except Lacking as lacking:
+            pytest.skip(str(lacking))
+        assert service.does("open('/dev/null', 'wb').close()")
+        assert service.does(f"open('{device}', '{mode}').close()") is allowed

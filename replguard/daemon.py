@@ -129,6 +129,7 @@ class Daemon:
             buffered=buffered,
             report=self._report,
             host=self.host,
+            doubt=self.policy.doubt,
         )
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -190,7 +191,8 @@ class Daemon:
         """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
         try:
             folder, since = Path(self.policy.config.log.dir), self._started - self.pipeline.detector.engine.span
-            self.pipeline.resume(recent(folder, since, passed_over=self._passed_over))
+            if self.policy.doubt(folder) is None:  # else nobody knows who wrote it
+                self.pipeline.resume(recent(folder, since, passed_over=self._passed_over))
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("the log cannot be gone through again: sequences begin anew")
 
@@ -222,6 +224,7 @@ class Daemon:
             self.pipeline.put(health(absent.name, "degraded", absent.reason))
         for problem in self.policy.problems:
             self.pipeline.put(health("config", "degraded", f"{self.policy.in_force}: {problem}"))
+        self._look_at_folders()
         if self.authority.baseline.trouble is not None:
             self._changed("baseline", self.authority.baseline.trouble, now)
         self.pipeline.put(health("daemon", "ready"))
@@ -261,6 +264,7 @@ class Daemon:
                     self._reload.clear()
                     self._read_again()
                 self.holdings.look_after()
+                self._look_at_folders()
                 self._file.write(self.status(clock.now()))
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on
                 _log.exception("upkeep failed, trying again")
@@ -276,6 +280,11 @@ class Daemon:
             if clock.monotonic() - trimmed >= TRIM:
                 trimmed = clock.monotonic()
                 memory.trim()
+
+    def _look_at_folders(self) -> None:
+        """Say which folders of ours others can change now, and could not before."""
+        for problem in self.policy.look():
+            self._report(Health(component="config", state="degraded", reason=str(problem)))
 
     def _resolve(self) -> None:
         """Learn what addresses the names of model APIs stand for now."""
@@ -353,7 +362,7 @@ class Daemon:
             sensors=self.sensors(),
             protecting=self.protecting(),
             judging=standing.judging(self.policy.ruleset),
-            problems=[*map(str, self.policy.problems), *filter(None, [self.page.trouble])],
+            problems=[*map(str, self.policy.problems + self.policy.unsafe), *filter(None, [self.page.trouble])],
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
         )

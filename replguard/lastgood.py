@@ -37,7 +37,8 @@ class LastGood:
 
     def _make(self) -> None:
         """Make the folder, for its owner only: a sink's headers may hold a password."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o700)
 
     def config(self) -> Config | None:

@@ -30,7 +30,7 @@ def gather(
     sheet.set("build_info", 1, __version__)
     sheet.set("heartbeat_timestamp_seconds", clock.now().timestamp())
     parts.cost(sheet, {"daemon": os.getpid(), "examiner": examiner.pid})
-    sheet.set("config_last_reload_successful", not policy.problems)
+    sheet.set("config_last_reload_successful", not (policy.problems or policy.unsafe))
     parts.sensors(sheet, runner.sensors, runner.up, absent)
     _detection(sheet, policy, pipeline)
     _knowledge(sheet, pipeline, examiner, inventory)

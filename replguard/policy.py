@@ -4,11 +4,16 @@
 
 import hashlib
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from replguard import sinks
+import msgspec
+
+from replguard import ownership, sinks
 from replguard.config import DEFAULT_PATH, Config, load
 from replguard.errors import ConfigError, Problem
 from replguard.events.event import Event, Meta
@@ -26,13 +31,15 @@ class Policy:
 
     ``problems`` holds what is wrong now, ``newest`` is the file that was written to last. With ``strict`` (a person at
     a terminal) any problem raises ConfigError; a service goes on with the last good one, because a broken file must
-    not end the watch. ``makes`` returns the kinds of events that are made here: what a rule may ask for. ``first``:
-    nothing good was ever kept here.
+    not end the watch. ``unsafe`` holds which of our folders others can change: with ``strict`` that is such a problem,
+    a service keeps its state in a folder that it makes for this run alone. ``makes`` returns the kinds of events that
+    are made here: what a rule may ask for. ``first``: nothing good was ever kept here.
     """
 
     def __init__(self, path: Path | None, makes: Callable[[Config], frozenset[str]], *, strict: bool) -> None:
         self.path = path
         self.problems: list[Problem] = []
+        self.unsafe: list[Problem] = []
         self.newest: Path | None = None
         self.first = False
         self.config = self._config(strict=strict)
@@ -97,15 +104,41 @@ class Policy:
         try:
             config = load(self.path)
         except ConfigError as error:
-            kept = None if strict else LastGood(state_dir_of(self.path or DEFAULT_PATH)).config()
+            state = state_dir_of(self.path or DEFAULT_PATH)
+            kept = None if strict or self.doubt(state) else LastGood(state).config()
             if kept is None:
                 raise
             self.problems = error.problems
-            return kept
+            return self._ours(kept, strict=strict)
+        config = self._ours(config, strict=strict)
         last = LastGood(Path(config.state_dir))
         self.first = not last.exists()
         last.keep_config(config)
         return config
+
+    def doubt(self, folder: Path) -> str | None:
+        """Return how others could change what lies in a folder, None if they cannot."""
+        return ownership.doubt(folder, _operators(self.path))
+
+    def look(self) -> list[Problem]:
+        """Note which of the configured folders others can change now, and return those that they could not before."""
+        before = self.unsafe
+        self.unsafe = unsafe(self.path, msgspec.structs.replace(self.config, state_dir=self._state_dir))
+        return [problem for problem in self.unsafe if problem not in before]
+
+    def _ours(self, config: Config, *, strict: bool) -> Config:
+        """Return a configuration whose state nobody else can plant."""
+        self.config, self._state_dir = config, config.state_dir
+        if strict and self.look():
+            raise ConfigError(self.unsafe)
+        if self.doubt(Path(config.state_dir)) is None:
+            return config
+        try:
+            apart = tempfile.mkdtemp(prefix="replguard-", dir=_runtime())
+        except OSError:
+            apart = f"{os.devnull}/nowhere"  # each of our stores goes on without a disk
+        weakref.finalize(self, shutil.rmtree, apart, ignore_errors=True)
+        return msgspec.structs.replace(config, state_dir=apart)
 
     def _rules(self, paths: tuple[str, ...] | None = None) -> RuleSet:
         wanted = self.config.rules
@@ -143,6 +176,31 @@ class Policy:
                 self.newest, newest = file, status.st_mtime_ns
             parts.append(f"{file}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
         return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def unsafe(path: Path | None, config: Config) -> list[Problem]:
+    """Return which of the folders that a configuration names others could change, how, and what is done meanwhile."""
+    told = {
+        "state_dir": (config.state_dir, "until then each start begins with a state of its own, which ends with it"),
+        "log.dir": (config.log.dir, "until then no segment of the log is begun there"),
+    }
+    found = (
+        (key, ownership.doubt(Path(folder), _operators(path)), meanwhile) for key, (folder, meanwhile) in told.items()
+    )
+    return [Problem(str(path or DEFAULT_PATH), 0, f"{key}: {why}; {meanwhile}") for key, why, meanwhile in found if why]
+
+
+def _operators(path: Path | None) -> set[int]:
+    """Return whose the configuration is: they say what is done here anyway."""
+    try:
+        return {(path or DEFAULT_PATH).stat().st_uid}
+    except OSError:
+        return set()
+
+
+def _runtime() -> str | None:
+    """Return the folder that the service manager made for this run; without one, where temporary files lie."""
+    return os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or None
 
 
 def _rules_changed(before: RuleSet, now: RuleSet) -> str:

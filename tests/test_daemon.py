@@ -297,3 +297,23 @@ def test_a_sink_and_an_examiner_that_stand_still_do_not(tmp_path: Path, fed: Cal
             fed()
             wait(lambda: fed() > 0)
             os.kill(daemon.holdings.examiner.pid or 0, signal.SIGCONT)
+
+
+def test_folders_that_others_can_change_are_told_and_stop_nothing(tmp_path: Path) -> None:
+    """From the start, or later; it goes on, and the log is written as soon as its folder is ours again."""
+    path = configure(tmp_path)
+    for name in ("state", "log"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
+    with running(path) as daemon:
+        wait(lambda: daemon.pipeline.raw.trouble)
+        assert list((tmp_path / "state").iterdir()) == list((tmp_path / "log").iterdir()) == []
+        assert "state_dir" in " ".join(daemon.status(clock.now()).problems)
+        (tmp_path / "log").chmod(0o750)
+        wait(says(tmp_path, "log.raw", "recovered"))
+        wait(says(tmp_path, "config", "degraded", "state_dir: "))
+    (tmp_path / "state").chmod(0o700)
+    with running(path) as daemon:
+        assert daemon.policy.unsafe == []
+        (tmp_path / "state").chmod(0o772)
+        wait(says(tmp_path, "config", "degraded", f"{tmp_path}/state can be written to"))

@@ -188,3 +188,73 @@ def test_no_manifest_is_a_last_good_one_too(tmp_path: Path) -> None:
     policy = Policy(path, lambda _: PORTABLE, strict=False)
     assert policy.manifest.jobs == ()
     assert policy.in_force == "the last good one stays in force"
+
+
+def opened(folder: Path, mode: int = 0o777) -> Path:
+    """Write a configuration whose state folder everybody may write to, with a last good one planted in it."""
+    path = write(folder)
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state").chmod(mode)
+    return path
+
+
+def test_a_state_folder_that_others_can_change_is_refused_at_a_terminal(tmp_path: Path) -> None:
+    """With the key, the folder, who can, and what to do; nothing is written into it."""
+    path = opened(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        Policy(path, lambda _: PORTABLE, strict=True)
+    assert str(caught.value).startswith(f"{path}: state_dir: {tmp_path}/state can be written to by everybody, who can")
+    assert "chmod go-w" in str(caught.value)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_service_does_without_a_state_folder_that_others_can_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its state where nobody else can write, for this run, and says so as long as it is so."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path / 'run'}:/elsewhere")
+    (tmp_path / "run").mkdir()
+    policy = Policy(opened(tmp_path), lambda _: PORTABLE, strict=False)
+    assert policy.problems == []
+    state = Path(policy.config.state_dir)
+    assert state.parent == tmp_path / "run"
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert list((tmp_path / "state").iterdir()) == []
+    (told,) = policy.look()
+    assert "everybody" in told.text
+    assert "each start begins with a state of its own" in told.text
+    assert (policy.look(), policy.unsafe) == ([], [told])
+    (tmp_path / "state").chmod(0o700)
+    assert (policy.look(), policy.unsafe) == ([], [])
+    del policy
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_no_last_good_configuration_is_taken_from_where_others_can_plant_one(tmp_path: Path) -> None:
+    """There it could tell the daemon to watch nothing."""
+    Policy(opened(tmp_path, 0o700), lambda _: PORTABLE, strict=False)
+    path = write(tmp_path, **{"replguard.yaml": f"state_dir: {tmp_path}/state\nunknown: 1\n"})
+    assert Policy(path, lambda _: PORTABLE, strict=False).problems
+    (tmp_path / "state").chmod(0o777)
+    with pytest.raises(ConfigError):
+        Policy(path, lambda _: PORTABLE, strict=False)
+
+
+def test_without_any_place_for_its_state_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory alone."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path}/gone")
+    policy = Policy(opened(tmp_path), lambda _: PORTABLE, strict=False)
+    assert policy.manifest.deployments[0].name == "chat"
+    assert not Path(policy.config.state_dir).exists()
+
+
+@pytest.mark.root
+def test_who_owns_the_configuration_is_trusted_with_the_folders(tmp_path: Path) -> None:
+    """They say what is done here anyway: a checkout of one's own can be run as root."""
+    path = write(tmp_path)
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 1234, 1234)
+    with pytest.raises(ConfigError, match="belongs to user 1234"):
+        Policy(path, lambda _: PORTABLE, strict=True)
+    os.chown(path, 1234, 1234)
+    assert Policy(path, lambda _: PORTABLE, strict=True).unsafe == []

@@ -15,6 +15,7 @@ from replguard.config import Config
 from replguard.errors import ConfigError, Problem
 from replguard.events import clock
 from replguard.events.text import printable
+from replguard.policy import unsafe
 from replguard.provenance import manifest as manifests
 from replguard.rules.cases import read_cases
 from replguard.rules.fixtures import fixture_path
@@ -43,6 +44,7 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     fixtures beside rules of your own are looked at too. Changes nothing.
     """
     settings, problems = _config(config)
+    problems += unsafe(config, settings)
     manifest, wrong = manifests.load(Path(settings.manifest))
     problems += wrong
     fixtures = [path for path in paths if path.name.endswith(FIXTURES)]

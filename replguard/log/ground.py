@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from replguard import wholefile
+from replguard import ownership, wholefile
 from replguard.events.text import printable
 from replguard.log import names, reader, walk
 from replguard.log.archive import Archive
@@ -29,8 +29,17 @@ class Ground:
     ``prepare`` and ``settle`` belong to the thread that waits for the disk; the rest is for others while that rests.
     """
 
-    def __init__(self, folder: Path, stream: str, keys: Keys, archive: Archive, tell: Tell) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stream: str,
+        keys: Keys,
+        archive: Archive,
+        tell: Tell,
+        doubt: Callable[[Path], str | None] = ownership.doubt,
+    ) -> None:
         self._folder, self._stream, self._keys, self._archive, self._tell = folder, stream, keys, archive, tell
+        self._doubt = doubt
         self._is_known = False
         self.chain = Chain(keys, Place(), None)
         self.number, self.oldest = 0, 1
@@ -41,6 +50,8 @@ class Ground:
         self.trouble = None
         try:
             self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if (why := self._doubt(self._folder)) is not None:
+                raise PermissionError(errno.EPERM, why)
             if not self._is_known:
                 self._go_on()
                 self._is_known = True

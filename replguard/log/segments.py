@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from replguard import ownership
 from replguard.config import Stream
 from replguard.events import clock, wire
 from replguard.events.evidence import Checkpoint
@@ -46,7 +47,8 @@ class Writer:
     ``buffered`` records reach the kernel at the next tick, the others at once, and all of them the disk within
     ``limits.sync`` (a second or so more, for the tick). ``dropped`` counts lost records by reason (``backlog``: the
     disk was in trouble for too long; ``encoding``; ``long``: no reader takes so long a line). ``report`` is told when
-    trouble begins and ends, and what was lost.
+    trouble begins and ends, and what was lost. ``doubt`` says why others could change what lies in a folder: no segment
+    is begun in such a one.
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class Writer:
         buffered: bool,
         report: Report,
         host: Host | None = None,
+        doubt: Callable[[Path], str | None] = ownership.doubt,
     ) -> None:
         self._folder, self._stream, self._boot, self._buffered = folder, stream, boot_id, buffered
         self._report_to, self._host, self._every = report, host, limits.sync
         self._limit = max(4096, min(SEGMENT, limits.max_size // 16))
         self._archive = Archive(folder, stream, limits, self._limit)
-        self._ground = Ground(folder, stream, keys, self._archive, self._tell)
+        self._ground = Ground(folder, stream, keys, self._archive, self._tell, doubt)
         self._sync = Sync(f"sync-{stream}")
         self._proven: deque[Checkpoint] = deque()
         self._pending: deque[bytes] = deque()

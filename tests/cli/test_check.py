@@ -178,3 +178,15 @@ def test_a_selection_that_was_forgotten_is_a_warning(check, tmp_path):
     result = check("sinks: {}\n", "r.yml")
     assert result.exit_code == 0
     assert "warning: r.yml:2: 'a' has the selection 'filter', which its condition does not name" in result.output
+
+
+def test_a_folder_that_others_can_change_is_a_fault(check, tmp_path):
+    """Of state or log, with what to do; whether it is there already is no matter."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    result = check(f"state_dir: {tmp_path}/open\nlog: {{dir: {tmp_path}/open/log}}\n")
+    assert result.exit_code == 2
+    for key in ("state_dir", "log.dir"):
+        assert f"c.yaml: {key}: {tmp_path}/open can be written to by everybody" in result.output
+    (tmp_path / "open").chmod(0o700)
+    assert check(f"state_dir: {tmp_path}/open\nlog: {{dir: {tmp_path}/open/log}}\n").exit_code == 0

@@ -486,3 +486,19 @@ def test_what_the_disk_did_not_take_is_no_checkpoint(make, monkeypatch):
     assert writer.checkpoint()
     (made,) = writer.checkpoints(10)
     assert made.stream == "raw"
+
+
+def test_no_segment_is_begun_where_others_can_write(make, tmp_path):
+    """They could replace it. It is told why and tried again: what was kept is written once the folder is ours."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log").chmod(0o777)
+    writer, reports = make()
+    writer.write(event(1), NOW)
+    assert list((tmp_path / "log").iterdir()) == []
+    (told,) = reports
+    assert (told.state, told.component) == ("failed", "log.raw")
+    assert "can be written to by everybody" in told.reason
+    (tmp_path / "log").chmod(0o750)
+    writer.tick(NOW)
+    assert reports[-1].state == "recovered"
+    assert numbers(tmp_path) == [1]

@@ -51,6 +51,7 @@ socket.socket = Guarded
 WORK = {
     "check": (["check"], (0,)),
     "doctor": (["doctor", "--json"], (0, 1)),
+    "install": (["install", "--root", "{folder}/root"], (0,)),
     "learn": (["learn"], (0,)),
     "query": (["query", "--log", "{logs}", "--text", "file"], (0,)),
     "replay": (["replay", "{log}"], (0,)),
@@ -59,6 +60,7 @@ WORK = {
     "rules explain": (["rules", "explain", "{rule}"], (0,)),
     "rules schema": (["rules", "schema"], (0,)),
     "rules test": (["rules", "test"], (0,)),
+    "uninstall": (["uninstall", "--root", "{folder}/root"], (0,)),
     "status": (["status"], (1,)),
     "verify": (["verify", "{logs}"], (0,)),
     "weights list": (["weights", "list"], (0, 1)),
@@ -101,7 +103,7 @@ def place(tmp_path):
 def guarded(place, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a verb behind the guard."""
     folder, environment, _ = place
-    needs = [] if words[0] in ("rules", "verify") else ["-c", f"{folder}/replguard.yaml"]
+    needs = [] if words[0] in ("rules", "verify", "install", "uninstall") else ["-c", f"{folder}/replguard.yaml"]
     group_words = words[:2] if words[0] == "weights" else words[:1]
     command = [sys.executable, "-m", "replguard", *group_words, *needs, *words[len(group_words) :]]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

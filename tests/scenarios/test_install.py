@@ -1,5 +1,6 @@
 """The service is installed, upgraded and removed in a real system, whose first process is systemd."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def verb(system: systemd.Manager, *words: str, code: int = 0) -> list[str]:
 def does(system: systemd.Manager, script: str) -> str:
     """Run a shell script there, and return what it says."""
     ended = system.enter("sh", "-ec", script)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, f"{ended.stderr}\n{system.ctl('status', UNIT, check=False)}"
     return ended.stdout
 
 
@@ -67,6 +68,23 @@ def test_a_service_comes_and_goes(system: systemd.Manager) -> None:
         system, "ls -d /etc/*/replguard* /etc/systemd/system/replguard* /etc/replguard /var/l*/replguard || true"
     )
     assert left == ""
+
+
+def test_what_the_page_shows_can_be_done(system: systemd.Manager) -> None:
+    """Every command from top to bottom but those of pip; and the lines of `install` are those that it says."""
+    page = (ROOT / "docs/installing.md").read_text()
+    program = f"exec {sys.executable} -I -m replguard"
+    does(system, f"mkdir -p /opt/replguard/bin && cd /opt/replguard/bin && echo '{program} \"$@\"' > replguard")
+    does(
+        system, "chmod +x /opt/replguard/bin/replguard; mkdir -p /usr/local/sbin; cp -r /opt/replguard/bin /run/theirs"
+    )
+    paths = "export DESTDIR=/run/package PATH=/usr/local/sbin:/run/theirs:$PATH"
+    blocks = "".join(re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    commands = re.findall(r"^[#$] (?!cd |python3 |.*bin/pip )(.*)$", blocks, re.MULTILINE)
+    said = [does(system, f"{paths}; {command}") for command in commands]
+    (shown,) = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown in said
+    assert any("+ stopped and disabled the service" in each for each in said)
 
 
 def test_a_unit_that_was_changed_is_kept(system: systemd.Manager) -> None:

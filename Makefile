@@ -12,7 +12,7 @@ BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs reference bpf lock clean check-python
+.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -67,6 +67,9 @@ lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shippe
 
 docs: $(VENV)/.dev ## build the documentation, warnings are errors
 	@$(VENV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+man: $(VENV)/.dev ## build the manual pages, below docs/_build/man
+	@$(VENV)/bin/sphinx-build -q -W --keep-going -b man -d docs/_build/doctrees docs docs/_build/man
 
 reference: $(VENV)/.dev ## write the reference pages anew from the code
 	@$(PY) tools/reference.py

@@ -18,5 +18,11 @@ html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
 html_last_updated_fmt = None
+man_pages = [
+    ("reference/cli", "replguard", "notice when a language model copies itself", author, 1),
+    ("reference/configuration", "replguard.yaml", "configuration of replguard", author, 5),
+    ("reference/manifest", "replguard-manifest", "what is supposed to happen on a host", author, 5),
+]
+man_make_section_directory = True
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

@@ -1,6 +1,7 @@
 """What the documents say can be done can be done: commands, options, links, keys, metrics and anchors exist."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,11 @@ def test_every_key_of_the_manifest_is_explained():
 def test_every_fact_is_explained():
     """The table of facts and levels has them all."""
     assert {action for action, kind in KINDS.items() if kind.fact} <= named("facts.md")
+
+
+def test_the_manual_pages_are_those_of_pages():
+    """Each is made of a page that is there, in the section of its kind."""
+    settings = runpy.run_path(str(ROOT / "docs/conf.py"))
+    pages = {name: (source, section) for source, name, _, _, section in settings["man_pages"]}
+    assert (pages["replguard"][1], pages["replguard.yaml"][1]) == (1, 5)
+    assert all((ROOT / f"docs/{source}.md").exists() for source, _ in pages.values())

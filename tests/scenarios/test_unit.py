@@ -40,7 +40,7 @@ class Service:
     """The unit in a manager of its own, with all that it is shipped with but its program and its configuration."""
 
     def __init__(self, manager: systemd.Manager, folder: Path) -> None:
-        self.manager, self.folder = manager, folder
+        self.manager, self.folder, self.errors = manager, folder, folder / "errors"
         shutil.copy(ROOT / "systemd" / UNIT, manager.units)
         self._given = manager.units / f"{UNIT}.d"
         self._given.mkdir()
@@ -48,7 +48,13 @@ class Service:
     def give(self, **settings: str) -> None:
         """Let settings be other than shipped; a list is emptied first."""
         lines = [line for key, value in settings.items() for line in (f"{key}=", f"{key}={value}")]
-        text = "\n".join(["[Service]", "Group=root", "ConfigurationDirectory=", f"WorkingDirectory={ROOT}", *lines])
+        ours = [
+            "Group=root",
+            "ConfigurationDirectory=",
+            f"StandardError=append:{self.errors}",
+            f"WorkingDirectory={ROOT}",
+        ]
+        text = "\n".join(["[Service]", *ours, *lines])
         (self._given / "test.conf").write_text(text + "\n")
         self.manager.ctl("daemon-reload")
 
@@ -218,6 +224,14 @@ def test_it_is_fed_and_comes_back(started: Service) -> None:
         os.kill(first, number)
         _until(lambda first=first: started.manager.pid(UNIT) not in (0, first))
         started.manager.until(lambda: started.manager.show(UNIT, "SubState") == "running")
+    assert "Fatal Python error: Aborted" in started.errors.read_text()
+    assert "in _watch_over" in started.errors.read_text()
+
+
+def test_it_reads_again_when_systemd_says_so(started: Service) -> None:
+    """`systemctl reload` needs no right of its own; without it nothing that did not change is read."""
+    started.manager.ctl("reload", UNIT)
+    started.manager.until(lambda: "manifest and rules were read again" in started.errors.read_text())
 
 
 def _bounding_set() -> list[str]:

@@ -20,6 +20,7 @@ from replguard.events.alert import LEVELS
 from replguard.events.text import printable
 from replguard.metrics.page import PATH, address
 from replguard.metrics.table import METRICS, PREFIX
+from replguard.policy import unsafe
 from replguard.standing import FILE, Status
 
 NOT_RUNNING = 1
@@ -59,7 +60,8 @@ def command(config: Path | None, *, as_json: bool) -> None:
     """
     settings = configuration.load(config)
     path = Path(settings.state_dir) / "status.json"
-    answer = _ask(path, clock.now())
+    planted = [problem for problem in unsafe(config, settings) if problem.text.startswith("state_dir")]
+    answer = f"{planted[0]}. What stands there is not believed" if planted else _ask(path, clock.now())
     if isinstance(answer, str):
         click.echo(f"replguard: {printable(answer)}", err=True)
         raise SystemExit(NOT_RUNNING)

@@ -114,3 +114,14 @@ def test_a_daemon_that_hangs(ask):
     result = ask(age=120)
     assert result.exit_code == 1
     assert "may hang" in result.stdout
+
+
+def test_what_others_can_plant_is_not_believed(ask, tmp_path):
+    """All could be well there that is not."""
+    assert ask().exit_code == 0
+    tmp_path.chmod(0o777)
+    result = ask()
+    assert result.exit_code == 1
+    assert f"state_dir: {tmp_path} can be written to by everybody" in result.stderr
+    assert "is not believed" in result.stderr
+    assert result.stdout == ""

@@ -56,6 +56,7 @@ FOUND = (
     Column("provider", _TEXT, "event.provider", "Who told it: a sensor, or provenance."),
     Column("pid", _WHOLE, "process.pid", "The process that acted."),
     Column("entity_id", _TEXT, "process.entity_id", "That process for ever: its pid may come again."),
+    Column("namespace_pid", _WHOLE, "process.namespace_pid", "Its pid as its container knows it."),
     Column("executable", _TEXT, "process.executable", "The program that it runs.", text=True),
     Column("command_line", _TEXT, "process.command_line", "Its arguments.", text=True),
     Column("working_directory", _TEXT, "process.working_directory", "Its working directory.", text=True),
@@ -77,6 +78,7 @@ FOUND = (
     Column("pod", _TEXT, "orchestrator.pod", "Its Kubernetes pod."),
     Column("workload", _TEXT, "orchestrator.workload", "Its Kubernetes workload."),
     Column("path", _TEXT, "file.path", "The file.", text=True),
+    Column("host_path", _TEXT, "replguard.host_path", "That file as the host names it, from a container.", text=True),
     Column("previous_path", _TEXT, "file.previous", "Its name before it was renamed.", text=True),
     Column("device", "UBIGINT", "file.device", "The device of the file, as `stat` tells it."),
     Column("inode", "UBIGINT", "file.inode", "Its inode number."),
@@ -164,14 +166,14 @@ VIEWS = (
         "processes",
         "Programs that began and ended, forks, signals, and who looked into whose memory.",
         "action LIKE 'process\\_%' ESCAPE '\\' AND kind <> 'alert'",
-        "started exit_code working_directory parent_pid parent_entity_id parent_executable parent_command_line"
-        " target_pid target_entity_id target_executable signal ancestors",
+        "started namespace_pid exit_code working_directory parent_pid parent_entity_id parent_executable"
+        " parent_command_line target_pid target_entity_id target_executable signal ancestors",
     ),
     _view(
         "files",
         "Files that were made, written, linked, renamed, removed, and watched ones that were opened and read.",
         "action LIKE 'file\\_%' ESCAPE '\\' AND kind <> 'alert'",
-        "path previous_path device inode size mode bytes share",
+        "path host_path previous_path device inode size mode bytes share",
     ),
     _view(
         "network",
@@ -183,8 +185,8 @@ VIEWS = (
         "weights",
         "What was done with weights: used, copied, come from elsewhere, sent off the host.",
         "action LIKE 'weights\\_%' ESCAPE '\\' AND kind <> 'alert'",
-        "model technique mode status confidence share bytes path device inode size origin_path artefacts generation"
-        " ip port domain authorised_by authorised_entry",
+        "model technique mode status confidence share bytes path host_path device inode size origin_path artefacts"
+        " generation ip port domain authorised_by authorised_entry",
     ),
     _view(
         "alerts",

@@ -137,7 +137,7 @@ def _touched(what: str, given: Given) -> str:
         return "((device = $device AND inode = $inode) OR (origin_device = $device AND origin_inode = $inode))"
     given["what"], given["below"] = what, what.rstrip("/") + "/"
     at = "{0} = $what OR starts_with({0}, $below)"
-    paths = " OR ".join(at.format(name) for name in ("path", "previous_path", "origin_path"))
+    paths = " OR ".join(at.format(name) for name in ("path", "host_path", "previous_path", "origin_path"))
     held = f"len(list_filter(instance_weights, lambda held: {at.format('held')})) > 0"
     return f"({paths} OR {held} OR list_contains(artefacts, $what) OR instance_id = $what)"
 

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from support import cases
 
 from replguard.alerts import clauses
+from replguard.events.event import Event
 from replguard.forensics import family, incident
 
 
@@ -80,3 +81,21 @@ def test_a_very_long_chain_is_no_exception(tmp_path):
     below = replace(last, process=replace(last.process, entity_id="p3000"))
     found = tree(tmp_path, [*told, below, *cases.records()])
     assert max(member.depth for member in found) == 3000
+
+
+def test_a_pid_that_came_again_is_two_processes(tmp_path):
+    """What each did stands with it, and what is above each."""
+    told = cases.records()
+    copied = next(each for each in told if isinstance(each, Event) and each.event.action == "weights_copy")
+    later = replace(
+        copied,
+        event=replace(copied.event, id="ev-99", sequence=99),
+        process=replace(copied.process, entity_id="other", command_line="cp again", start=cases.at(60)),
+        replguard=replace(copied.replguard, lineage=("other", "ag")),
+        timestamp=cases.at(61),
+    )
+    same = [each for each in tree(tmp_path, [*told, later]) if each.process.pid == copied.process.pid]
+    assert [each.entity for each in same] == ["cp", "other"]
+    assert same[1].process.command_line == "cp again" != same[0].process.command_line
+    assert all(each.acts for each in same)
+    assert len(same[1].acts) == 1

@@ -5,9 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import asked
+from support import asked, logs
 
 from replguard.events.alert import Alert
+from replguard.events.event import Event, Meta
+from replguard.events.fact import Context
+from replguard.events.file import File
+from replguard.events.host import Container
+from replguard.events.process import Process
 from replguard.forensics.query import Base
 from replguard.forensics.store import Store
 from replguard.forensics.wanted import Wanted, moment
@@ -195,3 +200,54 @@ def test_whatever_else_is_written_is_no_time(text):
         assert moment(text, NOW).tzinfo is UTC
     except ValueError as error:
         assert "is no time: write" in str(error)  # noqa: PT017 - both ways out are right
+
+
+@pytest.fixture(scope="module")
+def reused(tmp_path_factory):
+    """Give a log as a database in which two programs had one pid, the second of them in a container."""
+    place = tmp_path_factory.mktemp("reused")
+    to = logs.writer(place / "log", place / "state")
+    first = Process(pid=4242, entity_id="a" * 16, command_line="make clean")
+    second = Process(pid=4242, entity_id="b" * 16, namespace_pid=7, command_line="cp w copy")
+    acts = [("process_exec", first), ("process_exit", first), ("process_exec", second), ("file_create", second)]
+    for number, (action, process) in enumerate(acts):
+        made = File(path="/srv/copy") if action == "file_create" else None
+        to.write(
+            Event(
+                timestamp=logs.NOW + timedelta(seconds=number),
+                event=Meta(action=action, id=f"b-{number}", sequence=number),
+                process=process,
+                file=made,
+                container=Container(id="c0ffee") if process is second else None,
+                replguard=Context(host_path="/var/lib/docker/overlay2/x/srv/copy") if made else None,
+            ),
+            logs.NOW,
+        )
+    to.close(now=logs.NOW)
+    store = Store(place / "log", tmp_path_factory.mktemp("cache"))
+    parts = store.parts()
+    list(store.make(parts))
+    yield (found := Base(parts))
+    found.close()
+    store.close()
+
+
+def test_a_pid_that_came_again_is_two_processes(reused):
+    """Each has its own timeline by its entity id; the pid shows both, one after the other."""
+    assert [record["action"] for record in find(reused, actor="a" * 16)] == ["process_exec", "process_exit"]
+    assert [record["id"] for record in find(reused, actor="b" * 16)] == ["b-2", "b-3"]
+    both = find(reused, actor="4242")
+    assert [(record["id"], record["entity_id"][0]) for record in both] == [
+        ("b-0", "a"), ("b-1", "a"), ("b-2", "b"), ("b-3", "b"),
+    ]  # fmt: skip
+
+
+def test_a_container_is_seen_from_both_sides(reused):
+    """A file is found by the name that the container has for it and by the host's; so is a pid told."""
+    inside, outside = find(reused, artefact="/srv/copy"), find(reused, artefact="/var/lib/docker/overlay2/x")
+    assert inside == outside
+    assert [(record["path"], record["host_path"]) for record in inside] == [
+        ("/srv/copy", "/var/lib/docker/overlay2/x/srv/copy")
+    ]
+    pids = {(record["pid"], record["namespace_pid"], record["container"]) for record in find(reused, actor="b" * 16)}
+    assert pids == {(4242, 7, "c0ffee")}

@@ -82,6 +82,10 @@ class _Walk:
         """The records of the open block."""
         self._first = 2
         """Its first line; the header is line 1, and before the first block."""
+        self._due: int | None = None
+        """The block that is due, once some were removed; before that the tree tells."""
+        self._adrift = False
+        """Whether the lines of the open block follow one that is not known: it was changed, or is gone."""
 
     def whole(self) -> Part:
         """Go along all of it."""
@@ -174,36 +178,50 @@ class _Walk:
     def _sealed(self, number: int, line: bytes) -> None:
         part, place = self.part, self.part.end
         first, self._first = self._first, number + 1
-        try:
-            seal = msgspec.json.decode(line, type=Seal)
-            told, chain = bytes.fromhex(seal.marks), _hash(seal.chain)
-        except (*wire.UNREADABLE, ValueError):
-            self._find(number, "the seal was changed: it cannot be read")
-            self._on(line)
-            return
-        part.blocks += 1
-        if told != place.marks:
-            self._differs(first, number, told, bytes(place.marks))
-        elif (seal.marks, seal.chain) != (told.hex(), place.chain.hex()) or wire.encode(seal) != line:
-            self._find(number, "the seal was changed")
-            chain = place.chain
-        if part.header is None or part.header.key is None:
+        seal = _read(line)
+        part.blocks += seal is not None
+        if seal is None:
+            self._find(number, "the seal was changed: it cannot be read, and nothing tells of the lines up to the next")
+            place.tree.append(place.chain)
+            self._adrift = True
+        elif part.header is None or part.header.key is None:
             self._find(number, "the seal stands in a segment that names no key")
-            self._on(line)
-            return
-        if seal.seal != place.tree.size:
-            self._find(number, f"this seals block {seal.seal}, and block {place.tree.size} is due: some were removed")
-            self._on(line)
-            return
+        else:
+            self._held(first, number, line, seal)
+        self._on(line)
+
+    def _held(self, first: int, number: int, line: bytes, seal: Seal) -> None:
+        """Hold a block against its seal. After what was changed the next is held against what was sealed."""
+        place, told, chain = self.part.end, bytes.fromhex(seal.marks), _hash(seal.chain)
+        due = place.tree.size if self._due is None else self._due
+        if seal.seal != due:
+            self._find(number, f"this seals block {seal.seal}, and block {due} is due: some were removed")
+            self._due, self._adrift = due, True
+        changed = False
+        if told != place.marks:
+            if not self._adrift:
+                self._differs(first, number, told, bytes(place.marks))
+        elif (seal.marks, seal.chain) != (told.hex(), place.chain.hex()) or wire.encode(seal) != line:
+            self._find(number, "the seal was changed, and nothing tells of the lines up to the next")
+            chain, changed = place.chain, True
+        self._adrift = changed
         place.tree.append(chain)
-        root = place.tree.root()
-        self._last = checkpoint(part.header.origin or "", place.tree.size, root), seal.signature
+        place.chain = chain
+        if self._due is not None:  # a tree that lacks leaves has no roots that were signed
+            self._due, self._last = seal.seal + 1, None
+        else:
+            self._signed(number, seal)
+
+    def _signed(self, number: int, seal: Seal) -> None:
+        """Hold the tree with a block against the signature of its seal."""
+        part, tree = self.part, self.part.end.tree
+        root = tree.root()
+        origin = part.header.origin if part.header is not None else None
+        self._last = checkpoint(origin or "", tree.size, root), seal.signature
         if self._each and not self.is_signed():
             self._find(number, "the seal is not signed by the key of this segment, or blocks before it were changed")
-        if place.tree.size in self._sizes:
-            part.roots[place.tree.size] = keys.text(root)
-        place.chain = chain  # what was changed in this block is told; the next is held against what was sealed
-        self._on(line)
+        if tree.size in self._sizes:
+            part.roots[tree.size] = keys.text(root)
 
     def _holds(self, text: bytes, signature: str) -> bool:
         return self._verifier is not None and self._verifier.holds(text, signature)
@@ -272,6 +290,17 @@ def is_vouched(header: Header) -> bool:
 
 def _some(count: int) -> str:
     return "a line was" if count == 1 else f"{count} lines were"
+
+
+def _read(line: bytes) -> Seal | None:
+    """Return a seal, None for what is none any more."""
+    try:
+        seal = msgspec.json.decode(line, type=Seal)
+        bytes.fromhex(seal.marks)
+        _hash(seal.chain)
+    except (*wire.UNREADABLE, ValueError):
+        return None
+    return seal
 
 
 def _hash(written: str) -> bytes:

@@ -59,3 +59,36 @@ def test_the_newest_is_where_a_start_goes_on(tmp_path):
     (folder / names.name("raw", last.number + 1)).write_bytes(b"")
     found = walk.newest(folder, "raw", nobody)
     assert (found.number, found.header.segment) == (last.number, last.number)
+
+
+def test_each_change_is_named_and_nothing_else(tmp_path):
+    """A changed seal takes the lines behind it along as far as the next one, and no block after that."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=20)
+    logs.plain(folder)
+    path = next(logs.segments(folder))
+    lines = path.read_bytes().splitlines(keepends=True)
+    seals = [number for number, line in enumerate(lines) if line.startswith(walk.SEALED)]
+    assert len(seals) >= 4
+    for number, old, new in (
+        (seals[0] - 1, b"/srv/", b"/xrv/"),
+        (seals[1], b'"chain":"', b'"chain":"g'),
+        (seals[3], b"=", b"A"),
+    ):
+        lines[number] = lines[number].replace(old, new, 1)
+    path.write_bytes(b"".join(lines))
+    found = walk.part(next(iter(names.segments(folder, "raw"))))
+    assert [fault.line for fault in found.findings] == [seals[0], seals[1] + 1, seals[3] + 1]
+
+
+def test_a_removed_block_is_named_and_nothing_else(tmp_path):
+    """What comes after it is held against its own seals."""
+    folder = logs.made(tmp_path / "log", tmp_path / "state", count=20)
+    logs.plain(folder)
+    path = next(logs.segments(folder))
+    lines = path.read_bytes().splitlines(keepends=True)
+    seals = [number for number, line in enumerate(lines) if line.startswith(walk.SEALED)]
+    path.write_bytes(b"".join(lines[: seals[0] + 1] + lines[seals[1] + 1 :]))
+    found = walk.part(next(iter(names.segments(folder, "raw"))))
+    assert [str(fault).partition(": ")[2] for fault in found.findings] == [
+        "this seals block 2, and block 1 is due: some were removed"
+    ]

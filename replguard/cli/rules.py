@@ -15,7 +15,7 @@ from rich.text import Text
 from replguard import config as configuration
 from replguard.config import Config
 from replguard.errors import ConfigError, Problem, ReplguardError
-from replguard.events.text import printable
+from replguard.events.text import counted, printable
 from replguard.rules import load as files
 from replguard.rules import suggest
 from replguard.rules.cases import KINDS_OF_CASE, Case, read_cases
@@ -202,13 +202,9 @@ def _report(failed: Sequence[tuple[AnyRule, Outcome]], found: RuleSet) -> None:
 
 
 def _summary(rules: int, cases: int, failed: int, lacking: int, idle: int) -> str:
-    never = f", {_counted(idle, 'rule')} that cannot fire" if idle else ""
-    rest = f", {_counted(lacking, 'rule')} without all three kinds of cases" if lacking else ""
-    return f"{_counted(rules, 'rule')}, {_counted(cases - failed, 'case')} passed, {failed} failed{rest}{never}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    never = f", {counted(idle, 'rule')} that cannot fire" if idle else ""
+    rest = f", {counted(lacking, 'rule')} without all three kinds of cases" if lacking else ""
+    return f"{counted(rules, 'rule')}, {counted(cases - failed, 'case')} passed, {failed} failed{rest}{never}"
 
 
 def _end_with(problems: Sequence[Problem]) -> None:

@@ -1,5 +1,6 @@
 """`replguard verify`: whether a log is what was written, and what proves it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from replguard.errors import ReplguardError
-from replguard.events.text import printable, show
+from replguard.events.text import counted, printable, show
 from replguard.forensics import check, trust, verify
 from replguard.forensics.trust import Checkpoint, Told
 from replguard.forensics.verify import Found
@@ -49,22 +50,30 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
         present = verify.streams(folder)
         if not present:
             raise ReplguardError(f"{folder} holds no segment of a log")
+        _readable(folder, present)
         told = trust.told(folder)
         found = [_gone_through(folder, stream, trusts, told) for stream in present]
     except OSError as error:
         raise ReplguardError(f"{folder} cannot be read: {error.strerror}") from error
-    for problem in verify.unknown(found, trusts):
-        raise ReplguardError(problem)
     if checkpoint:
         click.echo("\n".join(trust.text(each.checkpoint) for each in found if each.checkpoint), nl=False)
     else:
         for each in found:
             _tell(each)
-    findings = [finding for each in found for finding in each.findings]
+    findings: list[object] = [finding for each in found for finding in each.findings]
+    findings += [*verify.lacking(folder, present), *verify.unknown(found, trusts)]
     for finding in findings:
         click.echo(printable(str(finding)), err=True)
-    if findings:
+    if findings or any(each.unproven for each in found):
         sys.exit(DAMAGED)
+
+
+def _readable(folder: Path, present: list[str]) -> None:
+    """Raise ReplguardError for a segment that we may not read: that says nothing about what is in it."""
+    for stream in present:
+        for segment in names.segments(folder, stream):
+            if segment.path.exists() and not os.access(segment.path, os.R_OK):
+                raise ReplguardError(f"{segment.path} cannot be read by this user: ask as root, or as one of its group")
 
 
 def _bundle(path: Path, trusts: list[str | Checkpoint], *, only_checkpoint: bool) -> None:
@@ -119,12 +128,15 @@ def _tell(found: Found) -> None:
     since = next((one.since for one in found.parts if one.since), "")
     until = next((one.until for one in reversed(found.parts) if one.until), "")
     blocks, last = sum(one.blocks for one in found.parts), found.parts[-1]
-    state = "whole" if not found.findings else f"NOT WHOLE: {len(found.findings)} findings"
+    state = "whole" if not found.unproven else "whole, and proven by nothing that was given: it may be written anew"
+    if found.findings:
+        state = f"NOT WHOLE: {counted(len(found.findings), 'finding')}"
     click.echo(f"{found.stream}: {state}")
-    times = f"{printable(since)} to {printable(until)}"
-    click.echo(f"  {found.records} records in {len(found.parts)} segments and {blocks} blocks, {times}")
+    times = f", {printable(since)} to {printable(until)}" if since else ""
+    amounts = f"{counted(len(found.parts), 'segment')} and {counted(blocks, 'block')}"
+    click.echo(f"  {counted(found.records, 'record')} in {amounts}{times}")
     if len(chained) < len(found.parts):
-        click.echo(f"  {len(found.parts) - len(chained)} segments are older than the chain: nothing proves them")
+        click.echo(f"  older than the chain: {counted(len(found.parts) - len(chained), 'segment')}, proven by nothing")
     if chained and (header := chained[0].header) is not None and header.by is not None:
         if header.segment > 1:
             click.echo(f"  it begins at segment {header.segment}, block {header.size}: what is older was removed")
@@ -135,7 +147,7 @@ def _tell(found: Found) -> None:
         click.echo(f"  the last line of {torn.path.name} is torn: it was being written when the writer ended")
     for proof in found.trusted:
         click.echo(f"  {proof}")
-    if not found.trusted and not found.findings:
+    if not found.trusted and not found.findings and not found.unproven:
         click.echo(
             "  nothing was given that was kept elsewhere: that root wrote all of it anew is not excluded (--trust)"
         )

@@ -28,5 +28,10 @@ def show(text: str, limit: int = LIMIT) -> str:
     return shorten(printable(shorten(text, limit)), limit)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things, ``no`` for none."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}" if count else f"no {what}s"
+
+
 def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

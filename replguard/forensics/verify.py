@@ -26,12 +26,14 @@ class Found:
     """What was found of one stream. ``parts`` are its segments in order, ``findings`` what is not as it was written.
 
     ``trusted`` says of each thing that is trusted what it proves; it is empty where nothing that stands elsewhere does.
+    ``unproven``: something was given, and nothing of it does, though nothing is wrong.
     """
 
     stream: str
     parts: list[Part]
     findings: list[Fault] = field(default_factory=list)
     trusted: list[str] = field(default_factory=list)
+    unproven: bool = False
 
     @property
     def records(self) -> int:
@@ -58,6 +60,12 @@ def size(path: Path) -> int:
 def streams(folder: Path) -> list[str]:
     """Return the streams that have segments in a folder. Raises OSError."""
     return [stream for stream in ("raw", "evidence") if names.segments(folder, stream)]
+
+
+def lacking(folder: Path, present: Iterable[str]) -> Iterator[Fault]:
+    """Yield what a daemon has always written besides, and is not here."""
+    if "evidence" not in present:
+        yield Fault(folder, 0, "evidence has no segment here: it was removed, or not copied with the rest")
 
 
 def stream(
@@ -94,9 +102,7 @@ def judged(name: str, parts: list[Part], trust: Iterable[str | Checkpoint] = ())
             _against(found, trusted)
         else:
             _key(found, trusted)
-    if trust and not found.trusted and not found.findings:
-        where = found.parts[0].path.parent if found.parts else Path()
-        found.findings.append(Fault(where, 0, f"nothing that was given proves {name}: it may be written anew"))
+    found.unproven = bool(trust) and not found.trusted and not found.findings
     return found
 
 
@@ -207,7 +213,7 @@ def _against(found: Found, trusted: Checkpoint) -> None:
     roots = {size: root for one in mine for size, root in one.roots.items()}
     first, last = mine[0], mine[-1]
     if trusted.size in roots and roots[trusted.size] != trusted.root:
-        told = f"{found.stream} is not the log of the checkpoint: it was written anew"
+        told = f"{found.stream} is not the log of the checkpoint: it was written anew, or that is not what was kept"
         found.findings.append(Fault(last.path.parent, 0, told))
     elif first.header is not None and trusted.size <= first.header.size:
         return  # what it is of was removed
@@ -250,9 +256,9 @@ def unknown(found: list[Found], trust: Iterable[str | Checkpoint]) -> list[str]:
     origins = {each.header.origin for one in found for each in one.parts if each.header}
     parts = [part_ for one in found for part_ in one.parts]
     return [
-        f"no stream of this log has the key {each}"
+        f"no stream here has the key {each}: what it proves was removed, or is another log"
         if isinstance(each, str)
-        else f"no stream of this log is {each.origin}"
+        else f"no stream here is {each.origin}, of which a checkpoint was kept: it was removed, or is in another log"
         for each in trust
         if (not any(_signed(one, each) for one in parts) if isinstance(each, str) else each.origin not in origins)
     ]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from replguard.events.event import Event
+from replguard.events.text import counted
 from replguard.rules.engine import Engine
 from replguard.rules.explain import span
 from replguard.rules.model import AnyRule, Correlation, Rule, RuleSet
@@ -65,8 +66,3 @@ def _asked(rule: Correlation) -> str:
 def times(count: int) -> str:
     """Return how often something was."""
     return "once" if count == 1 else f"{count:,} times"
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things, ``no`` for none."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}" if count else f"no {what}s"

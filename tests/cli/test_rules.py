@@ -105,7 +105,7 @@ def test_a_rule_that_cannot_fire_fails(own):
     result = invoke("test", own)
     assert result.exit_code == 1
     assert "found.yml:2: 'found' cannot fire: its status is deprecated" in result.output
-    assert result.output.endswith("1 rule, 0 cases passed, 0 failed, 1 rule that cannot fire\n")
+    assert result.output.endswith("1 rule, no cases passed, 0 failed, 1 rule that cannot fire\n")
 
 
 def test_broken_fixtures_exit_2(own):

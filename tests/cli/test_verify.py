@@ -1,5 +1,7 @@
 """`replguard verify`."""
 
+import os
+
 import pytest
 from click.testing import CliRunner
 from support import logs
@@ -25,7 +27,7 @@ def test_a_log_that_is_whole(log):
     assert result.exit_code == 0, result.output
     raw, evidence = result.stdout.split("evidence: ")
     assert raw.startswith("raw: whole\n  120 records in ")
-    assert evidence.startswith("whole\n  12 records in 1 segments and 3 blocks, 2026-01-01T00:00:00Z to 2026-01-01T")
+    assert evidence.startswith("whole\n  12 records in 1 segment and 3 blocks, 2026-01-01T00:00:00Z to 2026-01-01T")
     assert raw.count("  first key ") == evidence.count("  first key ") == 1
     assert result.stdout.count("nothing was given that was kept elsewhere: that root wrote all of it anew is not") == 2
     assert result.stderr == ""
@@ -61,8 +63,41 @@ def test_a_changed_log(log, tmp_path):
 def test_what_is_trusted_has_to_be_of_this_log(log, words):
     """A key of another log proves nothing, and says so."""
     result = verify(*words, log)
+    assert result.exit_code == {"x": 2}.get(words[1], 1)
+    assert "neither a key nor a checkpoint" in result.stderr or "no stream here has the key" in result.stderr
+
+
+def test_a_stream_that_nothing_proves_is_not_called_changed(log):
+    """A key of one stream says nothing of the other: that is no damage, and no proof."""
+    key = next(line.split()[2] for line in verify(log).stdout.splitlines() if "first key" in line)
+    result = verify("--trust", key, log)
+    assert result.exit_code == 1
+    assert "evidence: whole, and proven by nothing that was given: it may be written anew" in result.stdout
+    assert "NOT WHOLE" not in result.stdout
+
+
+def test_evidence_that_is_gone_is_missed(log):
+    """With all of its segments removed nothing else would say so."""
+    kept = verify("--checkpoint", log).stdout
+    for path in log.glob("evidence-*"):
+        path.unlink()
+    result = verify(log)
+    assert (result.exit_code, "raw: whole" in result.stdout) == (1, True)
+    assert "evidence has no segment here: it was removed" in result.stderr
+    (log.parent / "kept").write_text(kept)
+    result = verify("--trust", log.parent / "kept", log)
+    assert result.exit_code == 1
+    assert "raw: whole" in result.stdout
+    assert "of which a checkpoint was kept: it was removed" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_we_may_not_read_is_not_called_changed(log):
+    """Who asks is told to ask as somebody else."""
+    next(log.glob("evidence-*")).chmod(0)
+    result = verify(log)
     assert result.exit_code == 2
-    assert "neither a key nor a checkpoint" in result.stderr or "no stream of this log has the key" in result.stderr
+    assert "cannot be read by this user: ask as root" in result.stderr
 
 
 def test_a_folder_without_a_log(tmp_path):

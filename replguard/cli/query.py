@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ _time = _read(lambda text: moment(text, clock.now()))
 )
 @click.option("--until", metavar="TIME", callback=_time, help="Before a time.")
 @click.option("--rule", metavar="RULE", help="Alerts of a rule, by its name or id; `*` stands for anything.")
+@click.option("--incident", metavar="ID", help="An incident: its alerts, what they name, and what was kept with them.")
 @click.option("--text", metavar="TEXT", help="What has a text in a command line, a path, a name or a sentence.")
 @click.option("--limit", type=click.IntRange(0), default=1000, show_default=True, help="Rows at most; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object a row.")
@@ -102,17 +104,23 @@ def command(
     wanted = Wanted(**flags)
     if (sql is None) == (wanted == Wanted()):
         raise click.UsageError("Ask by a SELECT, or by flags as --actor or --since: one of the two.")
+    if wanted.since is not None and wanted.until is not None and wanted.since >= wanted.until:
+        raise click.UsageError("--until is not after --since: nothing lies between.")
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     if find_spec("duckdb") is None:
         raise ReplguardError(
-            "query needs DuckDB, which is not installed: `pip install 'replguard[query]'`, or `pip install duckdb` into"
-            " the environment that replguard is in"
+            f"query needs DuckDB, which is not installed where replguard is: `{sys.executable} -m pip install"
+            " 'duckdb>=2.0'`"
         )
     folder = folder or Path(configuration.load(config).log.dir)
     with closing(Store(folder, cache or default())) as store, closing(Base(parts := _made(store), memory)) as base:
         answer = base.sql(sql, limit or None) if sql is not None else base.wanted(wanted, limit or None)
+        first = next(answer.rows, None)
+        answer.rows = chain(() if first is None else (first,), answer.rows)
         _show(answer, as_json=as_json, as_csv=as_csv, of_records=sql is None)
+        if first is None and sql is None:
+            _say(f"nothing found: the log {base.reach()}")
         if answer.more:
             _say(f"{answer.more:,} more rows are not shown: ask for less, or for all by --limit 0")
         damaged = [*missing(parts), *map(_damage, base.damaged())]

@@ -78,6 +78,13 @@ class Base:
     def _all(self, text: str, given: Given) -> list[tuple[Any, ...]]:
         return list(self._answer(text, given, None, "").rows)
 
+    def reach(self) -> str:
+        """Say from when to when the log reaches, for who finds nothing in it."""
+        ((first, last),) = self._all("SELECT min(time), max(time) FROM records", {})
+        if first is None or last is None:
+            return "holds no record"
+        return f"reaches from {first:%Y-%m-%dT%H:%M:%SZ} to {last:%Y-%m-%dT%H:%M:%SZ}"
+
     def _answer(self, text: str, given: Given, limit: int | None, count: str) -> Answer:
         with self._told(text):
             result = self._apart(self._base.execute, text, given)

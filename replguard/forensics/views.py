@@ -132,7 +132,12 @@ FOUND = (
     Column("rule_id", _TEXT, "rule.id", "The rule of an alert, by its id."),
     Column("rule_name", _TEXT, "rule.name", "The rule of an alert, by its name."),
     Column("level", _TEXT, "rule.level", "The level of an alert."),
-    Column("incident", _TEXT, "replguard.incident snapshot.incident", "The incident that an alert belongs to."),
+    Column(
+        "incident",
+        _TEXT,
+        "replguard.incident snapshot.incident incident",
+        "The incident that an alert, or what is kept with it, belongs to.",
+    ),
     Column("state", _TEXT, "replguard.state", "`firing` or `resolved`."),
     Column("count", _WHOLE, "replguard.count", "How often it was told by then."),
     Column("evidence", _LIST, "replguard.evidence", "The ids of the records that an alert rests on."),

@@ -24,7 +24,8 @@ class Wanted:
 
     ``actor`` is an actor's id, principal or name, the pid of its entry point, or the pid or entity id of a process.
     ``artefact`` is a path (or a folder above it), ``device:inode``, or the id of something made or of a server.
-    ``rule`` is an id or a name, perhaps with ``*``; ``text`` a part of any text, in whatever case.
+    ``rule`` is an id or a name, perhaps with ``*``; ``incident`` an id: its alerts, what they name and what was kept
+    with them; ``text`` a part of any text, in whatever case.
     """
 
     actor: str | None = None
@@ -32,6 +33,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     rule: str | None = None
+    incident: str | None = None
     text: str | None = None
 
 
@@ -84,7 +86,11 @@ def _conditions(wanted: Wanted, given: Given) -> Iterator[str]:
         yield _touched(wanted.artefact, given)
     if wanted.rule is not None:
         given["rule"] = wanted.rule
-        yield "(rule_id GLOB $rule OR rule_name GLOB $rule)"
+        yield "(rule_id GLOB $rule OR rule_name GLOB $rule) AND kind = 'alert'"
+    if wanted.incident is not None:
+        given["incident"] = wanted.incident
+        named = "SELECT unnest(evidence) FROM segments.evidence WHERE kind = 'alert' AND incident = $incident"
+        yield f"(incident = $incident OR id IN ({named}))"
     if wanted.text is not None:
         given["text"] = wanted.text
         looked = (f"contains(lower({column.name}), lower($text))" for column in COLUMNS if column.text)

@@ -135,7 +135,7 @@ def test_without_duckdb(query, monkeypatch):
     monkeypatch.setattr(verb, "find_spec", lambda _: None)
     result = query("SELECT 1")
     assert result.exit_code == 2
-    assert "pip install 'replguard[query]'" in result.stderr
+    assert f"{sys.executable} -m pip install 'duckdb>=2.0'" in result.stderr
 
 
 def test_the_configured_log_is_asked(told, tmp_path, monkeypatch):
@@ -184,3 +184,11 @@ def test_the_page_shows_every_flag_and_view():
     context = click.Context(verb.command)
     flags = {name for parameter in verb.command.get_params(context) for name in parameter.opts if name.startswith("--")}
     assert {flag for flag in flags if flag not in page} <= {"--help", "--config"}
+
+
+def test_nothing_is_told_as_such(told, query):
+    """With the span of the log: who is not in it may have acted before, or after."""
+    result = query("--actor", "nobody-such")
+    assert result.exit_code == 0
+    assert "nothing found: the log reaches from 20" in result.stderr
+    assert query("SELECT 1 WHERE false").stderr == ""

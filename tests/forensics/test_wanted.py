@@ -143,6 +143,19 @@ def test_a_rule(told, base):
     assert len(find(base, rule="*")) == len(fired)
 
 
+def test_an_incident(told, base):
+    """Its alerts, each record that they name, and the snapshot; nothing of another one."""
+    alerts = [record for record in told.evidence if isinstance(record, Alert)]
+    incident = next(alert.replguard.incident for alert in alerts if alert.rule.level == "critical")
+    mine = [alert for alert in alerts if alert.replguard.incident == incident]
+    found = find(base, incident=incident)
+    assert {record["id"] for record in found if record["kind"] == "alert"} == {alert.event.id for alert in mine}
+    named = {id_ for alert in mine for id_ in alert.replguard.evidence}
+    assert named
+    assert {record["id"] for record in found} == {alert.event.id for alert in mine} | named | {"s-1"}
+    assert find(base, incident="nothing") == []
+
+
 def test_a_text(told, base):
     """In whatever case, in commands, paths and sentences; characters that SQL knows are characters."""
     found = find(base, text="AGENT.PY")

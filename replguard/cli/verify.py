@@ -61,7 +61,7 @@ def command(folder: Path, trusted: tuple[str, ...], *, checkpoint: bool) -> None
         for each in found:
             _tell(each)
     findings: list[object] = [finding for each in found for finding in each.findings]
-    findings += [*verify.lacking(folder, present), *verify.unknown(found, trusts)]
+    findings += [*verify.lacking(folder, present, told), *verify.unknown(found, trusts)]
     for finding in findings:
         click.echo(printable(str(finding)), err=True)
     if findings or any(each.unproven for each in found):
@@ -145,7 +145,7 @@ def _tell(found: Found) -> None:
         click.echo(f"  the last {last.open} records are not sealed yet")
     for torn in (one for one in found.parts if one.torn):
         click.echo(f"  the last line of {torn.path.name} is torn: it was being written when the writer ended")
-    for proof in found.trusted:
+    for proof in (*found.trusted, *found.idle):
         click.echo(f"  {proof}")
     if not found.trusted and not found.findings and not found.unproven:
         click.echo(

@@ -21,6 +21,8 @@ from replguard.log.reader import Fault
 T = TypeVar("T")
 MOST = 50_000
 """Events of one incident that are read: some 100 MiB."""
+YEARS = (1970, 9000)
+"""A time outside of them was made up, and cannot be reckoned with."""
 MOST_LINEAGE = 32 * 2**20
 """Bytes of ancestors that are held until it is known whose they are."""
 MOST_TOLD = 5_000
@@ -272,10 +274,18 @@ class _Head(msgspec.Struct):
 
 
 def _decoded(line: Line, kind: type[T]) -> T | None:
+    """Return what a line says; None for what nothing here has written, such as a time without a zone."""
     try:
-        return msgspec.json.decode(line.data, type=kind)
+        found = msgspec.json.decode(line.data, type=kind)
     except wire.UNREADABLE:
         return None
+    about = getattr(found, "replguard", None)
+    times = (getattr(found, "timestamp", None), getattr(about, "first_seen", None), getattr(about, "last_seen", None))
+    return found if all(when is None or _is_sound(when) for when in times) else None
+
+
+def _is_sound(when: datetime) -> bool:
+    return when.tzinfo is not None and YEARS[0] < when.year < YEARS[1]
 
 
 def _quoted(text: str) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +14,7 @@ from replguard.events import wire
 from replguard.events.alert import LEVELS, Level
 from replguard.events.text import show
 from replguard.log import names, reader
-from replguard.log.reader import Fault
+from replguard.log.reader import Fault, Torn
 
 STREAM = "evidence"
 MOST = 10_000
@@ -24,8 +25,13 @@ SUGGESTED = 5
 ALERT = b'"kind":"alert"'
 
 
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$")]
+"""An id as it is made here: it becomes the name of a file, and part of a command to paste."""
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Id(msgspec.Struct):
-    id: str
+    id: _Name
 
 
 class _Rule(msgspec.Struct):
@@ -33,10 +39,10 @@ class _Rule(msgspec.Struct):
 
 
 class _About(msgspec.Struct):
-    incident: str
+    incident: _Name
     state: str
-    first_seen: datetime
-    last_seen: datetime
+    first_seen: _Time
+    last_seen: _Time
 
 
 class _Brief(msgspec.Struct):
@@ -82,7 +88,9 @@ def picked(folder: Path, is_wanted: Callable[[bytes], bool]) -> Iterator[Line | 
                 yield found
                 continue
             for number, line in enumerate(found[1], found[0]):
-                if line is not None and is_wanted(line) and not line.startswith(reader.BEGINNING):
+                if line is None or isinstance(line, Torn):  # half a record, or one that was hung on: nothing seals it
+                    continue
+                if is_wanted(line) and not line.startswith(reader.BEGINNING):
                     yield Line(segment.number, number, line)
 
 

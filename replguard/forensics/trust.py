@@ -50,21 +50,27 @@ def read(given: str) -> list[str | Checkpoint]:
 
     A file holds checkpoints as they are printed, with signatures or without, or lines of JSON as a sink wrote them.
     """
+    if _is_key(given):  # before any file of that name, which may lie in the folder of whoever is not trusted
+        return [given]
     said = given
     with contextlib.suppress(OSError):
         said = Path(given).read_text("utf-8", "replace")
     kept = _kept("\n".join((said, *_notes(said))))
     if kept:
         return [*kept]
-    try:
-        if len(base64.b64decode(said.strip(), validate=True)) == 32:
-            return [said.strip()]
-    except ValueError:
-        pass
+    if _is_key(said.strip()):
+        return [said.strip()]
     raise ReplguardError(
         f"{given!r} is neither a key nor a checkpoint: give the 44 characters that `verify` prints as the log's first"
         " key, or a file with a checkpoint (its name, its number of blocks and its root, one a line)"
     )
+
+
+def _is_key(said: str) -> bool:
+    try:
+        return len(base64.b64decode(said, validate=True)) == 32
+    except ValueError:
+        return False
 
 
 def told(folder: Path) -> list[Told]:

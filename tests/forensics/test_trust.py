@@ -1,6 +1,7 @@
 """What is known of a log from elsewhere, and what it tells of itself."""
 
 import json
+import os
 
 import pytest
 from support import logs
@@ -104,3 +105,27 @@ def test_a_record_that_only_looks_like_one_is_none(tmp_path):
     evidence.write({"event": {"action": "log_checkpoint"}, "checkpoint": {"note": 3}}, logs.NOW)
     evidence.close(now=logs.NOW)
     assert trust.told(folder) == []
+
+
+def test_a_key_is_a_key_whatever_file_has_its_name(tmp_path, monkeypatch):
+    """In the folder of an attacker's log a file may be called like the key that one trusts."""
+    key = "b" * 43 + "="
+    (tmp_path / key).write_text("A" * 43 + "=")
+    monkeypatch.chdir(tmp_path)
+    assert trust.read(key) == [key]
+
+
+def test_what_stands_in_the_place_of_a_segment_is_told(tmp_path):
+    """A link or a pipe is not read; and a stream that the other tells of is missed."""
+    told_of(tmp_path / "log", tmp_path / "state")
+    folder = tmp_path / "log"
+    assert list(verify.lacking(folder, ["raw", "evidence"], trust.told(folder))) == []
+    (folder / "raw-000009.jsonl").symlink_to("/dev/null")
+    os.mkfifo(folder / "raw-000010.jsonl")
+    found = [str(each) for each in verify.lacking(folder, ["raw", "evidence"])]
+    assert [each.rpartition("/")[2].partition(":")[0] for each in found] == ["raw-000009.jsonl", "raw-000010.jsonl"]
+    told = trust.told(folder)
+    for path in folder.glob("raw-*"):
+        path.unlink()
+    (missed,) = verify.lacking(folder, ["evidence"], told)
+    assert "raw has no segment here" in str(missed)

@@ -15,7 +15,7 @@ import zstandard
 from support import logs
 
 from replguard.events import wire
-from replguard.forensics import verify
+from replguard.forensics import trust, verify
 from replguard.log import archive, chain, names, reader, walk
 from replguard.log.keys import Keys
 from replguard.log.names import Header
@@ -485,6 +485,34 @@ def test_a_key_that_signed_nothing_here_proves_nothing(original, tmp_path):
     assert found.trusted == []
     assert found.unproven
     assert verify.unknown([found], [first])
+
+
+@pytest.mark.parametrize("claim", ["by", "origin", "prev", "size", "edge"])
+def test_a_header_without_a_key_claims_nothing(original, tmp_path, claim):
+    """Anybody can name a key that is known: the public half of it proves nothing."""
+    kept = logs.found(original / "log")
+    first = kept.parts[0].header
+    claims = {"by": first.by, "origin": first.origin, "prev": "00" * 32, "size": 2**20, "edge": ("00" * 32,)}
+    header = Header(stream="raw", segment=1, boot_id="b", **{claim: claims[claim]})
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / names.name("raw", 1)).write_bytes(wire.encode(header) + b"\n" + wire.encode(logs.event(1)) + b"\n")
+    found = logs.found(folder, trust=(first.by, kept.checkpoint))
+    assert found.findings
+    assert found.trusted == []
+
+
+def test_a_checkpoint_of_what_was_removed_is_told_as_such(original, tmp_path):
+    """Beside a key that proves the rest: it is not passed over in silence."""
+    folder = logs.copied(original / "log", tmp_path / "log")
+    kept = logs.found(folder)
+    sizes = [part.end.tree.size for part in kept.parts]
+    roots = logs.found(folder, trust=(trust.Checkpoint(kept.checkpoint.origin, sizes[0], "x"),)).parts[0].roots
+    first = trust.Checkpoint(kept.checkpoint.origin, sizes[0], roots[sizes[0]])
+    for segment in names.segments(folder, "raw")[:2]:
+        segment.path.unlink()
+    found = logs.found(folder, trust=(kept.parts[2].header.key, first))
+    assert any("is of what was removed since" in each for each in found.idle)
 
 
 def test_a_made_up_start_is_not_proven(original, tmp_path):

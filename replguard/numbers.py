@@ -79,7 +79,7 @@ def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: 
         "content": provenance.ledger.evicted,
         "files": provenance.copies.evicted,
         "egress": provenance.egress.evicted,
-        "evidence": pipeline.dossier.forgotten,
+        "evidence": pipeline.dossier.forgotten + pipeline.room.withheld,
     }
     for part, count in evicted.items():
         sheet.set("evictions_total", count, part)

@@ -28,6 +28,7 @@ from replguard.events.process import KEPT
 from replguard.events.pulse import Pulse
 from replguard.evidence import checkpoints
 from replguard.evidence.dossier import Dossier
+from replguard.evidence.room import Room
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.masking.mask import mask
@@ -90,6 +91,7 @@ class Pipeline:
         self.flow = Flow()
         self.dossier = Dossier(provenance.ancestors, detector.cited)
         detector.alerts.heard = self.dossier.heard
+        self.room = Room()
         self._schedule = checkpoints.Schedule()
         self._told_until, self._witness = told_until, witness
         self._order = Order()
@@ -212,13 +214,22 @@ class Pipeline:
             stamped = self.sequencer.stamp(event)
             self.raw.write(stamped, now)
             if _is_evidence(stamped):
-                self.evidence.write(stamped, now)
+                self._keep(stamped, now)
             self.flow.fed += 1
             alerts = self.detector.feed(stamped)
             if alerts:
                 self.issue(alerts, clock.now())
             if stamped.health is not None and stamped.health.state == "canary":
                 self.flow.canary = now.timestamp()
+
+    def _keep(self, event: Event, now: datetime) -> None:
+        """What matters by itself → evidence, as long as facts leave room for all that comes in a year."""
+        if event.event.kind != "enrichment" or self.room.takes(event):
+            self.evidence.write(event, now)
+            return
+        self.dossier.withheld(event)
+        if (news := self.room.news(event)) is not None:
+            self.put(health("log.evidence", "degraded", news))
 
     def issue(self, alerts: Iterable[Alert], now: datetime) -> None:
         """Alerts → evidence and sinks."""

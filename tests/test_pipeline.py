@@ -178,6 +178,24 @@ def test_what_is_written_is_fixed_by_checkpoints(pipeline: Pipeline) -> None:
     assert all(json.dumps(kept.event.id) in text for kept in pipeline.sinks.kept)
 
 
+def test_a_flood_of_facts_does_not_push_out_the_evidence(pipeline: Pipeline) -> None:
+    """What has no room there stands in the raw stream, and that is told once."""
+    pipeline.room._all.left = -1e9
+    for number in range(3):
+        fact = Event(
+            timestamp=datetime.now(UTC),
+            event=Meta(action="network_listen", kind="enrichment"),
+            process=Process(pid=number, entity_id=f"f{number}"),
+        )
+        pipeline.judge([fact])
+    assert pipeline.raw.path.read_text().count('"network_listen"') == 3
+    assert not pipeline.evidence.path.is_file() or "network_listen" not in pipeline.evidence.path.read_text()
+    assert pipeline.room.withheld == 3
+    pipeline._take(0)
+    told = pipeline.evidence.path.read_text()
+    assert told.count("more than a year of evidence bears") == 1
+
+
 def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> None:
     """The snapshot at start is known to provenance and to nobody else."""
     found = probe()

@@ -10,15 +10,14 @@ from replguard.events.event import Event, Meta
 from replguard.events.evidence import LINEAGE, RULE, STATE, Cited, RuleText
 from replguard.events.identity import short_hash
 from replguard.events.process import spare
+from replguard.fair import Fair
 
-MOST_EVENTS = 4096
+MOST_EVENTS = 2048
 """Events of detections that are held until an alert names them: those of a rule that matches everything are more, and
-an alert names its first and its last ones."""
-HEAVIEST = 64 * 2**10
-"""Characters of a command line above which both ends of it are kept alone: 500 alerts with 2 MiB each would push a year
-of evidence out of its limit. The raw stream has it whole for its day."""
-MOST_WEIGHT = 8 * 2**20
-"""Characters of command lines that are held at most."""
+an alert names its first and its last ones. Of a long command line both ends are held alone, as everywhere: the raw
+stream has it whole for its day, and 500 alerts with 2 MiB each would push a year of evidence out of its limit."""
+MOST_FACTS = 20_000
+"""Facts of which it is known whose they are, and those that the evidence had no room for."""
 MOST_INCIDENTS = 512
 MOST_TOLD = 20_000
 """Records of one incident that are known to be written; beyond that some are written twice."""
@@ -30,18 +29,23 @@ Texts = Callable[[str], Iterable[RuleText]]
 
 
 class Dossier:
-    """Called by the pipeline's thread. ``forgotten`` counts events that no alert had named when there was no more room.
+    """Called by the pipeline's thread.
 
-    Facts are not repeated: the evidence has each as soon as it is known.
+    Facts are not repeated: the evidence has each as soon as it is known, but those that were ``withheld`` from it.
     """
 
     def __init__(self, ancestors: Ancestors, texts: Texts) -> None:
         self._ancestors, self._texts = ancestors, texts
-        self._events: OrderedDict[str, Event] = OrderedDict()
+        self._events: Fair[str, Event] = Fair(MOST_EVENTS)
+        self._facts: OrderedDict[str, str | None] = OrderedDict()
+        self._withheld: OrderedDict[str, None] = OrderedDict()
         self._told: OrderedDict[str, set[str]] = OrderedDict()
-        self._weight = 0
         self._reloads = 0
-        self.forgotten = 0
+
+    @property
+    def forgotten(self) -> int:
+        """How many events no alert had named when there was no more room; who has most goes first."""
+        return self._events.evicted
 
     def reloaded(self) -> None:
         """Take it that other rules are in force: their texts are told anew."""
@@ -49,26 +53,33 @@ class Dossier:
 
     def heard(self, detection: Detection) -> None:
         """Hold the events of a detection: an alert will name them, or the last ones of many."""
-        for event in map(_light, detection.events):
-            if (before := self._events.pop(event.event.id, None)) is not None:
-                self._weight -= _weight(before)
-            self._events[event.event.id] = event
-            self._weight += _weight(event)
-        while len(self._events) > MOST_EVENTS or self._weight > MOST_WEIGHT:
-            _, oldest = self._events.popitem(last=False)
-            self._weight -= _weight(oldest)
-            self.forgotten += 1
+        for event in detection.events:
+            id_, process = event.event.id, event.process
+            if event.event.kind == "enrichment" and id_ not in self._withheld:
+                self._facts[id_] = process.entity_id if process is not None else None
+                continue
+            light = event if process is None else replace(event, process=spare(process))
+            actor = event.replguard.actor if event.replguard is not None else None
+            self._events.put(id_, light, (event.user and event.user.id, actor and actor.id))
+        while len(self._facts) > MOST_FACTS:
+            self._facts.popitem(last=False)
+
+    def withheld(self, fact: Event) -> None:
+        """Take it that the evidence had no room for a fact: it is told with the first alert that names it."""
+        self._withheld[fact.event.id] = None
+        if len(self._withheld) > MOST_FACTS:
+            self._withheld.popitem(last=False)
 
     def of(self, alert: Alert) -> Iterator[Event | Cited]:
         """Yield what the evidence is to hold with an alert, and does not hold for its incident yet."""
         about = alert.replguard
         told = self._of(about.incident)
-        named = [self._events[each] for each in about.evidence if each in self._events]
+        named = [event for each in about.evidence if (event := self._events.get(each)) is not None]
         for event in named:
-            if event.event.kind != "enrichment" and _is_new(event.event.id, told):
+            if _is_new(event.event.id, told):
                 yield event
-        acting = [*(event.process for event in named), alert.process]
-        for entity in dict.fromkeys(process.entity_id for process in acting if process is not None):
+        last = alert.process.entity_id if alert.process is not None else None
+        for entity in dict.fromkeys((*map(self._whose, about.evidence), last)):
             for above in self._ancestors(entity) if entity else ():
                 if above.process is not None and _is_new(f"lineage {above.process.entity_id}", told):
                     yield _stated(above, alert)
@@ -82,6 +93,13 @@ class Dossier:
                         rule=text,
                     )
 
+    def _whose(self, id_: str) -> str | None:
+        """Return the entity id of the process that an event tells of."""
+        event = self._events.get(id_)
+        if event is None:
+            return self._facts.get(id_)
+        return event.process.entity_id if event.process is not None else None
+
     def _of(self, incident: str) -> set[str]:
         told = self._told.setdefault(incident, set())
         self._told.move_to_end(incident)
@@ -90,17 +108,6 @@ class Dossier:
         if len(told) > MOST_TOLD:
             told.clear()
         return told
-
-
-def _weight(event: Event) -> int:
-    """Return the characters of a command line and its arguments, which are the same."""
-    process = event.process
-    return 0 if process is None else 2 * len(process.command_line or "")
-
-
-def _light(event: Event) -> Event:
-    process = event.process
-    return replace(event, process=spare(process)) if process is not None and _weight(event) > HEAVIEST else event
 
 
 def _is_new(what: str, told: set[str]) -> bool:

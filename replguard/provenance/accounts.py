@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from replguard.provenance.fair import Fair
+from replguard.fair import Fair
 
 KEEPS = timedelta(days=30)
 """How long a touch and what was sent after it count (meanings: Touched)."""

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from replguard.events.fact import FileRef
+from replguard.fair import Fair
 from replguard.provenance import entry
-from replguard.provenance.fair import Fair
 from replguard.provenance.ledger import Inode
 from replguard.provenance.making import Making
 from replguard.provenance.pipes import Pipes, program

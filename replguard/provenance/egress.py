@@ -16,6 +16,7 @@ import msgspec
 from replguard.events.event import Event
 from replguard.events.fact import Attribution, FileRef
 from replguard.events.network import Endpoint, Network
+from replguard.fair import Fair
 from replguard.provenance import entry
 from replguard.provenance.accounts import EVERYWHERE, Account, Accounts, Line
 from replguard.provenance.answers import Answers
@@ -24,7 +25,6 @@ from replguard.provenance.egress_store import Store
 from replguard.provenance.endpoints import MAPPED, Endpoints, stays
 from replguard.provenance.entry import Entry
 from replguard.provenance.facts import fact
-from replguard.provenance.fair import Fair
 from replguard.provenance.instances import Instances
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from replguard.provenance.fair import Fair
+from replguard.fair import Fair
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc
 from replguard.weights.fingerprint import Match

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from replguard.events.fact import FileRef
 from replguard.events.file import File
 from replguard.events.identity import short_hash
+from replguard.fair import Fair
 from replguard.provenance import entry
-from replguard.provenance.fair import Fair
 from replguard.provenance.outline import Outline, folders
 from replguard.provenance.processes import Proc
 from replguard.weights.inventory import Protected

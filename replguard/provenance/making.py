@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from replguard.events.event import Event
 from replguard.events.fact import Attribution
+from replguard.fair import Fair
 from replguard.provenance import entry
-from replguard.provenance.fair import Fair
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from replguard.events.event import Event
 from replguard.events.file import File
+from replguard.fair import Fair
 from replguard.provenance import entry, places
 from replguard.provenance.agents import SHELLS, Agents, at_terminal
 from replguard.provenance.endpoints import stays
-from replguard.provenance.fair import Fair
 from replguard.provenance.processes import Proc, reaper
 
 KEPT_FOR = timedelta(hours=24)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replguard.provenance.fair import Fair
+from replguard.fair import Fair
 
 
 def test_a_flood_leaves_others_what_they_have() -> None:

@@ -4,7 +4,7 @@ And the ways from some of its leaves to its root, by which each is proven to be 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 EMPTY = hashlib.sha256(b"").digest()
 """The root of a tree without leaves (RFC 6962, 2.1)."""
@@ -109,3 +109,24 @@ def root_by(data: bytes, index: int, size: int, way: Iterable[bytes]) -> bytes |
             found = node(found, beside)
         index, last = index >> 1, last >> 1
     return found if not last else None
+
+
+def stands_in(data: bytes, index: int, way: Sequence[bytes], size: int, edge: Sequence[bytes]) -> bool:
+    """Tell whether a leaf stands in an earlier tree, told by its edge, by the way that leads to a later one's root.
+
+    The complete subtrees of a tree are complete in every later one, and so the way passes the one that has the leaf.
+    """
+    if not 0 <= index < size or len(edge) != size.bit_count():
+        return False
+    which, height = _subtree(index, size)
+    found = leaf(data)
+    for level, beside in enumerate(way[:height]):
+        found = node(beside, found) if index >> level & 1 else node(found, beside)
+    return len(way) >= height and found == edge[which]
+
+
+def _subtree(index: int, size: int) -> tuple[int, int]:
+    """Return in which of the complete subtrees of a tree a leaf is, the largest being 0, and how high that is."""
+    above = size ^ index
+    height = above.bit_length() - 1  # the highest bit in which they differ is set in the size
+    return (size >> height).bit_count() - 1, height

@@ -3,8 +3,10 @@
 import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from replguard.log.tree import EMPTY, Tree, Witness, leaf, node, root_by
+from replguard.log.tree import EMPTY, Tree, Witness, leaf, node, root_by, stands_in
 
 LEAVES = [bytes.fromhex(each) for each in (
     "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
@@ -82,3 +84,19 @@ def test_each_leaf_has_its_way_to_the_root(size):
             assert [n for n in range(-1, size + 2) if root_by(leaves[number], n, size, way) == root] == [number]
             assert root_by(leaves[number], number, size, [*way, root]) is None
             assert not way or root_by(leaves[number], number, size, way[:-1]) is None
+
+
+@given(st.integers(1, 70), st.data())
+def test_a_leaf_stands_in_every_tree_since_it_was_there(size, data):
+    """Its way to the last root passes the edge of each tree between, and of no other leaf."""
+    index = data.draw(st.integers(0, size - 1))
+    grown, way, edges = Witness(0, ()), [], []
+    for number in range(size):
+        grown.append(b"%d" % number, way if number == index else None)
+        edges.append(list(grown.tree.edge))
+    grown.end()
+    for earlier, edge in enumerate(edges, 1):
+        assert stands_in(b"%d" % index, index, way, earlier, edge) is (index < earlier)
+        if index < earlier:
+            assert not stands_in(b"forged", index, way, earlier, edge)
+            assert not stands_in(b"%d" % index, index, way, earlier, [bytes(32) for _ in edge])

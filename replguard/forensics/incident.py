@@ -1,11 +1,11 @@
 """One incident as the evidence holds it: what was alerted, what happened, who acted, and where each record stands."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +19,10 @@ from replguard.log import reader
 from replguard.log.reader import Fault
 
 T = TypeVar("T")
+Pick = Callable[[Callable[[bytes], bool]], Iterator[Line | Fault]]
+"""Gives the records that are wanted by their bytes, in order, as often as it is asked."""
+Place = tuple[int, int]
+"""A segment and a line in it."""
 MOST = 50_000
 """Events of one incident that are read: some 100 MiB."""
 YEARS = (1970, 9000)
@@ -88,19 +92,49 @@ class Incident:
         return min([*happened, *(each.what.replguard.first_seen for each in self.alerts)])
 
     @property
-    def entries(self) -> list[Entry[Alert] | Entry[Event] | Entry[Taken] | Entry[Cited]]:
+    def ended(self) -> datetime:
+        """When the last thing of it happened or was told."""
+        return max(each.what.timestamp for each in (*self.events, *self.told))
+
+    @property
+    def entries(self) -> list[Entry[Alert] | Entry[Event] | Entry[Taken] | Entry[Cited] | Entry[Kept]]:
         """Every record, in the order of the log."""
-        parts = (self.told, self.events, self.lineage, self.snapshots, self.rules)
+        parts = (self.told, self.events, self.lineage, self.snapshots, self.rules, self.checkpoints)
         return sorted(itertools.chain(*parts), key=lambda each: (each.at.segment, each.at.line))
 
 
-def gather(folder: Path, incident: str, asked: str | None = None) -> Incident:
-    """Read an incident from the evidence of a log. Memory is bounded; what is damaged is told. Raises OSError."""
-    found = Incident(incident, asked)
+def gather(folder: Path, incident: str, asked: str | None = None, until: Place | None = None) -> Incident:
+    """Read an incident from the evidence of a log. Memory is bounded; what is damaged is told. Raises OSError.
+
+    What stands behind ``until``, the segment and line of a seal, is left out.
+    """
     header = reader.header([folder], STREAM)
-    found.host = header.host if header is not None else None
+
+    def pick(is_wanted: Callable[[bytes], bool]) -> Iterator[Line | Fault]:
+        for line in picked(folder, is_wanted):
+            if isinstance(line, Line) and until is not None and (line.segment, line.line) > until:
+                return
+            yield line
+
+    return _gathered(pick, Incident(incident, asked, header.host if header is not None else None))
+
+
+def among(lines: list[Line], incident: str, asked: str | None = None, host: Host | None = None) -> Incident:
+    """Return an incident as some lines of the evidence tell it, in their order."""
+    return _gathered(lambda is_wanted: (line for line in lines if is_wanted(line.data)), Incident(incident, asked, host))
+
+
+def late(whole: Incident, found: Incident) -> set[str]:
+    """Return the ids of the alerts, and of what alerts name, that a part of an incident lacks."""
+    named = {id_ for alert in found.told for id_ in alert.what.replguard.evidence}
+    events = _ids(whole.events) - _ids(found.events)
+    return (_ids(whole.alerts) - _ids(found.alerts)) | (events & named)
+
+
+def _gathered(pick: Pick, found: Incident) -> Incident:
+    incident = found.id
     mark, left_out, room = _quoted(incident), 0, MOST_TOLD
-    for line in picked(folder, lambda line: ALERT in line and mark in line):
+    for line in pick(lambda line: ALERT in line and mark in line):
         alert = None if isinstance(line, Fault) else _decoded(line, Alert)
         if isinstance(line, Line) and alert is not None and alert.replguard.incident == incident:
             found.told.append(Entry(line, alert))
@@ -115,7 +149,7 @@ def gather(folder: Path, incident: str, asked: str | None = None) -> Incident:
     )
     if found.alerts:
         found.host = found.lead.host or found.host
-        _Reading(found).read(folder)
+        _Reading(found).read(pick)
     if left_out:
         found.missing.append(f"{left_out} repeats of its alerts are left out")
     return found
@@ -133,7 +167,10 @@ class _Reading:
             actor.id for actor in actors if actor is not None and not (actor.kind == "unknown" and actor.pid is None)
         }
         self._since = min(alert.replguard.first_seen for alert in alerts) - AFTER
-        self._until = max(alert.replguard.last_seen for alert in alerts) + AFTER
+        self._last = max(alert.replguard.last_seen for alert in alerts)
+        self._until = self._last + AFTER
+        # One that is resolved is closed: what its actors do afterwards is another one's.
+        self._closed = None if found.is_firing else max((each.at.segment, each.at.line) for each in found.told)
         self._mark = _quoted(found.id)
         self._ids = {_quoted(id_)[1:-1] for id_ in self._named}
         self._by = tuple(_quoted(id_)[1:] for id_ in self._actors)
@@ -143,12 +180,13 @@ class _Reading:
         self._above: dict[str, Entry[Event]] = {}
         self._held = self._over = 0
 
-    def read(self, folder: Path) -> None:
+    def read(self, pick: Pick) -> None:
         """Read what belongs to the incident, and say what does not stand there."""
         found = self._found
-        for line in picked(folder, self._is_wanted):
+        for line in pick(self._is_wanted):
             if isinstance(line, Fault):
-                found.missing.append(f"a part of the log could not be read: {line}")
+                there = Fault(Path(line.path.name), line.line, line.text)
+                found.missing.append(f"a part of the log is not there, or could not be read: {there}")
             else:
                 self._take(line)
         found.events = sorted(
@@ -180,7 +218,7 @@ class _Reading:
             return
         elif event.event.kind == evidence.STATE:
             self._hold(Entry(line, event))
-        elif self._belongs(event):
+        elif event.event.id in self._named or self._belongs(line, event):
             self._add(Entry(line, event))
 
     def _beside(self, line: Line, action: str) -> None:
@@ -201,12 +239,12 @@ class _Reading:
     def _is_after(self, kept: Kept) -> bool:
         """Tell whether a checkpoint is one of the first that prove the whole incident."""
         is_room = len(self._found.checkpoints) < MOST_CHECKPOINTS
-        return is_room and kept.checkpoint.stream == STREAM and kept.timestamp >= self._until - AFTER
+        return is_room and kept.checkpoint.stream == STREAM and kept.timestamp >= self._last
 
-    def _belongs(self, event: Event) -> bool:
-        """Tell whether an alert names the event, its actor did what is not allowed, or something was lost."""
-        if event.event.id in self._named:
-            return True
+    def _belongs(self, line: Line, event: Event) -> bool:
+        """Tell whether an actor did what is not allowed, or something was lost, as long as it was open."""
+        if self._closed is not None and (line.segment, line.line) > self._closed:
+            return False
         if not self._since <= event.timestamp <= self._until:
             return False
         if event.health is not None:
@@ -267,6 +305,10 @@ def _ends(told: list[Entry[Alert]]) -> list[Entry[Alert]]:
     last = {each.what.event.id: each for each in told}
     ends = {(each.at.segment, each.at.line) for each in (*first.values(), *last.values())}
     return [each for each in told if (each.at.segment, each.at.line) in ends]
+
+
+def _ids(entries: Iterable[Entry[Any]]) -> set[str]:
+    return {each.what.event.id for each in entries}
 
 
 class _Head(msgspec.Struct):

@@ -14,6 +14,7 @@ from replguard.events import wire
 from replguard.events.alert import LEVELS, Level
 from replguard.events.text import show
 from replguard.log import names, reader
+from replguard.log.names import Segment
 from replguard.log.reader import Fault, Torn
 
 STREAM = "evidence"
@@ -81,8 +82,13 @@ class Line:
 
 
 def picked(folder: Path, is_wanted: Callable[[bytes], bool]) -> Iterator[Line | Fault]:
-    """Yield the records of the evidence that are wanted by their bytes, in order. Raises OSError."""
-    for segment in names.one_of_each(names.segments(folder, STREAM)):
+    """Yield the records of the evidence that are wanted by their bytes, in order, and what is missing or damaged.
+
+    Raises OSError.
+    """
+    segments = names.one_of_each(names.segments(folder, STREAM))
+    yield from _gaps(folder, segments)
+    for segment in segments:
         for found in reader.lines(names.there(segment).path):
             if isinstance(found, Fault):
                 yield found
@@ -92,6 +98,18 @@ def picked(folder: Path, is_wanted: Callable[[bytes], bool]) -> Iterator[Line | 
                     continue
                 if is_wanted(line) and not line.startswith(reader.BEGINNING):
                     yield Line(segment.number, number, line)
+
+
+def _gaps(folder: Path, segments: list[Segment]) -> Iterator[Fault]:
+    """Yield which segments are missing: between others, and of those that the newest one tells to be kept."""
+    newest = reader.header([segments[-1].path]) if segments else None
+    oldest = newest.oldest if newest is not None and newest.key is not None else segments[0].number if segments else 0
+    for before, segment in zip([oldest - 1, *(each.number for each in segments)], segments, strict=False):
+        if segment.number > before + 1:
+            told = f"segment {before + 1} is" if segment.number == before + 2 else (
+                f"segments {before + 1} to {segment.number - 1} are"
+            )
+            yield Fault(folder, 0, f"{STREAM} {told} missing")
 
 
 def incidents(folder: Path, faults: list[Fault]) -> list[Summary]:

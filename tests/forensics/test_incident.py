@@ -9,6 +9,7 @@ from replguard.events import wire
 from replguard.events.alert import Detection
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import CHECKPOINT, STATE, Checkpoint, Kept, RuleText
+from replguard.events.file import File
 from replguard.evidence.dossier import Dossier
 from replguard.forensics import incident
 
@@ -144,3 +145,40 @@ def test_of_an_alert_that_is_told_over_and_over_the_ends_are_kept(tmp_path, monk
     assert len(found.told) <= 11
     assert ids(found.alerts) == ["a1", "b2"]
     assert found.missing[-1] == f"{33 - len(found.told)} repeats of its alerts are left out"
+
+
+def test_a_closed_incident_does_not_grow(tmp_path):
+    """What its actor does after the last word on it, "resolved", is another one's; of an open one it is its own."""
+    closing = cases.alert("b2", "self-replication", "critical", "sv", 22, (2, 3, 8), state="resolved")
+    again = cases.fact("weights_copy", 70, "cp", 60, file=File(path="/tmp/c"))
+    for number, (told, is_in) in enumerate((([closing, again], False), ([again, closing], True), ([again], True))):
+        folder = cases.made(tmp_path / f"log{number}", tmp_path / f"state{number}", [*cases.records(), *told])
+        assert ("ev-70" in ids(incident.gather(folder, cases.INCIDENT).events)) is is_in
+
+
+def test_it_is_told_up_to_a_place(tmp_path):
+    """What stands behind it is left out, and which alerts and named events that are can be asked."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    whole = incident.gather(folder, cases.INCIDENT)
+    first, second, again = (each.at for each in whole.told)
+    part = incident.gather(folder, cases.INCIDENT, until=(first.segment, first.line))
+    assert ids(part.alerts) == ["a1"]
+    assert incident.late(whole, part) == {"b2"}
+    part = incident.gather(folder, cases.INCIDENT, until=(second.segment, second.line))
+    assert incident.late(whole, part) == {"ev-2"}, "the event that is kept with the alert stands behind it"
+    nearly = incident.gather(folder, cases.INCIDENT, until=(again.segment, again.line - 1))
+    assert (ids(nearly.told), incident.late(whole, nearly)) == (["a1", "b2"], set())
+
+
+def test_it_is_told_again_by_its_records_alone(found):
+    """Those that were found give the same incident, without the log."""
+    again = incident.among([each.at for each in found.entries], cases.INCIDENT, None, found.host)
+    assert again == found
+
+
+def test_a_missing_segment_is_told(tmp_path):
+    """It may have held something."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    (gone, *_) = [path for path in logs.segments(folder, "evidence") if path.name.startswith("evidence-000002")]
+    gone.unlink()
+    assert any("evidence segment 2 is missing" in each for each in incident.gather(folder, cases.INCIDENT).missing)

@@ -11,15 +11,18 @@ from replguard.events import wire
 from replguard.forensics.register import STREAM, Line
 from replguard.forensics.trust import Checkpoint
 from replguard.log import keys, names, reader
-from replguard.log.chain import BLOCK, SEALED, checkpoint, link, unsigned
+from replguard.log.chain import BLOCK, MARK, SEALED, checkpoint, link, unsigned
 from replguard.log.names import Header, Seal, Segment
 from replguard.log.reader import Fault, Torn
 from replguard.log.tree import Witness
+from replguard.log.walk import difference
 
 T = TypeVar("T")
 OLD = "older than the chain"
 OPEN = "not sealed"
 CHANGED = "not what was sealed"
+BESIDE = "in a block that was changed at line"
+"""And its number follows."""
 BEYOND = "behind the end that is proven"
 
 
@@ -194,14 +197,14 @@ class _Walk:
             self._found.unproven.update({(segment.number, each): CHANGED for each in wanted})
             self._broken(f"{segment.path.name}:{first + len(lines)}: the seal was changed, or is not the next one")
             return
-        way = self._proven(segment, first, lines, chain, wanted) if wanted else None
+        way = self._proven(segment, first, lines, seal, wanted) if wanted else None
         tree.append(chain, way)
         self._chain = link(chain, line)
         self._last = self._header, seal
         self.is_over = self._kept is not None and tree.tree.size == self._kept.size
 
     def _proven(
-        self, segment: Segment, first: int, lines: list[bytes], sealed: bytes, wanted: set[int]
+        self, segment: Segment, first: int, lines: list[bytes], seal: Seal, wanted: set[int]
     ) -> list[bytes] | None:
         """Note a block that is as it was sealed; return the way that is to be filled in."""
         begin = min(wanted) - first
@@ -211,19 +214,46 @@ class _Walk:
         end = before
         for line in lines[begin:]:
             end = link(end, line)
-        if end != sealed or self._tree is None:
-            self._found.unproven.update({(segment.number, each): CHANGED for each in wanted})
-            self._found.troubles.append(
-                f"{segment.path.name}: a line from {first} on is not what was sealed: see `replguard verify`"
-            )
+        if end != _bytes(seal.chain) or self._tree is None:
+            self._changed(segment, first, lines, seal, wanted)
             return None
         block = Block(segment.number, first + begin, self._tree.tree.size, before, lines[begin:])
         self._found.blocks.append(block)
         return block.way
 
+    def _changed(self, segment: Segment, first: int, lines: list[bytes], seal: Seal, wanted: set[int]) -> None:
+        """Say which line of a block was changed, by its marks; where they do not tell, all of them may be."""
+        chain, found = self._chain, bytearray()
+        for line in lines:
+            chain = link(chain, line)
+            found += chain[:MARK]
+        told = _marks(seal.marks)
+        number, what = None, "a line from here on is not what was sealed"
+        if told is not None and told != found:
+            same, what = difference(len(lines), told, bytes(found))
+            number = first + same
+        whys = {each: CHANGED if number in (each, None) else f"{BESIDE} {number}" for each in wanted}
+        self._found.unproven.update({(segment.number, each): why for each, why in whys.items()})
+        self._found.troubles.append(f"{segment.path.name}:{number or first}: {what}: see `replguard verify`")
+
     def _broken(self, why: str) -> None:
         self._found.troubles.append(why)
         self.is_over = True
+
+
+def reach(folder: Path, kept: Checkpoint) -> tuple[int, int] | None:
+    """Return the segment and line of the seal that a checkpoint is of, None where there is none. Raises OSError."""
+    last = None
+    for segment in names.one_of_each(names.segments(folder, STREAM)):
+        header = reader.header([names.there(segment).path])
+        if header is not None and header.key is not None and header.size < kept.size:
+            last = segment
+    for found in reader.lines(names.there(last).path) if last is not None else ():
+        for number, line in enumerate(found[1], found[0]) if isinstance(found, tuple) else ():
+            seal = _decoded(line, Seal) if line is not None and line.startswith(SEALED) else None
+            if last is not None and seal is not None and seal.seal == kept.size - 1:
+                return last.number, number
+    return None
 
 
 def first_key(headers: list[bytes]) -> str | None:
@@ -267,6 +297,13 @@ def _decoded(line: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(line, type=kind)
     except wire.UNREADABLE:
+        return None
+
+
+def _marks(written: str) -> bytes | None:
+    try:
+        return bytes.fromhex(written)
+    except ValueError:
         return None
 
 

@@ -235,22 +235,25 @@ class _Walk:
 
     def _differs(self, first: int, sealed: int, told: bytes, found: bytes) -> None:
         """Name the first line of a block that is not what was sealed."""
-        lines = sealed - first
-        same = next(
-            (n for n in range(0, min(len(told), len(found)), MARK) if told[n : n + MARK] != found[n : n + MARK]),
-            min(len(told), len(found)),
-        )
-        number = first + same // MARK
-        count = len(told) // MARK
-        if count == lines:
-            self._find(number, "this line is not what was written")
-        elif count > lines:
-            self._find(number, f"{_some(count - lines)} removed, here or after this line")
-        else:
-            self._find(number, f"{_some(lines - count)} inserted, here or after this line")
+        same, what = difference(sealed - first, told, found)
+        self._find(first + same, what)
 
     def _find(self, line: int, text: str) -> None:
         self.part.findings.append(Fault(self.part.path, line, text))
+
+
+def difference(lines: int, told: bytes, found: bytes) -> tuple[int, str]:
+    """Return how many lines of a block are as they were sealed, and what is wrong with the one after, by the marks."""
+    same = next(
+        (n for n in range(0, min(len(told), len(found)), MARK) if told[n : n + MARK] != found[n : n + MARK]),
+        min(len(told), len(found)),
+    )
+    count = len(told) // MARK
+    if count == lines:
+        return same // MARK, "this line is not what was written"
+    if count > lines:
+        return same // MARK, f"{_some(count - lines)} removed, here or after this line"
+    return same // MARK, f"{_some(lines - count)} inserted, here or after this line"
 
 
 def newest(folder: Path, stream: str, knows: Knows) -> Part | None:

@@ -95,12 +95,16 @@ def test_a_checkpoint_that_does_not_hold_is_told(folder):
 
 
 def test_a_changed_line_is_not_proven(folder):
-    """What else stands in other blocks is."""
+    """It is named, and what stands beside it in its block is told to; what stands in other blocks is proven."""
     path = next(path for path in logs.segments(folder, "evidence") if b"weights_copy" in path.read_bytes())
     path.write_bytes(path.read_bytes().replace(b'"size":1073741824', b'"size":1073741825'))
     proofs = proof.prove(folder, wanted(folder))
-    assert proof.CHANGED in proofs.unproven.values()
-    assert "is not what was sealed: see" in proofs.troubles[0]
+    number = next(n for n, line in enumerate(path.read_bytes().split(b"\n"), 1) if b'"size":1073741825' in line)
+    segment = int(path.name.split("-")[1].split(".")[0])
+    assert [place for place, why in proofs.unproven.items() if why == proof.CHANGED] == [(segment, number)]
+    beside = {why for place, why in proofs.unproven.items() if place != (segment, number)}
+    assert beside == {f"in a block that was changed at line {number}"}
+    assert proofs.troubles == [f"{path.name}:{number}: this line is not what was written: see `replguard verify`"]
     assert proofs.blocks
     assert holds(proofs)
 
@@ -173,3 +177,14 @@ def test_whatever_is_changed_no_false_proof_is_made(folder):
             if proofs.head.root == root:
                 assert {line for block in proofs.blocks for line in block.lines} <= written
         path.write_bytes(whole)
+
+
+def test_where_a_checkpoint_ends(folder):
+    """At the seal of its last block, wherever that stands; one of another size ends nowhere."""
+    found = logs.found(folder, "evidence")
+    for size in range(1, found.checkpoint.size + 1):
+        segment, line = proof.reach(folder, trust.Checkpoint(found.checkpoint.origin, size, "x"))
+        path = next(path for path in logs.segments(folder, "evidence") if f"-{segment:06}." in path.name)
+        assert f'"seal":{size - 1},'.encode() in path.read_bytes().split(b"\n")[line - 1]
+    for size in (0, found.checkpoint.size + 1):
+        assert proof.reach(folder, trust.Checkpoint(found.checkpoint.origin, size, "x")) is None

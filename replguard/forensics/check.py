@@ -8,22 +8,29 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from replguard import __version__
 from replguard.events import wire
-from replguard.events.alert import Alert
 from replguard.events.evidence import Cited
+from replguard.events.text import show
 from replguard.forensics import bundle
 from replguard.forensics.bundle import Manifest, Proof
-from replguard.forensics.proof import Head, holds
+from replguard.forensics.incident import Incident, lacking
+from replguard.forensics.proof import Block, Head, Proofs, holds
+from replguard.forensics.register import Line
 from replguard.forensics.trust import Checkpoint
 from replguard.log import keys
 from replguard.log.chain import link, unsigned
 from replguard.log.names import Header
 from replguard.log.tree import root_by
+
+if TYPE_CHECKING:
+    from replguard.forensics.page import Words
 
 T = TypeVar("T", bound=msgspec.Struct)
 LARGEST = 2**30
@@ -32,11 +39,22 @@ _NOTE = re.compile("(\\S+)\n(\\d{1,18})\n([A-Za-z0-9+/]{43}=)\n\n\u2014 (\\S+) (
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error, KeyError)
 
 
+_UNTOLD = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
+"""What a record that makes no sense comes to: a time that is no time, one without its zone."""
+_NAMED = 5
+
+
+class _Timed(msgspec.Struct):
+    timestamp: datetime = msgspec.field(name="@timestamp")
+
+
 @dataclass(slots=True)
 class Checked:
     """What was found. ``findings`` are what is not as it was written, ``trusted`` says what each thing given proves.
 
-    ``records`` are proven by ``head``, if there are no findings; ``unproven`` are not.
+    ``records`` are proven by ``head``, if there are no findings; ``unproven`` are not. ``proven`` is the incident as the
+    proven records tell it, None where they tell none; ``newest`` is the time of the newest of them, whosever it is.
+    ``notes`` are what nothing here covers, and is no sign of a change.
     """
 
     manifest: Manifest | None = None
@@ -45,12 +63,15 @@ class Checked:
     unproven: int = 0
     head: Head | None = None
     first_key: str | None = None
+    proven: Incident | None = None
+    newest: datetime | None = None
+    notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     trusted: list[str] = field(default_factory=list)
 
 
-def check(path: Path, trust: Iterable[str | Checkpoint] = ()) -> Checked:
-    """Check a bundle. Never raises for what is in it."""
+def check(path: Path, trust: Iterable[str | Checkpoint], words: "Words") -> Checked:
+    """Check a bundle. Never raises for what is in it. ``words`` say how the page says things."""
     found = Checked()
     try:
         files = _files(path)
@@ -64,10 +85,10 @@ def check(path: Path, trust: Iterable[str | Checkpoint] = ()) -> Checked:
     found.findings += _against_manifest(found.manifest, files)
     headers = list(_headers(found, files.get(bundle.HEADERS, b"")))
     _head(found, files.get(bundle.CHECKPOINT, b""), headers)
-    records, others = (_split(files.get(name, b"")) for name in (bundle.RECORDS, bundle.UNPROVEN))
-    _proofs(found, files.get(bundle.PROOFS, b""), records)
-    found.unproven = len(others)
-    found.findings += _said(found.manifest, [*records, *others])
+    records = _split(files.get(bundle.RECORDS, b""))
+    blocks = list(_proofs(found, files.get(bundle.PROOFS, b""), records, headers))
+    _told(found, files, blocks, words)
+    found.findings += _rules(found.manifest, [*records, *_split(files.get(bundle.UNPROVEN, b""))])
     _trust(found, headers, list(trust))
     return found
 
@@ -143,8 +164,8 @@ def _head(found: Checked, data: bytes, headers: list[Header]) -> None:
         found.head = head
 
 
-def _proofs(found: Checked, data: bytes, records: list[bytes]) -> None:
-    """Lead the records to the root, block by block."""
+def _proofs(found: Checked, data: bytes, records: list[bytes], headers: list[Header]) -> Iterator[Block]:
+    """Lead the records to the root, block by block; yield those that are led there."""
     at, last = 0, -1
     for number, line in enumerate(_split(data), 1):
         proof = _decoded(line, Proof)
@@ -154,12 +175,27 @@ def _proofs(found: Checked, data: bytes, records: list[bytes]) -> None:
             return
         some = records[at : at + proof.lines]
         if len(some) < proof.lines or not _leads(proof, some, found.head):
-            found.findings.append(f"{where}: record {at + 1} or one of the {proof.lines - 1} after it was changed")
+            found.findings.append(f"{where}: {_records(at + 1, at + proof.lines)} not what was sealed")
+        elif not _stands(proof, headers):
+            found.findings.append(f"{where}: these records do not stand in segment {proof.segment}")
+        else:
+            before, path = bytes.fromhex(proof.before), [bytes.fromhex(each) for each in proof.path]
+            yield Block(proof.segment, proof.first, proof.leaf, before, some, path)
         at, last = at + proof.lines, proof.leaf
         found.blocks += 1
     found.records = min(at, len(records))
     if len(records) > at:
-        found.findings.append(f"{bundle.RECORDS}:{at + 1}: nothing proves this record and those after it")
+        found.findings.append(f"{bundle.RECORDS}:{at + 1}: nothing proves this record, or what stands after it")
+
+
+def _records(first: int, last: int) -> str:
+    return f"record {first} is" if first == last else f"one of the records {first} to {last} is"
+
+
+def _stands(proof: Proof, headers: list[Header]) -> bool:
+    """Tell whether a leaf is one of its segment; of segments before the first header nothing tells it."""
+    before = [each for each in headers if each.size <= proof.leaf]
+    return proof.first > 1 and (not before or before[-1].segment == proof.segment)
 
 
 def _leads(proof: Proof, lines: list[bytes], head: Head | None) -> bool:
@@ -176,19 +212,71 @@ def _leads(proof: Proof, lines: list[bytes], head: Head | None) -> bool:
     return root_by(chain, proof.leaf, head.size, path) == head.root
 
 
-def _said(manifest: Manifest, records: list[bytes]) -> Iterator[str]:
+def _told(found: Checked, files: dict[str, bytes], blocks: list[Block], words: "Words") -> None:
+    """Hold the manifest and the page against what the records say, and say what of that is not proven."""
+    manifest, others = found.manifest, _split(files.get(bundle.UNPROVEN, b""))
+    found.unproven = len(others)
+    if manifest is None or len(manifest.unproven) != len(others):
+        found.findings.append(f"{bundle.MANIFEST}: it does not say of each unproven record where it stands")
+        return
+    lines = [Line(at.segment, at.line, data) for at, data in zip(manifest.unproven, others, strict=True)]
+    whys = {bundle.place(line): at.why for line, at in zip(lines, manifest.unproven, strict=True)}
+    headers = _split(files.get(bundle.HEADERS, b""))
+    proofs = Proofs(blocks, found.head, headers, whys, list(manifest.troubles))
+    found.newest = max(filter(None, (_time(line) for block in blocks for line in block.lines)), default=None)
+    try:
+        whole, proven = bundle.retold(proofs, lines, manifest.incident, manifest.asked, manifest.host)
+        found.proven = proven if proven.alerts else None
+        found.findings += [*_summed(manifest, whole, proven), *_open(whole, proven)]
+        found.findings += [f"as it was made, the log was not whole: {each}" for each in manifest.troubles]
+        if manifest.version != __version__:
+            made = f"made by version {show(manifest.version, 40)}, and this is {__version__}"
+            found.notes.append(f"the page is not covered by this proof: {made}")
+        elif not found.findings and not _is_page(manifest, files, whole, proofs, words):
+            found.findings.append(f"{bundle.PAGE} or {bundle.README} is not what the records make: it was changed")
+    except _UNTOLD as error:
+        found.findings.append(f"what the records say makes no incident: {error}")
+
+
+def _summed(manifest: Manifest, whole: Incident, proven: Incident) -> Iterator[str]:
     """Yield what the manifest says that the records do not."""
-    alerts = [alert for line in records if b'"kind":"alert"' in line and (alert := _decoded(line, Alert)) is not None]
-    mine = {alert.event.id: alert for alert in alerts if alert.replguard.incident == manifest.incident}
-    if set(mine) != set(manifest.alerts):
-        yield f"{bundle.MANIFEST}: the alerts of the incident are not those of the records"
-    if manifest.sentence not in {alert.message for alert in alerts}:
-        yield f"{bundle.MANIFEST}: no alert has this sentence"
+    if not proven.alerts:
+        yield f"{bundle.MANIFEST}: no alert of the incident is proven, and its sentence may be made up"
+        return
+    for name, value in bundle.summary(proven).items():
+        if getattr(manifest, name) != value:
+            yield f"{bundle.MANIFEST}: {name} is not what the proven records say"
+    if not set(whole.missing) <= set(manifest.missing):
+        yield f"{bundle.MANIFEST}: it does not say all that is missing"
+
+
+def _open(whole: Incident, proven: Incident) -> Iterator[str]:
+    """Yield what of the alerts, and of what they name, nothing proves. Of other records that is only told."""
+    if late := lacking(whole, proven, whole.told):
+        told = ", ".join(show(each, 40) for each in sorted(late)[:_NAMED])
+        yield (
+            f"nothing proves {len(late)} of its alerts or of the records that they name ({told}): if they were written"
+            " in the last second before it was made, make it again"
+        )
+
+
+def _is_page(manifest: Manifest, files: dict[str, bytes], whole: Incident, proofs: Proofs, words: "Words") -> bool:
+    made = bundle.page(whole, proofs, words, manifest.missing)
+    return (files.get(bundle.PAGE), files.get(bundle.README)) == (made, bundle.README_TEXT)
+
+
+def _rules(manifest: Manifest, records: list[bytes]) -> Iterator[str]:
+    """Yield which text of a rule is not the one that the records hold."""
     cited = {each.rule.sha256 for line in records if (each := _decoded(line, Cited)) is not None}
     for rule in manifest.rules:
         told = manifest.files.get(rule.file)
         if told is None or told.sha256 != rule.sha256 or (rule.kept and rule.sha256 not in cited):
             yield f"{bundle.MANIFEST}: the text of rule {rule.name} is not the one of the records"
+
+
+def _time(line: bytes) -> datetime | None:
+    record = _decoded(line, _Timed)
+    return record.timestamp if record is not None and record.timestamp.tzinfo is not None else None
 
 
 def _trust(found: Checked, headers: list[Header], trust: list[str | Checkpoint]) -> None:
@@ -203,6 +291,8 @@ def _trust(found: Checked, headers: list[Header], trust: list[str | Checkpoint])
         found.trusted.append("the key vouches, key by key, for the one that signed the checkpoint")
     if any(each.root != keys.text(head.root) for each in same):
         found.findings.append("it is not of the log of the checkpoint: that was written anew")
+    elif same and found.unproven:
+        found.trusted.append(f"the checkpoint is the one that was kept, and nothing proves {found.unproven} of the records")
     elif same:
         found.trusted.append("the checkpoint is the one that was kept: nobody changed the records since")
     elif of_it and not found.trusted:
@@ -212,6 +302,8 @@ def _trust(found: Checked, headers: list[Header], trust: list[str | Checkpoint])
         )
     if trust and not found.trusted and not found.findings:
         found.findings.append("nothing that was given proves it: it may be made up")
+    if found.findings:
+        found.trusted.clear()
 
 
 def _decoded(line: bytes, kind: type[T]) -> T | None:

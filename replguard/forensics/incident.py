@@ -124,11 +124,11 @@ def among(lines: list[Line], incident: str, asked: str | None = None, host: Host
     return _gathered(lambda is_wanted: (line for line in lines if is_wanted(line.data)), Incident(incident, asked, host))
 
 
-def late(whole: Incident, found: Incident) -> set[str]:
-    """Return the ids of the alerts, and of what alerts name, that a part of an incident lacks."""
-    named = {id_ for alert in found.told for id_ in alert.what.replguard.evidence}
-    events = _ids(whole.events) - _ids(found.events)
-    return (_ids(whole.alerts) - _ids(found.alerts)) | (events & named)
+def lacking(whole: Incident, part: Incident, told: list[Entry[Alert]]) -> set[str]:
+    """Return the ids of the alerts, and of the events that some records of alerts name, which a part lacks."""
+    named = {id_ for alert in told for id_ in alert.what.replguard.evidence}
+    events = _ids(whole.events) - _ids(part.events)
+    return (_ids(whole.alerts) - _ids(part.alerts)) | (events & named)
 
 
 def _gathered(pick: Pick, found: Incident) -> Incident:

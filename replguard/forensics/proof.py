@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from replguard.events import wire
+from replguard.events.host import Host
 from replguard.forensics.register import STREAM, Line
 from replguard.forensics.trust import Checkpoint
 from replguard.log import keys, names, reader
@@ -260,6 +261,12 @@ def first_key(headers: list[bytes]) -> str | None:
     """Return the key that vouches for the first of some headers."""
     header = _decoded(headers[0], Header) if headers else None
     return header.by if header is not None else None
+
+
+def host(headers: list[bytes]) -> Host | None:
+    """Return the host that the first of some headers tells."""
+    header = _decoded(headers[0], Header) if headers else None
+    return header.host if header is not None else None
 
 
 def _headers(segments: list[Segment], last: str) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import pytest
 from support import bundles, cases, logs
 
 from replguard.events.evidence import RuleText
-from replguard.forensics import check, incident
+from replguard.forensics import incident
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_somebody_else_can_check_it(log, bundle):
     """By the description alone, in another way, with the key that was noted elsewhere."""
     key = logs.found(log, "evidence").parts[0].header.by
     records = bundles.proven(bundle, key)
-    assert len(records) == check.check(bundle, [key]).records > 15
+    assert len(records) == bundles.check(bundle, [key]).records > 15
     with pytest.raises(AssertionError):
         bundles.proven(bundle, "A" * 43 + "=")
 
@@ -89,6 +89,6 @@ def test_what_is_not_sealed_stands_apart(tmp_path):
     path = tmp_path / "b.zip"
     path.write_bytes(bundles.made(folder))
     assert b'"id":"a1"' in bundles.files(path)["unproven.jsonl"]
-    found = check.check(path)
+    found = bundles.check(path)
     assert (found.findings, found.unproven) == ([], 1)
     to.close()

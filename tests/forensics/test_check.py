@@ -2,15 +2,19 @@
 
 import json
 import random
+from datetime import UTC, datetime
 import zipfile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from support import bundles, cases, logs
 
+from replguard import __version__
+from replguard.events import wire
+from replguard.events.alert import Alert
 from replguard.forensics import bundle as format_
-from replguard.forensics.check import check
 from replguard.forensics.trust import Checkpoint
 
 
@@ -31,7 +35,7 @@ PROVING = (format_.RECORDS, format_.PROOFS, format_.HEADERS, format_.CHECKPOINT)
 def test_a_whole_one(made):
     """Says how many records are proven, by what, and what each thing that is trusted proves."""
     _, path, files, key, kept = made
-    found = check(path, [key, kept])
+    found = bundles.check(path, [key, kept])
     assert (found.findings, found.unproven, found.first_key) == ([], 0, key)
     assert found.records == files["records.jsonl"].count(b"\n")
     assert found.blocks == files["proofs.jsonl"].count(b"\n")
@@ -39,7 +43,7 @@ def test_a_whole_one(made):
         "the key vouches, key by key, for the one that signed the checkpoint",
         "the checkpoint is the one that was kept: nobody changed the records since",
     ]
-    assert check(path).trusted == []
+    assert bundles.check(path).trusted == []
 
 
 @pytest.mark.parametrize("name", PROVING)
@@ -55,7 +59,7 @@ def test_every_byte_that_proves_is_held(made, tmp_path_factory, name):
         if data[at] != byte:
             forged = data[:at] + bytes([byte]) + data[at + 1 :]
             bundles.put(path, {**files, name: forged}, forged=True)
-            assert check(path, [key]).findings, (at, byte)
+            assert bundles.check(path, [key]).findings, (at, byte)
 
     changed()
 
@@ -80,16 +84,18 @@ def test_every_line_that_proves_is_held(made, tmp_path, name):
         if some != lines and not (name == format_.HEADERS and some == lines[1:]):
             forged = b"".join(line + b"\n" for line in some)
             bundles.put(path, {**files, name: forged}, forged=True)
-            assert check(path, [key]).findings, (turn, at)
+            assert bundles.check(path, [key]).findings, (turn, at)
 
 
 def test_without_the_first_header_its_key_proves_nothing(made, tmp_path):
-    """What is left vouches for itself, and not from that key on."""
+    """What is left vouches for itself, and not from that key on; the page names that key."""
     _, _, files, key, _ = made
     fewer = files["headers.jsonl"].split(b"\n", 1)[1]
     path = bundles.put(tmp_path / "b.zip", {**files, "headers.jsonl": fewer}, forged=True)
-    assert check(path).findings == []
-    assert check(path, [key]).findings == ["nothing that was given proves it: it may be made up"]
+    for trust in ((), [key]):
+        found = bundles.check(path, trust)
+        assert found.findings == ["report.html or README.txt is not what the records make: it was changed"]
+        assert found.trusted == []
 
 
 def test_a_bundle_of_another_log_is_not_proven(made, tmp_path):
@@ -98,48 +104,147 @@ def test_a_bundle_of_another_log_is_not_proven(made, tmp_path):
     folder = cases.made(tmp_path / "log", tmp_path / "state")
     path = tmp_path / "b.zip"
     path.write_bytes(bundles.made(folder))
-    assert check(path).findings == []
+    assert bundles.check(path).findings == []
     for trust in ([key], [kept], [key, kept]):
-        assert check(path, trust).findings == ["nothing that was given proves it: it may be made up"]
+        assert bundles.check(path, trust).findings == ["nothing that was given proves it: it may be made up"]
 
 
 def test_a_checkpoint_of_another_time_or_content(made, tmp_path):
     """The bundle is made at the one that was kept, or says that it is not."""
     folder, path, _, _, kept = made
     before = Checkpoint(kept.origin, kept.size - 1, kept.root)
-    assert "make the bundle with `replguard report --checkpoint`" in check(path, [before]).findings[0]
-    assert check(path, [before, kept]).findings == []
+    assert "make the bundle with `replguard report --checkpoint`" in bundles.check(path, [before]).findings[0]
+    assert bundles.check(path, [before, kept]).findings == []
     other = Checkpoint(kept.origin, kept.size, "A" * 43 + "=")
-    assert check(path, [other]).findings == ["it is not of the log of the checkpoint: that was written anew"]
+    assert bundles.check(path, [other]).findings == ["it is not of the log of the checkpoint: that was written anew"]
     size = logs.found(folder, "evidence").parts[-1].header.size
     roots = logs.found(folder, "evidence", (Checkpoint(kept.origin, size, "x"),)).parts[-1].roots
     earlier = Checkpoint(kept.origin, size, roots[size])
     again = tmp_path / "b.zip"
     again.write_bytes(bundles.made(folder, earlier))
-    assert check(again, [earlier]).findings == []
+    assert bundles.check(again, [earlier]).findings == []
 
 
 def test_the_manifest_says_nothing_that_the_records_do_not(made, tmp_path):
     """Another sentence, incident, alert or rule is found."""
     _, _, files, _, _ = made
-    for key, value in (("sentence", "Nothing happened."), ("incident", cases.OTHER), ("alerts", ["a1"])):
+    for key, value in (
+        ("sentence", "Nothing happened."),
+        ("incident", cases.OTHER),
+        ("alerts", ["a1"]),
+        ("level", "low"),
+        ("state", "resolved"),
+        ("began", "2020-01-01T00:00:00+00:00"),
+        ("host", {"name": "other"}),
+        ("missing", []),
+    ):
         manifest = json.dumps({**json.loads(files["manifest.json"]), key: value}).encode()
         path = bundles.put(tmp_path / "b.zip", {**files, "manifest.json": manifest})
-        assert check(path).findings[0].startswith("manifest.json: "), key
+        assert bundles.check(path).findings[0].startswith("manifest.json: "), key
     rule = next(name for name in files if name.startswith("rules/"))
     path = bundles.put(tmp_path / "b.zip", {**files, rule: b"title: other\n"}, forged=True)
-    assert check(path).findings == ["manifest.json: the text of rule self-replication is not the one of the records"]
+    assert bundles.check(path).findings == ["manifest.json: the text of rule self-replication is not the one of the records"]
+
+
+@pytest.mark.parametrize("name", ["report.html", "README.txt"])
+def test_the_page_says_nothing_that_the_records_do_not(made, tmp_path, name):
+    """It is made again; one that another version made is said not to be covered, each time."""
+    _, path, files, key, _ = made
+    forged = {**files, name: files[name].replace(b"log", b"lag")}
+    found = bundles.check(bundles.put(tmp_path / "b.zip", forged, forged=True), [key])
+    assert found.findings == ["report.html or README.txt is not what the records make: it was changed"]
+    other = json.dumps({**json.loads(files["manifest.json"]), "version": "0.0.7\x1b"}).encode()
+    found = bundles.check(bundles.put(tmp_path / "b.zip", {**forged, "manifest.json": other}, forged=True), [key])
+    assert found.findings == []
+    assert found.notes == [
+        f"the page is not covered by this proof: made by version 0.0.7\\x1b, and this is {__version__}"
+    ]
+    assert bundles.check(path).notes == []
+
+
+def unproven(files, is_wanted):
+    """Move the blocks with some records to those that nothing proves."""
+    manifest, records = json.loads(files["manifest.json"]), files["records.jsonl"].split(b"\n")[:-1]
+    kept, steps, others, at = [], [], [], 0
+    for step in files["proofs.jsonl"].splitlines():
+        proof = json.loads(step)
+        some = records[at : at + proof["lines"]]
+        at += proof["lines"]
+        if any(map(is_wanted, some)):
+            others += some
+            manifest["unproven"] += [
+                {"segment": proof["segment"], "line": proof["first"] + n, "why": "not sealed"} for n in range(len(some))
+            ]
+        else:
+            kept, steps = kept + some, [*steps, step]
+    parts = {format_.RECORDS: kept, format_.PROOFS: steps, format_.UNPROVEN: others}
+    data = {name: b"".join(line + b"\n" for line in lines) for name, lines in parts.items()}
+    return {**files, **data, "manifest.json": json.dumps(manifest).encode()}
+
+
+def test_what_is_said_to_be_unproven_proves_nothing(made, tmp_path):
+    """All of it, with any sentence; the alert; a record that it names; and one that is only beside."""
+    _, _, files, key, kept = made
+    nothing = {**files, **{name: b"" for name in PROVING}}
+    nothing = unproven({**nothing, "records.jsonl": files["records.jsonl"], "proofs.jsonl": files["proofs.jsonl"]}, bool)
+    nothing["unproven.jsonl"] = nothing["unproven.jsonl"].replace(b"copied llama", b"adored llama")
+    nothing["manifest.json"] = nothing["manifest.json"].replace(b"copied llama", b"adored llama")
+    path = tmp_path / "b.zip"
+    for trust in ((), [key], [kept]):
+        found = bundles.check(bundles.put(path, nothing, forged=True), trust)
+        assert found.findings, trust
+        assert (found.proven, found.trusted) == (None, [])
+    for says, mark in (("b2", b'"id":"b2"'), ("ev-3", b'"id":"ev-3"'), ("ev-2", b'"id":"ev-2"')):
+        found = bundles.check(bundles.put(path, unproven(files, lambda line: mark in line), forged=True), [key, kept])
+        assert found.trusted == []
+        assert any("nothing proves" in each and says in each for each in found.findings), (says, found.findings)
+    beside = unproven(files, lambda line: b'"id":"ev-60"' in line)
+    beside["report.html"] = b"made anew"
+    found = bundles.check(bundles.put(path, beside, forged=True), [kept])
+    assert not any("nobody changed" in each for each in found.trusted)
+
+
+def test_a_log_that_was_not_whole_makes_no_whole_bundle(tmp_path):
+    """What was wrong with it is said, and what was changed proves nothing."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    logs.plain(folder)
+    changed = next(path for path in logs.segments(folder, "evidence") if b"weights_copy" in path.read_bytes())
+    changed.write_bytes(changed.read_bytes().replace(b'"size":1073741824', b'"size":1073741825'))
+    path = tmp_path / "b.zip"
+    path.write_bytes(bundles.made(folder))
+    found = bundles.check(path, [logs.found(folder, "evidence").parts[0].header.by])
+    assert any("the log was not whole" in each and "this line is not what was written" in each for each in found.findings)
+    assert found.trusted == []
+
+
+def test_records_that_make_no_sense_are_no_exception(tmp_path):
+    """Whoever makes up a log may sign what he likes: times at the end of all days, or of no zone."""
+    for number, when in enumerate((datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), datetime(2026, 1, 1))):
+        told = [
+            structs.replace(each, replguard=structs.replace(each.replguard, first_seen=when, last_seen=when))
+            if isinstance(each, Alert) else each for each in cases.records()
+        ]
+        folder = cases.made(tmp_path / f"log{number}", tmp_path / f"state{number}", cases.records())
+        sane = tmp_path / "b.zip"
+        sane.write_bytes(bundles.made(folder))
+        files = bundles.files(sane)
+        odd = b"".join(wire.encode(each) + b"\n" for each in told if isinstance(each, Alert))
+        count = odd.count(b"\n")
+        manifest = json.loads(files["manifest.json"])
+        manifest["unproven"] = [{"segment": 99, "line": 2 + n, "why": "not sealed"} for n in range(count)]
+        forged = {**files, "unproven.jsonl": odd, "manifest.json": json.dumps(manifest).encode()}
+        assert bundles.check(bundles.put(sane, forged, forged=True)).findings
 
 
 def test_what_is_damaged_is_named(made, tmp_path):
     """A file that was changed, is missing, or was put there, though it proves nothing."""
     _, _, files, _, _ = made
     path = tmp_path / "b.zip"
-    assert check(bundles.put(path, {**files, "report.html": b"x"})).findings == ["report.html was changed"]
-    assert check(bundles.put(path, {n: d for n, d in files.items() if n != "README.txt"})).findings == [
+    assert bundles.check(bundles.put(path, {**files, "report.html": b"x"})).findings == ["report.html was changed"]
+    assert bundles.check(bundles.put(path, {n: d for n, d in files.items() if n != "README.txt"})).findings == [
         "README.txt is missing"
     ]
-    assert check(bundles.put(path, {**files, "more.exe": b"x"})).findings == ["more.exe was put there"]
+    assert bundles.check(bundles.put(path, {**files, "more.exe": b"x"})).findings == ["more.exe was put there"]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -147,18 +252,18 @@ def test_what_is_no_bundle_is_told_as_such(made, tmp_path, monkeypatch):
     """Another file, none, a zip file of others, one that holds a file twice or too much."""
     whole, path = made[1], tmp_path / "b.zip"
     path.write_bytes(b"no zip")
-    assert "it is no bundle, or damaged" in check(path).findings[0]
-    assert "it is no bundle, or damaged" in check(tmp_path / "nothing").findings[0]
-    assert check(bundles.put(path, {"a": b"b"})).findings == ["manifest.json is missing or was changed"]
+    assert "it is no bundle, or damaged" in bundles.check(path).findings[0]
+    assert "it is no bundle, or damaged" in bundles.check(tmp_path / "nothing").findings[0]
+    assert bundles.check(bundles.put(path, {"a": b"b"})).findings == ["manifest.json is missing or was changed"]
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"1")
         archive.writestr("a", b"2")
-    assert "holds a file twice" in check(path).findings[0]
+    assert "holds a file twice" in bundles.check(path).findings[0]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("a", b"1")
-    assert "packed in another way" in check(path).findings[0]
+    assert "packed in another way" in bundles.check(path).findings[0]
     monkeypatch.setattr("replguard.forensics.check.LARGEST", 1000)
-    assert "more than 1000 bytes" in check(whole).findings[0]
+    assert "more than 1000 bytes" in bundles.check(whole).findings[0]
 
 
 def test_no_bytes_are_an_exception(made, tmp_path):
@@ -170,5 +275,5 @@ def test_no_bytes_are_an_exception(made, tmp_path):
         for _ in range(rand.randrange(1, 6)):
             some[rand.randrange(len(some))] = rand.randrange(256)
         path.write_bytes(some[: rand.randrange(len(some))] if rand.random() < 0.2 else some)
-        check(path, [key, kept])
-    assert check(whole, [key, kept]).findings == []
+        bundles.check(path, [key, kept])
+    assert bundles.check(whole, [key, kept]).findings == []

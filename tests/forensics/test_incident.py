@@ -163,11 +163,11 @@ def test_it_is_told_up_to_a_place(tmp_path):
     first, second, again = (each.at for each in whole.told)
     part = incident.gather(folder, cases.INCIDENT, until=(first.segment, first.line))
     assert ids(part.alerts) == ["a1"]
-    assert incident.late(whole, part) == {"b2"}
+    assert incident.lacking(whole, part, part.told) == {"b2"}
     part = incident.gather(folder, cases.INCIDENT, until=(second.segment, second.line))
-    assert incident.late(whole, part) == {"ev-2"}, "the event that is kept with the alert stands behind it"
+    assert incident.lacking(whole, part, part.told) == {"ev-2"}, "the event that is kept with the alert stands behind it"
     nearly = incident.gather(folder, cases.INCIDENT, until=(again.segment, again.line - 1))
-    assert (ids(nearly.told), incident.late(whole, nearly)) == (["a1", "b2"], set())
+    assert (ids(nearly.told), incident.lacking(whole, nearly, nearly.told)) == (["a1", "b2"], set())
 
 
 def test_it_is_told_again_by_its_records_alone(found):

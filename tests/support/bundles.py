@@ -10,16 +10,22 @@ from nacl.signing import VerifyKey
 from support import cases
 
 from replguard.alerts import clauses
-from replguard.forensics import bundle, incident, page, proof
+from replguard.forensics import bundle, incident, proof
+from replguard.forensics import check as checking
 from replguard.rules.model import RuleSet
 
 
 def made(folder: Path, checkpoint=None, today=None) -> bytes:
     """Return the bundle of the incident of ``cases`` in a log."""
-    found = incident.gather(folder, cases.INCIDENT)
+    until = proof.reach(folder, checkpoint) if checkpoint is not None else None
+    found = incident.gather(folder, cases.INCIDENT, until=until)
     proofs = proof.prove(folder, [entry.at for entry in found.entries], checkpoint)
-    text = page.render(found, proofs, clauses).encode()
-    return bundle.packed(found, proofs, text, today or RuleSet().cited)
+    return bundle.packed(found, proofs, clauses, today or RuleSet().cited)
+
+
+def check(path: Path, trust=()) -> checking.Checked:
+    """Return what is found of a bundle."""
+    return checking.check(path, trust, clauses)
 
 
 def files(path: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from rich.text import Text
 from replguard import config as configuration
 from replguard import wholefile
 from replguard.errors import ReplguardError
-from replguard.events.text import printable, shorten
+from replguard.events.text import counted, printable, shorten, show
 from replguard.forensics import incident, proof, register, trust
 from replguard.forensics.register import Summary
+from replguard.log import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from replguard.log.reader import Fault
     from replguard.rules.model import RuleSet
 
-LISTED = 40
+LISTED, SHOWN = 40, 5
 SENTENCE = 240
 """Characters of a sentence in the list."""
 DAMAGED = 1
+_AS_ROOT = ": ask as root if that is denied, or name another log by --log"
 
 
 @click.command("report")
@@ -79,30 +82,57 @@ def command(
     listed. Only the evidence is read: it holds an incident whole when the raw events are long gone. The page is
     `incident-ID.html` here unless -o names another file; with --bundle and without -o it is in the bundle alone.
 
-    Exit code 1 if a part of the log was changed or could not be read; the page says which.
+    With --checkpoint nothing that was written after it goes in: the same incident and checkpoint give the same bytes.
+
+    Exit code 1 if a part of the log was changed, is missing or could not be read; the page says which.
     """
+    if bundle is not None and given is None:
+        raise click.UsageError("--bundle needs an incident or an alert; without --bundle `replguard report` lists them")
     settings = configuration.load(config)
     where = folder or Path(settings.log.dir)
     faults: list[Fault] = []
     with _reading(where):
+        if not names.segments(where, register.STREAM):
+            raise ReplguardError(f"{where} holds no segment of the evidence of a log: name its folder by --log")
         known = register.incidents(where, faults)
+        if not known and faults:
+            raise ReplguardError(f"{printable('; '.join(map(str, faults[:SHOWN])))}{_AS_ROOT}")
         if given is None:
             _list(known)
             _end(map(str, faults))
             return
-        found = incident.gather(where, *register.meant(known, given))
-        proofs = proof.prove(where, [entry.at for entry in found.entries], _kept(checkpoint))
+        kept = _kept(checkpoint)
+        found = _gathered(where, *register.meant(known, given), kept)
+        proofs = proof.prove(where, [entry.at for entry in found.entries], kept)
     from replguard.alerts import clauses
     from replguard.forensics import page
 
-    text = page.render(found, proofs, clauses).encode()
     if bundle is not None:
         from replguard.forensics.bundle import packed
 
-        _write(bundle, packed(found, proofs, text, _today(settings)))
+        data = packed(found, proofs, clauses, _today(settings))
+        _write(bundle, data, f", SHA-256 {hashlib.sha256(data).hexdigest()}")
     if output is not None or bundle is None:
-        _write(output or Path(f"incident-{found.id}.html"), text)
+        _write(output or Path(f"incident-{found.id}.html"), page.render(found, proofs, clauses).encode())
     _end([*map(str, faults), *proofs.troubles])
+
+
+def _gathered(folder: Path, id_: str, asked: str | None, kept: trust.Checkpoint | None) -> incident.Incident:
+    """Return an incident, up to a checkpoint where one is given. Raises ReplguardError where that is too old for it."""
+    whole = incident.gather(folder, id_, asked)
+    until = proof.reach(folder, kept) if kept is not None else None
+    if kept is None or until is None:
+        return whole
+    found = incident.gather(folder, id_, asked, until)
+    if late := incident.lacking(whole, found, found.told):
+        raise ReplguardError(
+            f"the checkpoint of {counted(kept.size, 'block')} is older than {counted(len(late), 'alert')} of this incident, or"
+            f" records that they name ({', '.join(show(each, 40) for each in sorted(late)[:SHOWN])}): keep a newer one"
+            f" elsewhere (`replguard verify --checkpoint {folder}` prints it) and name that"
+        )
+    if after := len(whole.entries) - len(found.entries):
+        click.echo(f"{counted(after, 'record')} of it that came after the checkpoint: left out", err=True)
+    return found
 
 
 def _end(troubles: "Iterable[str]") -> None:
@@ -131,7 +161,8 @@ def _reading(folder: Path) -> "Iterator[None]":
     try:
         yield
     except OSError as error:
-        raise ReplguardError(f"{folder} cannot be read: {error.strerror}: name the log's folder by --log") from error
+        what_to_do = _AS_ROOT if isinstance(error, PermissionError) else ": name the log's folder by --log"
+        raise ReplguardError(f"{folder} cannot be read: {error.strerror}{what_to_do}") from error
 
 
 def _kept(given: str | None) -> trust.Checkpoint | None:
@@ -153,7 +184,7 @@ def _list(known: list[Summary]) -> None:
     for name in ("began (UTC)", "level", "incident"):
         table.add_column(name, no_wrap=True)
     table.add_column("what happened")
-    for each in known[: -LISTED - 1 : -1]:
+    for each in sorted(known, key=lambda each: each.first, reverse=True)[:LISTED]:
         state = "" if each.is_firing else "resolved: "
         cells = (f"{each.first:%Y-%m-%d %H:%M:%S}", each.level, each.id, shorten(state + each.message, SENTENCE))
         table.add_row(*(Text(printable(cell)) for cell in cells))
@@ -162,7 +193,7 @@ def _list(known: list[Summary]) -> None:
         click.echo(f"and {len(known) - LISTED} older ones")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, more: str = "") -> None:
     if str(path) == "-":
         click.echo(data, nl=False)
         return
@@ -172,4 +203,4 @@ def _write(path: Path, data: bytes) -> None:
         raise ReplguardError(
             f"{path} cannot be written: {error.strerror}: name another file by -o or --bundle"
         ) from error
-    click.echo(f"{printable(str(path))}: {len(data):,} bytes", err=True)
+    click.echo(f"{printable(str(path))}: {len(data):,} bytes{more}", err=True)

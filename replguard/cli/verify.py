@@ -2,22 +2,27 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
 from replguard.errors import ReplguardError
-from replguard.events.text import counted, printable, show
+from replguard.events.text import counted, printable, shorten
 from replguard.forensics import check, trust, verify
 from replguard.forensics.trust import Checkpoint, Told
 from replguard.forensics.verify import Found
 from replguard.log import keys, names
 
+if TYPE_CHECKING:
+    from replguard.forensics.incident import Incident
+
 DAMAGED = 1
-SENTENCE = 240
-"""Characters of the sentence of a bundle."""
+SENTENCE, WIDTH = 4_000, 100
+"""Characters of the sentence of a bundle, and of a line of it."""
 
 
 @click.command("verify")
@@ -78,14 +83,20 @@ def _readable(folder: Path, present: list[str]) -> None:
 
 def _bundle(path: Path, trusts: list[str | Checkpoint], *, only_checkpoint: bool) -> None:
     """Check a bundle and say what was found. Exits with 1 if anything was changed."""
-    found = check.check(path, trusts)
+    from replguard.alerts import clauses
+
+    found = check.check(path, trusts, clauses)
     head = found.head
     if only_checkpoint and head is not None and not found.findings:
         click.echo(head.text.decode(), nl=False)
     elif found.manifest is not None:
-        state = "whole" if not found.findings else f"NOT WHOLE: {len(found.findings)} findings"
+        state = "whole" if not found.findings else f"NOT WHOLE: {counted(len(found.findings), 'finding')}"
         click.echo(f"incident {printable(found.manifest.incident)}: {state}")
-        click.echo(f"  {show(found.manifest.sentence, SENTENCE)}")
+        if found.proven is not None and not found.findings:
+            _say(found.proven.lead.message)
+            _tell_times(found, found.proven)
+        else:
+            _say(f"NOT PROVEN, as the file says it: {found.manifest.sentence}")
         _tell_proofs(found)
     for finding in found.findings:
         click.echo(printable(f"{path}: {finding}"), err=True)
@@ -93,15 +104,41 @@ def _bundle(path: Path, trusts: list[str | Checkpoint], *, only_checkpoint: bool
         sys.exit(DAMAGED)
 
 
+def _say(sentence: str) -> None:
+    """Print a sentence whole: cut in its middle it says something else."""
+    text = shorten(printable(sentence), SENTENCE)
+    click.echo(click.wrap_text(text, WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def _tell_times(found: check.Checked, proven: "Incident") -> None:
+    host = proven.host.name or proven.host.id if proven.host is not None else None
+    where = f" on {printable(host)}" if host else ""
+    if found.span is not None:
+        click.echo(f"  from {_clock(found.span[0])} to {_clock(found.span[1])}{where}")
+    for kept in proven.checkpoints[-1:]:
+        click.echo(f"  a checkpoint of {counted(kept.what.checkpoint.size, 'block')} was made at {_clock(kept.what.timestamp)}")
+    if found.newest is not None:
+        click.echo(f"  the newest record that it proves is of {_clock(found.newest)}")
+
+
+def _clock(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _tell_proofs(found: check.Checked) -> None:
     head = found.head
     if head is not None and not found.findings:
-        click.echo(f"  {found.records} records stand in {found.blocks} blocks of {printable(head.origin)}")
-        click.echo(f"  by its checkpoint of {head.size} blocks, signed by {head.key} ({keys.short(head.key)})")
+        records, blocks = counted(found.records, "record"), counted(found.blocks, "block")
+        stand = "stands" if found.records == 1 else "stand"
+        click.echo(f"  {records} {stand} in {blocks} of {printable(head.origin)}")
+        by = f"{head.key} ({keys.short(head.key)})"
+        click.echo(f"  by its checkpoint of {counted(head.size, 'block')}, signed by {by}")
     if found.first_key is not None:
         click.echo(f"  first key {printable(found.first_key)} ({keys.short(found.first_key)})")
     if found.unproven:
-        click.echo(f"  {found.unproven} records more, which nothing proves")
+        click.echo(f"  {counted(found.unproven, 'record')} more, which nothing proves")
+    for note in found.notes:
+        click.echo(f"  {printable(note)}")
     for lacking in found.manifest.missing if found.manifest is not None else ():
         click.echo(f"  missing: {printable(lacking)}")
     for proof in found.trusted:

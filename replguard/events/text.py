@@ -28,9 +28,10 @@ def show(text: str, limit: int = LIMIT) -> str:
     return shorten(printable(shorten(text, limit)), limit)
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number of things, ``no`` for none."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}" if count else f"no {what}s"
+def counted(count: int, what: str, more: str | None = None) -> str:
+    """Return a number of things, ``no`` for none; ``more`` is their plural, where that is not with an s."""
+    several = more or what + "s"
+    return f"{count:,} {what if count == 1 else several}" if count else f"no {several}"
 
 
 def _escape(char: str) -> str:

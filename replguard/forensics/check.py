@@ -53,7 +53,7 @@ class Checked:
     """What was found. ``findings`` are what is not as it was written, ``trusted`` says what each thing given proves.
 
     ``records`` are proven by ``head``, if there are no findings; ``unproven`` are not. ``proven`` is the incident as the
-    proven records tell it, None where they tell none; ``newest`` is the time of the newest of them, whosever it is.
+    proven records tell it, None where they tell none, ``span`` when it began and ended; ``newest`` is the time of the newest of them, whosever it is.
     ``notes`` are what nothing here covers, and is no sign of a change.
     """
 
@@ -64,6 +64,7 @@ class Checked:
     head: Head | None = None
     first_key: str | None = None
     proven: Incident | None = None
+    span: tuple[datetime, datetime] | None = None
     newest: datetime | None = None
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -226,7 +227,9 @@ def _told(found: Checked, files: dict[str, bytes], blocks: list[Block], words: "
     found.newest = max(filter(None, (_time(line) for block in blocks for line in block.lines)), default=None)
     try:
         whole, proven = bundle.retold(proofs, lines, manifest.incident, manifest.asked, manifest.host)
-        found.proven = proven if proven.alerts else None
+        if proven.alerts:
+            found.span = proven.began, proven.ended
+            found.proven = proven
         found.findings += [*_summed(manifest, whole, proven), *_open(whole, proven)]
         found.findings += [f"as it was made, the log was not whole: {each}" for each in manifest.troubles]
         if manifest.version != __version__:

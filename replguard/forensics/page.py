@@ -16,7 +16,7 @@ from replguard.events.event import Event
 from replguard.events.evidence import Cited, Taken
 from replguard.events.network import Endpoint
 from replguard.events.process import Process
-from replguard.events.text import printable, shorten
+from replguard.events.text import counted, printable, shorten
 from replguard.forensics import proof
 from replguard.forensics.account import Artefact, Destination, account
 from replguard.forensics.family import Act, Member, tree
@@ -146,7 +146,7 @@ class View:
         """How much there is."""
         did = sum(member.did for member in self.family)
         alerts, events = len(self.alerts), len(self.incident.events)
-        return f"{_many(alerts, 'alert')}, {_many(did, 'process', 'processes')}, {_many(events, 'event')}"
+        return f"{counted(alerts, 'alert')}, {counted(did, 'process', 'processes')}, {counted(events, 'event')}"
 
     @property
     def warnings(self) -> list[str]:
@@ -207,7 +207,7 @@ class View:
         """Return how much is proven, in a sentence."""
         proven, total = sum(row.mark == "proven" for row in self.records), len(self.records)
         are = "is" if proven == 1 else "are"
-        return f"{_many(total, 'record')}, of which {proven:,} {are} proven to stand in the signed log."
+        return f"{counted(total, 'record')}, of which {proven:,} {are} proven to stand in the signed log."
 
     def clock(self, when: datetime) -> str:
         """Return a time whole."""
@@ -249,7 +249,7 @@ class View:
         """Return what happened, from the verb on."""
         health = event.health
         if health is not None and health.state == "loss":
-            return f"lost {_many(health.lost, 'event') if health.lost is not None else 'events'}"
+            return f"lost {counted(health.lost, 'event') if health.lost is not None else 'events'}"
         return self._words.clause(event)
 
     def short(self, text: str) -> str:
@@ -359,7 +359,3 @@ def _raised(alerts: list[Alert]) -> dict[int | None, Level]:
         if number is not None:
             found[number] = max(found.get(number, LEVELS[0]), alert.rule.level, key=LEVELS.index)
     return found
-
-
-def _many(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -1,6 +1,6 @@
 import pytest
 
-from replguard.events.text import printable, shorten, show
+from replguard.events.text import counted, printable, shorten, show
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,9 @@ def test_show_bounds_hostile_text():
     """A string of nothing but control characters does not outgrow the limit when it is escaped."""
     assert len(show("\n" * 10_000_000)) == 120
     assert show("\n" * 10_000_000).isprintable()
+
+
+def test_a_count_is_told_as_one_or_as_several():
+    """With its plural, where that is not with an s."""
+    assert [counted(0, "block"), counted(1, "block"), counted(2000, "block")] == ["no blocks", "1 block", "2,000 blocks"]
+    assert [counted(1, "process", "processes"), counted(2, "process", "processes")] == ["1 process", "2 processes"]

@@ -125,9 +125,10 @@ def _gathered(folder: Path, id_: str, asked: str | None, kept: trust.Checkpoint 
         return whole
     found = incident.gather(folder, id_, asked, until)
     if late := incident.lacking(whole, found, found.told):
+        named = ", ".join(show(each, 40) for each in sorted(late)[:SHOWN])
         raise ReplguardError(
-            f"the checkpoint of {counted(kept.size, 'block')} is older than {counted(len(late), 'alert')} of this incident, or"
-            f" records that they name ({', '.join(show(each, 40) for each in sorted(late)[:SHOWN])}): keep a newer one"
+            f"the checkpoint of {counted(kept.size, 'block')} is older than {len(late)} of its alerts, or"
+            f" of the records that they name ({named}): keep a newer one"
             f" elsewhere (`replguard verify --checkpoint {folder}` prints it) and name that"
         )
     if after := len(whole.entries) - len(found.entries):

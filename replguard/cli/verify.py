@@ -116,7 +116,9 @@ def _tell_times(found: check.Checked, proven: "Incident") -> None:
     if found.span is not None:
         click.echo(f"  from {_clock(found.span[0])} to {_clock(found.span[1])}{where}")
     for kept in proven.checkpoints[-1:]:
-        click.echo(f"  a checkpoint of {counted(kept.what.checkpoint.size, 'block')} was made at {_clock(kept.what.timestamp)}")
+        click.echo(
+            f"  a checkpoint of {counted(kept.what.checkpoint.size, 'block')} was made at {_clock(kept.what.timestamp)}"
+        )
     if found.newest is not None:
         click.echo(f"  the newest record that it proves is of {_clock(found.newest)}")
 

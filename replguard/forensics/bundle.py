@@ -177,7 +177,9 @@ def retold(
     Whoever checks a bundle has nothing else: what the page of a bundle shows is made of this.
     """
     proven = [
-        Line(block.segment, number, line) for block in proofs.blocks for number, line in enumerate(block.lines, block.first)
+        Line(block.segment, number, line)
+        for block in proofs.blocks
+        for number, line in enumerate(block.lines, block.first)
     ]
     known = proof.host(proofs.headers) if proofs.headers else host
     every = sorted([*proven, *others], key=place)
@@ -224,7 +226,9 @@ def _texts(incident: Incident, today: Texts) -> Iterator[tuple[RuleText, bool]]:
 def _proof(block: Block) -> bytes:
     path, before = tuple(each.hex() for each in block.way), block.before.hex()
     lines, at = len(block.lines), (block.segment, block.first)
-    return msgspec.json.encode(Proof(segment=at[0], first=at[1], leaf=block.leaf, lines=lines, before=before, path=path))
+    return msgspec.json.encode(
+        Proof(segment=at[0], first=at[1], leaf=block.leaf, lines=lines, before=before, path=path)
+    )
 
 
 def _note(proofs: Proofs) -> bytes:

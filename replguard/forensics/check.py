@@ -52,8 +52,9 @@ class _Timed(msgspec.Struct):
 class Checked:
     """What was found. ``findings`` are what is not as it was written, ``trusted`` says what each thing given proves.
 
-    ``records`` are proven by ``head``, if there are no findings; ``unproven`` are not. ``proven`` is the incident as the
-    proven records tell it, None where they tell none, ``span`` when it began and ended; ``newest`` is the time of the newest of them, whosever it is.
+    ``records`` are proven by ``head``, if there are no findings; ``unproven`` are not. ``proven`` is the incident as
+    the proven records tell it, None where they tell none, ``span`` is when it began and ended; ``newest`` is the time
+    of the newest of them, whosever it is.
     ``notes`` are what nothing here covers, and is no sign of a change.
     """
 
@@ -295,7 +296,9 @@ def _trust(found: Checked, headers: list[Header], trust: list[str | Checkpoint])
     if any(each.root != keys.text(head.root) for each in same):
         found.findings.append("it is not of the log of the checkpoint: that was written anew")
     elif same and found.unproven:
-        found.trusted.append(f"the checkpoint is the one that was kept, and nothing proves {found.unproven} of the records")
+        found.trusted.append(
+            f"the checkpoint is the one that was kept, and nothing proves {found.unproven} of the records"
+        )
     elif same:
         found.trusted.append("the checkpoint is the one that was kept: nobody changed the records since")
     elif of_it and not found.trusted:

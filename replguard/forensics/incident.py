@@ -121,7 +121,9 @@ def gather(folder: Path, incident: str, asked: str | None = None, until: Place |
 
 def among(lines: list[Line], incident: str, asked: str | None = None, host: Host | None = None) -> Incident:
     """Return an incident as some lines of the evidence tell it, in their order."""
-    return _gathered(lambda is_wanted: (line for line in lines if is_wanted(line.data)), Incident(incident, asked, host))
+    return _gathered(
+        lambda is_wanted: (line for line in lines if is_wanted(line.data)), Incident(incident, asked, host)
+    )
 
 
 def lacking(whole: Incident, part: Incident, told: list[Entry[Alert]]) -> set[str]:

@@ -13,24 +13,22 @@ import jinja2
 from replguard import __version__
 from replguard.events.alert import LEVELS, SEVERITY, Alert, Level
 from replguard.events.event import Event
-from replguard.events.evidence import Cited, Taken
+from replguard.events.evidence import Cited, Kept, Taken
 from replguard.events.network import Endpoint
 from replguard.events.process import Process
 from replguard.events.text import counted, printable, shorten
-from replguard.forensics import proof
+from replguard.forensics import proof, timeline
 from replguard.forensics.account import Artefact, Destination, account
-from replguard.forensics.family import Act, Member, tree
+from replguard.forensics.family import Member, tree
 from replguard.forensics.incident import Entry, Incident
 from replguard.forensics.proof import Proofs
 from replguard.log import keys
 
 RAW = 12 * 2**20
 """Characters of records that the page shows: a mail programme opens it, and a phone."""
-LANE = 1000
-"""Places of a lane at which something can be shown."""
 SHOWN = 240
 """Characters of a command line in the tree."""
-_MARKS = {proof.CHANGED: "broken"}
+_ALARMS, _SHOWN = 5, 5
 _SECOND, _MINUTE, _HOUR, _DAY = 1, 60, 3600, 86400
 
 
@@ -48,25 +46,8 @@ class Words(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """A stage along the time: where something happened (0 to ``LANE``), and the level of an alert that it raised."""
-
-    name: str
-    count: int
-    ticks: list[tuple[int, Level | None]]
-
-
-@dataclass(slots=True)
-class Moment(Act):
-    """An act on the timeline, with who did it and the highest level of the alerts that it raised."""
-
-    who: str = ""
-    level: Level | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
-    """A record in the table of evidence."""
+    """A record in the table of evidence. ``is_last``: it is the last word on an alert."""
 
     when: datetime
     text: str
@@ -77,6 +58,7 @@ class Row:
     state: str
     mark: str
     leaf: int | None
+    is_last: bool
     raw: str | None
 
 
@@ -120,19 +102,20 @@ class View:
     def __init__(self, incident: Incident, proofs: Proofs, words: Words) -> None:
         self.incident, self.head, self.troubles = incident, proofs.head, proofs.troubles
         self.lead, self.host, self.began = incident.lead, incident.host, incident.began
-        self.alerts = [each.what for each in incident.alerts]
-        self.size = words.size
+        self.raised = timeline.raised(incident)
+        self.alerts = sorted((e.what for e in incident.alerts), key=lambda alert: self.raised[alert.event.id])
+        self.size, self.counted = words.size, counted
         self._words, self._proofs = words, proofs
         self.account = account(incident)
         self.family = tree(incident, self.clause)
         self.ended = max(
             [self.began, *(e.what.timestamp for e in incident.events), *(a.timestamp for a in self.alerts)]
         )
-        self._raised = _raised(self.alerts)
         self._levels = {alert.event.id: alert.rule.level for alert in self.alerts}
-        self.moments = list(self._moments())
-        self.lanes = [self._lane(name, events) for name, events in self.account.stages.items()]
+        self.moments = timeline.moments(incident, self.who, self.clause)
+        self.lanes = timeline.lanes(incident, self.account.stages, self.began, self.ended)
         self.left_out = 0
+        self._lead_state: str | None = None
         self.records = list(self._records())
 
     @property
@@ -149,23 +132,39 @@ class View:
         return f"{counted(alerts, 'alert')}, {counted(did, 'process', 'processes')}, {counted(events, 'event')}"
 
     @property
+    def alarms(self) -> list[str]:
+        """What makes the page worth less than it looks: the log is not whole, or its sentence not proven."""
+        found = [
+            f"The log is not what was written, or cannot be read whole: {each}" for each in self.troubles[:_ALARMS]
+        ]
+        if more := self.troubles[_ALARMS:]:
+            found.append(f"and {len(more)} more: see the end of this page")
+        if self._lead_state not in (None, proof.OPEN):
+            found.append(f"The alert behind this sentence is not proven: {self._lead_state}.")
+        return found
+
+    @property
     def warnings(self) -> list[str]:
         """What whoever reads the sentence has to know besides."""
-        found = []
+        drills = dict.fromkeys(alert.replguard.drill for alert in self.alerts if alert.replguard.drill)
+        found = [
+            f"This was a drill ({shorten(each, SHOWN)}): replguard did it itself, to be alerted." for each in drills
+        ]
+        if self._lead_state == proof.OPEN:
+            found.append("The alert behind this sentence was not sealed yet when this was made: make it again.")
         if any(alert.replguard.degraded for alert in self.alerts):
             found.append("Events were lost while this was gathered: something may be missing.")
         if self.lead.replguard.attribution in ("inferred", "unknown"):
             found.append(
                 "Who acted is a guess, or not known: look at the process and the file before you act on the name."
             )
-        if self.troubles:
-            found.append("The log is not what was written, or cannot be read whole: see the end of this page.")
         return found
 
     @property
     def contain(self) -> list[str]:
         """Return commands to contain it: those of the worst alert that has any."""
-        return list(next((alert.replguard.contain for alert in self._worst() if alert.replguard.contain), ()))
+        first = next((alert.replguard.contain for alert in self._worst() if alert.replguard.contain), ())
+        return list(dict.fromkeys(first))
 
     @property
     def contain_others(self) -> list[str]:
@@ -185,6 +184,28 @@ class View:
         return [
             f"{self.named(e.process)} {self.clause(e)}" for e in events if e.replguard and e.replguard.status != "ended"
         ]
+
+    @property
+    def gone(self) -> list[str]:
+        """Return the servers that were told to have ended, and what they leave behind."""
+        return [said for each in self.account.servers if (said := self._gone(each.event))]
+
+    def _gone(self, event: Event) -> str | None:
+        about = event.replguard
+        if about is None or about.instance is None or about.status != "ended":
+            return None
+        pids, copies = about.instance.pids or (event.process.pid if event.process else None,), about.instance.weights
+        what = ", ".join([f"pid {each}" for each in pids if each is not None] + list(about.instance.listen))
+        lies = f"; its copy {' and '.join(map(self.short, copies[:_SHOWN]))} may still lie there" if copies else ""
+        return (
+            f"The server that was told of{f' ({what})' if what else ''} ended at {self.time_of(event.timestamp)}{lies}."
+        )
+
+    @property
+    def runbook(self) -> tuple[str, str] | None:
+        """Return the file of the runbook and the heading in it: there is nothing here to follow a link to."""
+        file, _, heading = (self.lead.replguard.runbook or "").partition("#")
+        return (file, heading) if file else None
 
     @property
     def rules(self) -> list[Rule]:
@@ -274,43 +295,20 @@ class View:
     def _worst(self) -> list[Alert]:
         return [self.lead, *sorted(self.alerts, key=lambda alert: -SEVERITY[alert.rule.level])]
 
-    def _moments(self) -> Iterator[Moment]:
-        last: Moment | None = None
-        for entry in self.incident.events:
-            event = entry.what
-            who, text = self.who(event), self.clause(event)
-            level = self._raised.get(event.event.sequence)
-            if last is not None and (last.who, last.action, last.text) == (who, event.action, text):
-                last.count, last.last = last.count + 1, event.timestamp
-                last.level = max((each for each in (last.level, level) if each), key=LEVELS.index, default=None)
-                continue
-            if last is not None:
-                yield last
-            last = Moment(event.timestamp, event.timestamp, event.action, text, who=who, level=level)
-        if last is not None:
-            yield last
-
-    def _lane(self, name: str, events: list[Event]) -> Lane:
-        whole = max((self.ended - self.began).total_seconds(), 1e-6)
-        ticks: dict[int, Level | None] = {}
-        for event in events:
-            x = round(max(0.0, min((event.timestamp - self.began).total_seconds() / whole, 1.0)) * (LANE - 6))
-            levels = (ticks.get(x), self._raised.get(event.event.sequence))
-            ticks[x] = max((each for each in levels if each), key=LEVELS.index, default=None)
-        return Lane(name, len(events), sorted(ticks.items()))
-
     def _records(self) -> Iterator[Row]:
         leaves = {
             (block.segment, block.first + number): block.leaf
             for block in self._proofs.blocks
             for number in range(len(block.lines))
         }
-        room = RAW
+        last, room = {(each.at.segment, each.at.line) for each in self.incident.alerts}, RAW
         for entry in self.incident.entries:
             place, data = (entry.at.segment, entry.at.line), entry.at.data
             room -= len(data)
             leaf = leaves.get(place)
             why = self._proofs.unproven.get(place, proof.OPEN)
+            if entry.what is self.lead and leaf is None:
+                self._lead_state = why
             if room < 0:
                 self.left_out += 1
             yield Row(
@@ -320,8 +318,9 @@ class View:
                 *place,
                 hashlib.sha256(data).hexdigest(),
                 "proven" if leaf is not None else why,
-                "proven" if leaf is not None else _MARKS.get(why, "open"),
+                "proven" if leaf is not None else "broken" if why.startswith((proof.CHANGED, proof.BESIDE)) else "open",
                 leaf,
+                place in last,
                 data.decode("utf-8", "backslashreplace") if room >= 0 else None,
             )
 
@@ -333,6 +332,8 @@ class View:
             return f"snapshot of {self.named(what.process)}"
         if isinstance(what, Cited):
             return f"text of rule {what.rule.name}"
+        if isinstance(what, Kept):
+            return f"checkpoint of {counted(what.checkpoint.size, 'block')}"
         if what.event.kind == "state":
             return f"process {self.named(what.process)}"
         return f"{self.who(what)} {self.clause(what)}"
@@ -349,13 +350,3 @@ def span(time: timedelta) -> str:
     if much < _DAY:
         return f"{sign}{much // _HOUR:.0f} h {much % _HOUR // _MINUTE:.0f} min"
     return f"{sign}{much // _DAY:.0f} d {much % _DAY // _HOUR:.0f} h"
-
-
-def _raised(alerts: list[Alert]) -> dict[int | None, Level]:
-    """Return the highest level that each event raised an alert of, by its number."""
-    found: dict[int | None, Level] = {}
-    for alert in alerts:
-        number = alert.event.sequence
-        if number is not None:
-            found[number] = max(found.get(number, LEVELS[0]), alert.rule.level, key=LEVELS.index)
-    return found

@@ -106,8 +106,10 @@ def _gaps(folder: Path, segments: list[Segment]) -> Iterator[Fault]:
     oldest = newest.oldest if newest is not None and newest.key is not None else segments[0].number if segments else 0
     for before, segment in zip([oldest - 1, *(each.number for each in segments)], segments, strict=False):
         if segment.number > before + 1:
-            told = f"segment {before + 1} is" if segment.number == before + 2 else (
-                f"segments {before + 1} to {segment.number - 1} are"
+            told = (
+                f"segment {before + 1} is"
+                if segment.number == before + 2
+                else (f"segments {before + 1} to {segment.number - 1} are")
             )
             yield Fault(folder, 0, f"{STREAM} {told} missing")
 

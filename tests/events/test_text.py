@@ -37,5 +37,9 @@ def test_show_bounds_hostile_text():
 
 def test_a_count_is_told_as_one_or_as_several():
     """With its plural, where that is not with an s."""
-    assert [counted(0, "block"), counted(1, "block"), counted(2000, "block")] == ["no blocks", "1 block", "2,000 blocks"]
+    assert [counted(0, "block"), counted(1, "block"), counted(2000, "block")] == [
+        "no blocks",
+        "1 block",
+        "2,000 blocks",
+    ]
     assert [counted(1, "process", "processes"), counted(2, "process", "processes")] == ["1 process", "2 processes"]

@@ -165,7 +165,9 @@ def test_it_is_told_up_to_a_place(tmp_path):
     assert ids(part.alerts) == ["a1"]
     assert incident.lacking(whole, part, part.told) == {"b2"}
     part = incident.gather(folder, cases.INCIDENT, until=(second.segment, second.line))
-    assert incident.lacking(whole, part, part.told) == {"ev-2"}, "the event that is kept with the alert stands behind it"
+    assert incident.lacking(whole, part, part.told) == {"ev-2"}, (
+        "the event that is kept with the alert stands behind it"
+    )
     nearly = incident.gather(folder, cases.INCIDENT, until=(again.segment, again.line - 1))
     assert (ids(nearly.told), incident.lacking(whole, nearly, nearly.told)) == (["a1", "b2"], set())
 

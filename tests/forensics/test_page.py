@@ -4,10 +4,13 @@ import base64
 import hashlib
 import html
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from support import browser, cases
+from msgspec import structs
+from support import browser, cases, logs
 from support.browser import Browser
 
 from replguard.alerts import clauses
@@ -75,6 +78,89 @@ def test_it_tells_everything_that_is_asked_of_it(tmp_path):
         assert told in text, told
 
 
+def test_a_server_that_ended_is_told_with_what_it_leaves(tmp_path):
+    """It is no "no server", and its copy may lie there; one that goes on is alive."""
+    assert "A copy may be alive:" in Parsed(rendered(tmp_path / "a")).text
+    began = next(each for each in cases.records() if each.event.id == "ev-8")
+    about = structs.replace(began.replguard, status="ended")
+    meta = structs.replace(began.event, id="ev-9", sequence=9)
+    ended = structs.replace(began, timestamp=cases.at(27), event=meta, replguard=about)
+    text = Parsed(rendered(tmp_path / "b", [*cases.records(), ended])).text
+    said = (
+        "The server that was told of (pid 40, 0.0.0.0:8000) ended at 00:00:27 UTC; its copy /tmp/b may still lie there."
+    )
+    assert said in text
+    assert "No live server" not in text
+    assert "A copy may be alive" not in text
+
+
+def test_things_are_said_once_and_as_they_are(tmp_path):
+    """Paths each on a line, commands and entries without repeats, numbers with their plural, where to read on."""
+    began = next(each for each in cases.records() if each.event.id == "ev-8")
+    held = structs.replace(began.replguard.instance, weights=("/tmp/b", "/tmp/c"))
+    told = [
+        structs.replace(each, replguard=structs.replace(each.replguard, instance=held))
+        if each.event.id == "ev-8"
+        else each
+        for each in cases.records()
+    ]
+    again = [
+        cases.alert(
+            id_,
+            "x",
+            "critical",
+            "sv",
+            25,
+            (8,),
+            contain=("kill -STOP 40", "kill -STOP 40"),
+            allow="allow: x",
+            drill="d1",
+        )
+        for id_ in ("d4", "d5")
+    ]
+    page_ = rendered(tmp_path, [*told, *again])
+    text = Parsed(page_).text
+    assert r"\n" not in text.split("Servers", 1)[1].split("Destinations", 1)[0]
+    assert "<div>/tmp/b</div><div>/tmp/c</div>" in page_
+    for paste in ("kill -STOP 40", "allow: x"):
+        assert page_.count(f'<code class="paste">{paste}') == 1, paste
+    assert "under the heading self-replication: runbook.md" in text
+    assert text.count("This was a drill (d1)") == 1
+    assert "drill d1" in text
+    assert not re.search(r"\b1 (alerts|records|blocks|events|processes)\b", text)
+
+
+def test_a_log_that_is_not_whole_is_told_first(tmp_path):
+    """In red, above all else, with the line; and the record is told from those beside it."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    logs.plain(folder)
+    path = next(path for path in logs.segments(folder, "evidence") if b"weights_copy" in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b'"size":1073741824', b'"size":1073741825'))
+    found = incident.gather(folder, cases.INCIDENT)
+    text = page.render(found, proof.prove(folder, [entry.at for entry in found.entries]), clauses)
+    banner = text.split('<ul class="alarm', 1)[1].split("</ul>", 1)[0]
+    assert re.search(rf"{path.name}:\d+: this line is not what was written", banner)
+    assert text.index('<ul class="alarm') < text.index("<nav")
+    assert text.count(">not what was sealed</span>") == 1
+    assert re.search(r'class="state-of broken">in a block that was changed at line \d+<', text)
+
+
+def test_a_sentence_that_nothing_proves_is_told_so(tmp_path):
+    """Its alert was not sealed yet."""
+    folder = cases.made(tmp_path / "log", tmp_path / "state")
+    found = incident.gather(folder, cases.INCIDENT)
+    last = [entry.at for entry in found.entries]
+    proofs = proof.prove(folder, last)
+    assert "was not sealed yet" not in page.render(found, proofs, clauses)
+    place = next((each.at.segment, each.at.line) for each in found.alerts if each.what is found.lead)
+    proofs.blocks = [b for b in proofs.blocks if not (b.segment == place[0] and b.first <= place[1] < b.end)]
+    proofs.unproven = {place: proof.OPEN}
+    assert "The alert behind this sentence was not sealed yet" in page.render(found, proofs, clauses)
+    proofs.unproven = {place: proof.OLD}
+    text = page.render(found, proofs, clauses)
+    assert "The alert behind this sentence is not proven: older than the chain." in text.split('class="alarm', 1)[1]
+
+
 def test_it_asks_for_nothing_and_runs_nothing(tmp_path):
     """Its policy allows one style sheet by its hash; there is no script, link or handler to be stopped."""
     text = rendered(tmp_path, hostile())
@@ -125,7 +211,7 @@ def test_of_very_many_records_some_text_is_left_out(tmp_path, monkeypatch):
     """For a page that can be opened; each is in the table all the same, and it is said."""
     monkeypatch.setattr(page, "RAW", 4000)
     text = rendered(tmp_path)
-    assert text.count('class="record"') == 17
+    assert len(re.findall('class="record(?: told)?"', text)) == 17
     assert re.search(r"The text of \d+ records is left out here", text)
 
 
@@ -212,6 +298,32 @@ def test_ten_thousand_events_stay_usable(chromium, tmp_path):
     assert chromium.look(f"{SEEN}('.record pre')")
     assert chromium.look(f"{took}(() => {{ window.found = window.find('tool-10900 ') }})") < SEARCHED_IN
     assert chromium.look("window.found")
+
+
+FOLDED = "(s => [...document.querySelectorAll(s)].filter(e => e.checkVisibility()).length)"
+
+
+@needs_browser
+def test_what_is_folded_is_printed(chromium, tmp_path):
+    """Paper cannot be opened: how a process was, other commands, allow entries, the text of the alerts."""
+    more = cases.alert("d4", "x", "low", "cp", 25, (1,), contain=("kill -STOP 30",), allow="allow: folded")
+    shown(chromium, tmp_path, [*cases.records(), more])
+    parts = (".tree .fold dl", "#first .fold .paste", ".record.told pre")
+    assert [chromium.look(f"{FOLDED}({part!r})") for part in parts] == [0, 0, 0]
+    chromium.ask("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert [chromium.look(f"{FOLDED}({part!r})") for part in parts] == [5, 2, 3]
+        assert chromium.look(f"{FOLDED}('.record:not(.told) pre')") == 0
+        assert chromium.look(f"{FOLDED}('.record > summary')") == 18
+    finally:
+        chromium.ask("Emulation.setEmulatedMedia", media="")
+    (tmp_path / "page.pdf").write_bytes(chromium.printed())
+    if shutil.which("pdftotext"):
+        text = subprocess.run(
+            ["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
+        ).stdout
+        for told in ("ab" * 32, "kill -STOP 30", "allow: folded", '"kind":"alert"'):
+            assert re.sub(r"\s", "", told) in re.sub(r"\s", "", text), told
 
 
 @needs_browser

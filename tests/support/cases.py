@@ -85,7 +85,7 @@ def alert(id_: str, name: str, level: str, entity: str, seconds: float, named: t
             incident=incident,
             state=more.pop("state", "firing"),
             count=1,
-            first_seen=at(seconds),
+            first_seen=more.pop("first_seen", at(seconds)),
             last_seen=at(seconds),
             evidence=tuple(f"ev-{number}" for number in named),
             **{"actor": WHO, "contain": (f"kill -STOP {_NUMBER[entity]}",), "runbook": "runbook.md#self-replication"}

@@ -27,15 +27,17 @@ from replguard.forensics.trust import Checkpoint
 from replguard.log import keys
 from replguard.log.chain import link, unsigned
 from replguard.log.names import Header
-from replguard.log.tree import root_by
+from replguard.log.tree import root_by, stands_in
 
 if TYPE_CHECKING:
     from replguard.forensics.page import Words
 
 T = TypeVar("T", bound=msgspec.Struct)
-LARGEST = 2**30
+LARGEST = 2**28
 """Bytes of all files of a bundle: a zip file may claim any number."""
 _NOTE = re.compile("(\\S+)\n(\\d{1,18})\n([A-Za-z0-9+/]{43}=)\n\n\u2014 (\\S+) ([A-Za-z0-9+/]{91}=)\n")
+_MEMBERS = (bundle.MANIFEST, bundle.RECORDS, bundle.PROOFS, bundle.HEADERS, bundle.CHECKPOINT, bundle.UNPROVEN)
+_BELONGS = re.compile("|".join(map(re.escape, (*_MEMBERS, bundle.PAGE, bundle.README))) + r"|rules/[a-z0-9_-]+\.yml")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error, KeyError)
 
 
@@ -101,7 +103,11 @@ def _files(path: Path) -> dict[str, bytes]:
     room = LARGEST
     if not path.is_file():
         raise ValueError("there is no such file")
+    with path.open("rb") as file:
+        begins = file.read(4)
     with zipfile.ZipFile(path) as archive:
+        if archive.comment or begins != b"PK\3\4":
+            raise ValueError("it holds more than its files")
         for member in archive.infolist():
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError("it is packed in another way than bundles are")
@@ -124,7 +130,9 @@ def _against_manifest(manifest: Manifest, files: dict[str, bytes]) -> Iterator[s
             yield f"{name} is missing"
         elif (hashlib.sha256(data).hexdigest(), len(data)) != (member.sha256, member.size):
             yield f"{name} was changed"
-    yield from (f"{name} was put there" for name in files if name != bundle.MANIFEST and name not in manifest.files)
+    for name in files:
+        if name != bundle.MANIFEST and (name not in manifest.files or not _BELONGS.fullmatch(name)):
+            yield f"{show(name)} was put there"
 
 
 def _headers(found: Checked, data: bytes) -> Iterator[Header]:
@@ -178,6 +186,8 @@ def _proofs(found: Checked, data: bytes, records: list[bytes], headers: list[Hea
         some = records[at : at + proof.lines]
         if len(some) < proof.lines or not _leads(proof, some, found.head):
             found.findings.append(f"{where}: {_records(at + 1, at + proof.lines)} not what was sealed")
+        elif not _stood(proof, some, headers):
+            found.findings.append(f"{where}: these records did not stand there when a later segment began")
         elif not _stands(proof, headers):
             found.findings.append(f"{where}: these records do not stand in segment {proof.segment}")
         else:
@@ -198,6 +208,19 @@ def _stands(proof: Proof, headers: list[Header]) -> bool:
     """Tell whether a leaf is one of its segment; of segments before the first header nothing tells it."""
     before = [each for each in headers if each.size <= proof.leaf]
     return proof.first > 1 and (not before or before[-1].segment == proof.segment)
+
+
+def _stood(proof: Proof, lines: list[bytes], headers: list[Header]) -> bool:
+    """Tell whether each later header tells of a tree with the leaf: the last key cannot sign another past than that."""
+    chain = bytes.fromhex(proof.before)
+    for line in lines:
+        chain = link(chain, line)
+    path = [bytes.fromhex(each) for each in proof.path]
+    return all(
+        stands_in(chain, proof.leaf, path, each.size, [bytes.fromhex(root) for root in each.edge])
+        for each in headers
+        if each.size > proof.leaf
+    )
 
 
 def _leads(proof: Proof, lines: list[bytes], head: Head | None) -> bool:

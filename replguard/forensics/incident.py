@@ -1,6 +1,7 @@
 """One incident as the evidence holds it: what was alerted, what happened, who acted, and where each record stands."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ MOST = 50_000
 """Events of one incident that are read: some 100 MiB."""
 YEARS = (1970, 9000)
 """A time outside of them was made up, and cannot be reckoned with."""
+MOST_OF_A_KIND = 10_000
+"""Of one kind, besides those that an alert names: thousands of listeners leave room for the one copy."""
 MOST_LINEAGE = 32 * 2**20
 """Bytes of ancestors that are held until it is known whose they are."""
 MOST_TOLD = 5_000
@@ -94,7 +97,7 @@ class Incident:
     @property
     def ended(self) -> datetime:
         """When the last thing of it happened or was told."""
-        return max(each.what.timestamp for each in (*self.events, *self.told))
+        return max([*(each.what.timestamp for each in self.events), *(each.what.timestamp for each in self.told)])
 
     @property
     def entries(self) -> list[Entry[Alert] | Entry[Event] | Entry[Taken] | Entry[Cited] | Entry[Kept]]:
@@ -179,6 +182,7 @@ class _Reading:
         # A lineage is written with the alert that asked for it, and has its time.
         self._stamps = tuple({b'{"@timestamp":' + wire.encode(alert.timestamp) + b"," for alert in alerts})
         self._events: dict[str, Entry[Event]] = {}
+        self._kinds: Counter[str] = Counter()
         self._above: dict[str, Entry[Event]] = {}
         self._held = self._over = 0
 
@@ -259,10 +263,13 @@ class _Reading:
         id_ = entry.what.event.id
         if id_ in self._events:
             return
-        if len(self._events) >= MOST:
+        action = entry.what.event.action
+        full = len(self._events) >= MOST or self._kinds[action] >= MOST_OF_A_KIND
+        if full and (id_ not in self._named or len(self._events) >= 4 * MOST):
             self._over += 1
-        else:
-            self._events[id_] = entry
+            return
+        self._kinds[action] += 1
+        self._events[id_] = entry
 
     def _hold(self, entry: Entry[Event]) -> None:
         """Hold a process until it is known whose ancestor it is; beyond the limit the first ones go."""
@@ -292,7 +299,7 @@ class _Reading:
         if lacking := len(self._named - self._events.keys()):
             yield f"{lacking} of the {len(self._named)} events that its alerts name are not in the evidence"
         if self._over:
-            yield f"{self._over} more events of its actors are left out: this tells of {MOST}"
+            yield f"{self._over} more events of its actors are left out: this tells of {len(self._events)}"
         if not found.lineage:
             yield "no lineage of its processes was kept: what is above them is told as far as the events say it"
         if not found.snapshots:

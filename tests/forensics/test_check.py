@@ -1,14 +1,18 @@
 """What was changed in a bundle is found."""
 
+import base64
 import json
+import os
 import random
 import zipfile
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from nacl.signing import SigningKey
 from support import bundles, cases, logs
 
 from replguard import __version__
@@ -16,6 +20,8 @@ from replguard.events import wire
 from replguard.events.alert import Alert
 from replguard.forensics import bundle as format_
 from replguard.forensics.trust import Checkpoint
+from replguard.log import chain, keys, tree
+from replguard.log.names import Header
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +102,55 @@ def test_without_the_first_header_its_key_proves_nothing(made, tmp_path):
         found = bundles.check(path, trust)
         assert found.findings == ["report.html or README.txt is not what the records make: it was changed"]
         assert found.trusted == []
+
+
+def test_the_newest_key_signs_no_other_past(made, tmp_path):
+    """Who became root has it, and may sign any tree: each header that was signed before tells what stood there then."""
+    folder, _, files, first, _ = made
+    last = msgspec.json.decode(files["headers.jsonl"].splitlines()[-1], type=Header)
+    held = json.loads((folder.parent / "state" / "log-evidence.key").read_text())["held"]
+    keys_ = [SigningKey(base64.b64decode(each["seed"])) for each in held]
+    newest = next(key for key in keys_ if keys.public(key) == last.key)
+    forged = files["records.jsonl"].splitlines()[0].replace(b"/models/a", b"/models/x")
+    before, way = bytes(32), []
+    grown = tree.Witness(0, ())
+    for number in range(last.size + 1):
+        mine = number == 0
+        grown.append(chain.link(before, forged) if mine else os.urandom(32), way if mine else None)
+    root = grown.end()
+    text = chain.checkpoint(last.origin, last.size + 1, root)
+    note = keys.note(text, last.origin, last.key, keys.text(newest.sign(text).signature))
+    proof = format_.Proof(
+        segment=1, first=2, leaf=0, lines=1, before=before.hex(), path=tuple(each.hex() for each in way)
+    )
+    changed = {
+        **files,
+        "records.jsonl": forged + b"\n",
+        "proofs.jsonl": msgspec.json.encode(proof) + b"\n",
+        "checkpoint": note.encode(),
+    }
+    found = bundles.check(bundles.put(tmp_path / "f.zip", changed, forged=True), [first])
+    assert found.head is not None
+    assert any("did not stand there when a later segment began" in each for each in found.findings)
+
+
+@pytest.mark.parametrize("name", ["../../tmp/x", "/etc/evil", "Report.html", "rules/../x.yml"])
+def test_only_what_belongs_to_a_bundle_is_in_it(made, tmp_path, name):
+    """Also if the manifest names it."""
+    _, _, files, _, _ = made
+    found = bundles.check(bundles.put(tmp_path / "f.zip", {**files, name: b"x"}, forged=True))
+    assert any(each.endswith("was put there") for each in found.findings)
+
+
+def test_nothing_stands_beside_its_files(made, tmp_path):
+    """No bytes before them, and no remark behind."""
+    _, path, _, _, _ = made
+    (tmp_path / "before.zip").write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+    (tmp_path / "remark.zip").write_bytes(path.read_bytes())
+    with zipfile.ZipFile(tmp_path / "remark.zip", "a") as archive:
+        archive.comment = b"read me"
+    for name in ("before.zip", "remark.zip"):
+        assert any("holds more than its files" in each for each in bundles.check(tmp_path / name).findings)
 
 
 def test_a_bundle_of_another_log_is_not_proven(made, tmp_path):
@@ -233,15 +288,18 @@ def test_records_that_make_no_sense_are_no_exception(tmp_path):
             for each in cases.records()
         ]
         folder = cases.made(tmp_path / f"log{number}", tmp_path / f"state{number}", cases.records())
-        sane = tmp_path / "b.zip"
-        sane.write_bytes(bundles.made(folder))
+        sane, whole = tmp_path / "b.zip", tmp_path / "whole.zip"
+        for path in (sane, whole):
+            path.write_bytes(bundles.made(folder))
         files = bundles.files(sane)
         odd = b"".join(wire.encode(each) + b"\n" for each in told if isinstance(each, Alert))
         count = odd.count(b"\n")
         manifest = json.loads(files["manifest.json"])
         manifest["unproven"] = [{"segment": 99, "line": 2 + n, "why": "not sealed"} for n in range(count)]
         forged = {**files, "unproven.jsonl": odd, "manifest.json": json.dumps(manifest).encode()}
-        assert bundles.check(bundles.put(sane, forged, forged=True)).findings
+        found = bundles.check(bundles.put(sane, forged, forged=True))
+        assert found.unproven == count
+        assert found.findings or found.proven.lead.message == bundles.check(whole).proven.lead.message
 
 
 def test_what_is_damaged_is_named(made, tmp_path):

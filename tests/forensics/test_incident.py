@@ -98,8 +98,11 @@ def test_memory_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(incident, "MOST", 4)
     monkeypatch.setattr(incident, "MOST_LINEAGE", 500)
     found = incident.gather(cases.made(tmp_path / "log", tmp_path / "state"), cases.INCIDENT)
-    assert len(found.events) == 4
-    assert "4 more events of its actors are left out: this tells of 4" in found.missing
+    named = {id_ for each in found.alerts for id_ in each.what.replguard.evidence}
+    kept = {each.what.event.id for each in found.events}
+    assert named <= kept
+    assert len(kept) == 6
+    assert "2 more events of its actors are left out: this tells of 6" in found.missing
     assert len(found.lineage) < 4
 
 
@@ -184,3 +187,16 @@ def test_a_missing_segment_is_told(tmp_path):
     (gone, *_) = [path for path in logs.segments(folder, "evidence") if path.name.startswith("evidence-000002")]
     gone.unlink()
     assert any("evidence segment 2 is missing" in each for each in incident.gather(folder, cases.INCIDENT).missing)
+
+
+def test_thousands_of_one_kind_leave_room_for_what_counts(tmp_path, monkeypatch):
+    """What an alert names is always told, and so is the one copy among the listeners."""
+    monkeypatch.setattr(incident, "MOST_OF_A_KIND", 5)
+    told = cases.records()
+    flood = [cases.fact("network_listen", 1000 + number, "cp", 0.5 + number / 100) for number in range(40)]
+    found = incident.gather(cases.made(tmp_path / "log", tmp_path / "state", [*flood, *told]), cases.INCIDENT)
+    actions = [each.what.event.action for each in found.events]
+    assert actions.count("network_listen") <= 6
+    assert {"weights_copy", "weights_egress", "server_live"} <= set(actions)
+    assert any("more events of its actors are left out" in each for each in found.missing)
+    assert not any("alerts name are not in the evidence" in each for each in found.missing)

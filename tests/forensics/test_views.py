@@ -8,7 +8,7 @@ import pytest
 
 from replguard.events.alert import Alert
 from replguard.events.event import Event
-from replguard.events.evidence import Taken
+from replguard.events.evidence import Cited, Taken
 from replguard.forensics import views
 
 
@@ -30,9 +30,9 @@ def leads(kind, place):
 
 @pytest.mark.parametrize("column", views.FOUND, ids=lambda column: column.name)
 def test_a_column_comes_from_a_place_of_a_record(column):
-    """Each of its places is one of an event, an alert or a snapshot: a typing error would be an empty column."""
+    """Each of its places is one of an event, an alert or a state: a typing error would be an empty column."""
     for place in column.sources.split():
-        assert any(leads(kind, place) for kind in (Event, Alert, Taken)), place
+        assert any(leads(kind, place) for kind in (Event, Alert, Taken, Cited)), place
 
 
 def test_columns_and_views_fit():

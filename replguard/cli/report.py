@@ -127,7 +127,7 @@ def _gathered(folder: Path, id_: str, asked: str | None, kept: trust.Checkpoint 
     if late := incident.lacking(whole, found, found.told):
         named = ", ".join(show(each, 40) for each in sorted(late)[:SHOWN])
         raise ReplguardError(
-            f"the checkpoint of {counted(kept.size, 'block')} is older than {len(late)} of its alerts, or"
+            f"the checkpoint of {counted(kept.size, 'block')} is older than {len(late)} of the incident's alerts, or"
             f" of the records that they name ({named}): keep a newer one"
             f" elsewhere (`replguard verify --checkpoint {folder}` prints it) and name that"
         )

@@ -179,7 +179,7 @@ def test_a_checkpoint_from_before_the_incident_proves_nothing_of_it(tmp_path):
     cases.made(log, state)
     result = run("report", "--log", log, cases.INCIDENT, "--bundle", path, "--checkpoint", kept)
     assert (result.exit_code, path.exists()) == (2, False)
-    assert "is older than 2 of its alerts" in result.stderr
+    assert "is older than 2 of the incident's alerts" in result.stderr
     assert "replguard verify --checkpoint" in result.stderr
 
 

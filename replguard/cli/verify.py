@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,9 @@ def _bundle(path: Path, trusts: list[str | Checkpoint], *, only_checkpoint: bool
 def _say(sentence: str) -> None:
     """Print a sentence whole: cut in its middle it says something else."""
     text = shorten(printable(sentence), SENTENCE)
-    click.echo(click.wrap_text(text, WIDTH, initial_indent="  ", subsequent_indent="  "))
+    # A path is not broken: it is to be copied.
+    lines = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    click.echo(textwrap.indent("\n".join(lines), "  "))
 
 
 def _tell_times(found: check.Checked, proven: "Incident") -> None:

@@ -164,13 +164,19 @@ class View:
     def contain(self) -> list[str]:
         """Return commands to contain it: those of the worst alert that has any."""
         first = next((alert.replguard.contain for alert in self._worst() if alert.replguard.contain), ())
-        return list(dict.fromkeys(first))
+        return list(dict.fromkeys(map(self._latest, first)))
 
     @property
     def contain_others(self) -> list[str]:
         """Return the commands of all other alerts."""
-        every = dict.fromkeys(each for alert in self._worst() for each in alert.replguard.contain)
+        every = dict.fromkeys(self._latest(each) for alert in self._worst() for each in alert.replguard.contain)
         return [each for each in every if each not in self.contain]
+
+    def _latest(self, command: str) -> str:
+        """Return the last of the commands that do the same: the time up to which the pid is the one meant differs."""
+        act = command.rpartition(" && ")[2]
+        every = (each for alert in self.alerts for each in alert.replguard.contain)
+        return max(each for each in every if each.rpartition(" && ")[2] == act)
 
     @property
     def allow(self) -> list[str]:

@@ -125,6 +125,13 @@ def test_things_are_said_once_and_as_they_are(tmp_path):
     for paste in ("kill -STOP 40", "allow: x"):
         assert page_.count(f'<code class="paste">{paste}') == 1, paste
     assert "under the heading self-replication: runbook.md" in text
+    early, late = (f"test 17{n} -le 1 && kill -STOP 40" for n in (1, 2))
+    both = [
+        cases.alert(id_, "x", "critical", "sv", 25, (8,), contain=(each,))
+        for id_, each in (("d6", late), ("d7", early))
+    ]
+    shown_ = html.unescape(rendered(tmp_path / "more", [*told, *both])).split('id="evidence"')[0]
+    assert (shown_.count(early), shown_.count(late)) == (0, 1), "the same command up to a later time is enough"
     assert text.count("This was a drill (d1)") == 1
     assert "drill d1" in text
     assert not re.search(r"\b1 (alerts|records|blocks|events|processes)\b", text)

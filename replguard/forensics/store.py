@@ -23,13 +23,10 @@ from replguard.forensics.views import structure, taken
 from replguard.log import names, reader
 from replguard.log.names import Segment
 from replguard.log.reader import Fault, Record
-from replguard.log.segments import SEGMENT
 
 STREAMS = ("raw", "evidence")
-FORM = 1
+FORM = 2
 """Counts up with what a file holds: one of another form is made anew."""
-LARGEST = 2 * SEGMENT
-"""Bytes of a segment that are read: no writer makes such a one, but a file of a few KiB may unpack to any size."""
 WORKERS = 8
 """Processes at most, of some 300 MiB each."""
 SMALL = 4 * 2**20
@@ -212,17 +209,11 @@ def _lines(source: Path) -> dict[str, Any]:
     lines: list[int] = []
     data: list[str | None] = []
     faults: list[str | None] = []
-    size = 0
     for found in reader.records([source]):
         text, fault = _text(found)
-        size += len(text or "")
-        if size > LARGEST:
-            text, fault = None, f"this and what follows is not read: no segment has more than {SEGMENT} bytes"
         lines.append(found.line)
         data.append(text)
         faults.append(fault)
-        if size > LARGEST:
-            break
     return {"line": np.array(lines, int), "data": np.array(data, object), "fault": np.array(faults, object)}
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -15,11 +17,26 @@ from replguard.log import names
 
 MAX_LINE = 4 * 2**20
 """Bytes of the longest line that is read: 128 KiB of arguments, each byte escaped, several times over."""
+SEGMENT = 64 * 2**20
+"""Bytes of a segment at most; a sixteenth of the limit of its stream where that is less: capping is fine-grained."""
+LARGEST = SEGMENT + 2 * MAX_LINE
+"""Bytes of a segment at most: what is written at once goes above its end, by the longest line; so do a few seals."""
+LINES = LARGEST // 64
+"""Lines of a segment at most: no record is as short as that."""
 CHUNK = 2**18
 OTHER = frozenset({"alert", STATE})
 """Kinds (``event.kind``) of the records that are no events: the rules never saw them."""
 BEGINNING = b'{"log":"replguard"'
 """How a line of the log itself begins, a header or a seal; records never do."""
+_FRAME = b"\x28\xb5\x2f\xfd"
+_REPEATED = 1
+"""The type of a block that holds one byte, to be repeated."""
+_BLOCKS = 2**20
+"""Blocks of a zstd file at most, each of up to 128 KiB."""
+
+
+class _DamagedError(Exception):
+    """What a file holds is not what was put there."""
 
 
 class Torn(bytes):
@@ -82,7 +99,7 @@ def header(paths: Iterable[Path], stream: str = "raw") -> names.Header | None:
                 _, (line, *_) = next(_blocks(_chunks(file)), (0, [b""]))
                 if (found := _header(line or b"")) is not None:
                     return found
-        except (OSError, zstandard.ZstdError, EOFError):
+        except (OSError, zstandard.ZstdError, _DamagedError):
             continue
     return None
 
@@ -159,10 +176,12 @@ def lines(path: Path) -> Iterator[tuple[int, list[bytes | None]] | Fault]:
     try:
         for first, some in _blocks(_chunks(path)):
             last = first + len(some) - 1
+            if last > LINES and names.is_segment(path):
+                raise _DamagedError("it has more lines than any segment")
             yield first, some
     except OSError as error:
         yield Fault(path, last, f"cannot be read: {error.strerror}")
-    except (zstandard.ZstdError, EOFError) as error:
+    except (zstandard.ZstdError, _DamagedError) as error:
         yield Fault(path, last, f"damaged: {error}")
 
 
@@ -174,25 +193,42 @@ def _record(path: Path, number: int, line: bytes | None) -> bytes | Fault | None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file in bounded chunks, and of a segment no more than the writer makes."""
+    got = 0
     with path.open("rb") as file:
-        if path.suffix == names.ZSTD:
-            yield from _unpacked(file)
-        else:
-            while chunk := file.read(CHUNK):
-                yield chunk
+        for chunk in _unpacked(file) if path.suffix == names.ZSTD else iter(partial(file.read, CHUNK), b""):
+            got += len(chunk)
+            if got > LARGEST and names.is_segment(path):
+                raise _DamagedError("it unpacks to more than any segment holds")
+            yield chunk
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the content of a zstd file in bounded chunks; the library itself takes a cut-off file for a whole one."""
-    expected = zstandard.get_frame_parameters(file.read(18)).content_size
-    file.seek(0)
-    got = 0
+    """Yield the content of a zstd file; the library itself takes a cut-off one, or one with more behind, for whole."""
     with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as reader:
         while chunk := reader.read(CHUNK):
-            got += len(chunk)
             yield chunk
-    if expected not in (zstandard.CONTENTSIZE_UNKNOWN, got):
-        raise EOFError(f"ends after {got} of {expected} bytes")
+    packed, size = _frame(file), file.seek(0, SEEK_END)
+    if packed != size:
+        raise _DamagedError(f"it has {size} bytes, and what was packed {packed}")
+
+
+def _frame(file: IO[bytes]) -> int:
+    """Return the bytes of the zstd frame that a file begins with, as its blocks tell (RFC 8878, 3.1.1)."""
+    file.seek(0)
+    start = file.read(18)
+    if not start.startswith(_FRAME):
+        raise _DamagedError("it does not begin with what was packed")
+    at = zstandard.frame_header_size(start)
+    for _ in range(_BLOCKS):
+        file.seek(at)
+        if len(head := file.read(3)) < 3:
+            break
+        block = int.from_bytes(head, "little")
+        at += 3 + (1 if block >> 1 & 3 == _REPEATED else block >> 3)
+        if block & 1:
+            return at + 4 * zstandard.get_frame_parameters(start).has_checksum
+    raise _DamagedError("it is cut off")
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes | None]]]:

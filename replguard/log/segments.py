@@ -19,11 +19,9 @@ from replguard.log.chain import BLOCK
 from replguard.log.ground import Ground
 from replguard.log.keys import Keys
 from replguard.log.opened import Opened
-from replguard.log.reader import MAX_LINE
+from replguard.log.reader import MAX_LINE, SEGMENT
 from replguard.log.sync import Sync
 
-SEGMENT = 64 * 2**20
-"""Bytes of a segment at most; a sixteenth of the stream's limit where that is less, so that capping is fine-grained."""
 PERIOD = timedelta(hours=1)
 """A segment is closed after this time, so that what is quiet is compressed and sealed too."""
 BACKLOG = 8 * 2**20

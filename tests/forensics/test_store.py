@@ -13,7 +13,7 @@ from replguard.errors import ReplguardError
 from replguard.events import wire
 from replguard.forensics import store
 from replguard.forensics.store import Store
-from replguard.log import archive, names
+from replguard.log import archive, names, reader
 
 
 @pytest.fixture(scope="module")
@@ -144,10 +144,10 @@ def test_a_cut_off_segment_and_a_torn_line(log, cache):
 
 def test_a_file_that_unpacks_to_more_than_a_segment(log, cache, monkeypatch):
     """It is read to a limit, and told."""
-    monkeypatch.setattr(store, "LARGEST", 2000)
+    monkeypatch.setattr(reader, "LARGEST", 2000)
     found = rows(filled(log, cache)[0], where="fault IS NOT NULL")
     assert found
-    assert all("no segment has more than" in row[4] for row in found)
+    assert all("more than any segment holds" in row[4] for row in found)
 
 
 def test_links_and_pipes_are_passed_over(log, cache, tmp_path):

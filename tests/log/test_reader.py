@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from replguard.events import wire
 from replguard.events.event import Event, Meta
-from replguard.log import reader
+from replguard.log import reader, segments
 from replguard.log.names import Header
 from replguard.log.reader import Fault, Record
 
@@ -83,6 +83,70 @@ def test_damaged_compression_is_a_fault(tmp_path):
     items = list(reader.events([tmp_path]))
     faults = [item for item in items if isinstance(item, Fault)]
     assert {fault.path.name for fault in faults} == {"raw-000001.jsonl.zst", "raw-000002.jsonl.zst"}
+
+
+MAGIC = b"\x50\x2a\x4d\x18"
+"""How a frame begins that every reader of zstd passes over."""
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [MAGIC + b"\4\0\0\0abcd", zstandard.compress(b""), zstandard.compress(line(9)), b"x", b"\0" * 100],
+    ids=["skipped", "empty", "second", "garbage", "zeros"],
+)
+@pytest.mark.parametrize("checksum", [True, False])
+def test_a_packed_file_is_one_frame_and_nothing_else(tmp_path, behind, checksum):
+    """What stands behind it, or before it, no reader of zstd would show: it is damage; what was packed is read."""
+    content = line(1) + os.urandom(2**18).hex().encode() + b"\n"
+    packed = zstandard.ZstdCompressor(write_checksum=checksum).compress(content)
+    path = tmp_path / "events.jsonl.zst"
+    path.write_bytes(packed)
+    assert not [item for item in reader.records([path]) if isinstance(item, Fault)]
+    path.write_bytes(packed + behind)
+    first, _, *_, fault = reader.records([path])
+    assert first.data + b"\n" == line(1)
+    assert fault.text.startswith("damaged: ")
+    path.write_bytes(MAGIC + b"\4\0\0\0abcd" + packed)
+    assert isinstance(list(reader.records([path]))[-1], Fault)
+
+
+@pytest.mark.parametrize("size", [None, 10**6])
+@given(data=st.lists(st.sampled_from([b"a" * 5000, bytes(2**18), os.urandom(1000), b""]), max_size=5))
+def test_what_zstd_packs_is_read_whole(tmp_path_factory, size, data):
+    """Whatever kinds of blocks it makes of it, and whether it says how much it is."""
+    content = b"".join(data) if size is None else b"".join(data)[:size].ljust(size, b"z")
+    packer = zstandard.ZstdCompressor(write_content_size=size is not None)
+    path = tmp_path_factory.mktemp("packed") / "x.zst"
+    path.write_bytes(packer.compress(content))
+    assert b"".join(reader._chunks(path)) == content
+    for cut in (1, 3, 4):
+        path.write_bytes(packer.compress(content)[:-cut])
+        assert isinstance(list(reader.lines(path))[-1], Fault)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+@pytest.mark.parametrize("filling", [b"\n", b"x\n", b"x" * 1000 + b"\n"])
+def test_a_segment_holds_no_more_than_the_writer_makes(tmp_path, monkeypatch, suffix, filling):
+    """What has more bytes or lines is damage, and reading ends there: a few KiB could unpack to any size."""
+    monkeypatch.setattr(reader, "LARGEST", 10 * reader.CHUNK)
+    monkeypatch.setattr(reader, "LINES", reader.CHUNK // 2)
+    data = header(1) + line(1) + filling * (20 * reader.CHUNK // len(filling))
+    path, other = (tmp_path / f"{name}{suffix}" for name in ("raw-000001.jsonl", "mine.jsonl"))
+    for each in (path, other):
+        each.write_bytes(zstandard.compress(data) if suffix else data)
+    *read, fault = reader.lines(path)
+    assert fault.text.startswith("damaged: it ")
+    assert "any segment" in fault.text
+    assert sum(len(some) for _, some in read) <= reader.LINES
+    assert sum(len(each or b"") for _, some in read for each in some) <= reader.LARGEST
+    assert not [found for found in reader.lines(other) if isinstance(found, Fault)], "no segment"
+
+
+def test_the_writer_stays_below_the_largest_segment():
+    """The bounds hold for what a segment is closed at, a longest line above, and the shortest of records."""
+    shortest = wire.encode(Event(timestamp=NOW, event=Meta(action="x", id="b-1", sequence=1)))
+    assert segments.SEGMENT + segments.FLUSH + reader.MAX_LINE < reader.LARGEST
+    assert reader.LARGEST // len(shortest) < reader.LINES
 
 
 def test_absent_and_empty(tmp_path):

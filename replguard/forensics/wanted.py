@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from replguard.config import Seconds
-from replguard.forensics.store import STREAMS, literal
+from replguard.forensics.store import STREAMS
 from replguard.forensics.views import COLUMNS
 
 Given = dict[str, Any]
@@ -61,7 +62,7 @@ def source(wanted: Wanted, ask: Ask) -> tuple[str, Given]:
     conditions = list(_conditions(wanted, given))
     if wanted.actor is None:
         return _where("records", conditions), given
-    acted = _acted(wanted.actor, given, ask)
+    acted = _acted(wanted.actor, wanted, given, ask)
     parts = [acted]
     if ask("SELECT 1 FROM segments.evidence WHERE kind = 'state' LIMIT 1", {}):
         # Snapshots and ancestors name no actor: they are of whoever their process acted for.
@@ -97,30 +98,68 @@ def _conditions(wanted: Wanted, given: Given) -> Iterator[str]:
         yield f"({' OR '.join(looked)})"
 
 
-def _acted(who: str, given: Given, ask: Ask) -> str:
+def _acted(who: str, wanted: Wanted, given: Given, ask: Ask) -> str:
     """Return the condition that an actor acted, or a process or what it started.
 
     Before an agent was known for one, what it did was laid on whoever had started it: the lineage tells it.
     """
     known: Given = {"who": who, "first": f"{who}#", "last": f"{who}$"}  # an id is PRINCIPAL#ENTRY, and $ follows #
-    mine, same = ["actor_id = $who"], []
+    mine = ["actor_id = $who"]
     if "#" not in who:
         mine += ["actor_id >= $first AND actor_id < $last", "actor_name = $who"]
-    if _PID.fullmatch(who):
-        known["pid"] = int(who)
-        mine, same = [*mine, "actor_pid = $pid"], ["pid = $pid"]
     if _ENTITY.fullmatch(who):
         mine.append("ends_with(actor_id, '#' || $who)")
-    actors = _each(ask, "actor_id, agent", mine, known)
-    entities = {who, *(entity for (entity,) in _each(ask, "entity_id", same, known))}
-    entities |= {actor.rpartition("#")[2] for actor, agent in actors if agent and actor is not None}
-    names = sorted({actor for actor, _ in actors if actor})
-    parts = [f"actor_id IN ({', '.join(map(literal, names))})"] if names else ["false"]
-    if some := sorted(entity for entity in entities if entity and _ENTITY.fullmatch(entity)):
-        parts.append(f"entity_id IN ({', '.join(map(literal, some))})")
-        given["theirs"] = "|".join(some)
-        parts.append("regexp_matches(ancestors, $theirs)")
+    actors = set(_each(ask, "actor_id, agent", mine, known))
+    entities = {who}
+    if _PID.fullmatch(who):
+        known["pid"] = int(who)
+        entities |= (owners := _owners(known, wanted, ask))
+        named = _each(ask, "actor_id, agent", ["actor_pid = $pid"], known)
+        actors |= {(actor, agent) for actor, agent in named if _entry(actor) in owners}
+    entities |= {_entry(actor) for actor, agent in actors if agent}
+    parts = ["false"]
+    if names := sorted({actor for actor, _ in actors if actor}):
+        given["actors"] = names
+        parts.append("actor_id IN (SELECT unnest($actors))")
+    if some := sorted(filter(_ENTITY.fullmatch, entities)):
+        given["theirs"] = some
+        above = "SELECT DISTINCT ancestors, unnest(string_split(ancestors, ' ')) AS one FROM segments"
+        lines = (f"SELECT ancestors FROM ({above}.{stream}) SEMI JOIN theirs USING (one)" for stream in STREAMS)
+        theirs = "WITH theirs AS (SELECT unnest($theirs) AS one)"
+        parts.append("entity_id IN (SELECT unnest($theirs))")
+        parts.append(f"ancestors IN ({theirs} {' UNION ALL '.join(lines)})")
     return " OR ".join(parts)
+
+
+def _owners(known: Given, wanted: Wanted, ask: Ask) -> set[str]:
+    """Return the processes, by their entity ids, that had a pid at some time that is asked for.
+
+    Each had it from its start, or from when it is seen first, to its end, or to the start of the next.
+    """
+    own = "entity_id, min(least(started, time)), max(time) FILTER (action = 'process_exit' AND kind <> 'alert')"
+    lives = _each(ask, own, ["pid = $pid GROUP BY ALL"], known)
+    entries = _each(ask, "actor_id, min(time)", ["actor_pid = $pid GROUP BY ALL"], known)
+    began: dict[str, datetime] = {}
+    ended = {entity: end for entity, _, end in lives if end is not None}
+    for entity, start in [
+        *((entity, start) for entity, start, _ in lives),
+        *((_entry(a), start) for a, start in entries),
+    ]:
+        if entity and start is not None:
+            began[entity] = min(start, began.get(entity, start))
+    owners = sorted(began, key=began.__getitem__)
+    since, until = (_utc(when) if when is not None else None for when in (wanted.since, wanted.until))
+    found = set()
+    for one, following in zip_longest(owners, owners[1:]):
+        end = ended.get(one, began.get(following))
+        if (until is None or began[one] < until) and (since is None or end is None or end >= since):
+            found.add(one)
+    return found
+
+
+def _entry(actor: str | None) -> str:
+    """Return the entity id of the entry point of an actor."""
+    return (actor or "").rpartition("#")[2]
 
 
 def _each(ask: Ask, columns: str, conditions: list[str], given: Given) -> list[tuple[Any, ...]]:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import asked, logs
 
+from replguard.config import Stream
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
-from replguard.events.fact import Context
+from replguard.events.fact import Actor, Context
 from replguard.events.file import File
 from replguard.events.host import Container
 from replguard.events.process import Process
@@ -264,3 +265,71 @@ def test_a_container_is_seen_from_both_sides(reused):
     ]
     pids = {(record["pid"], record["namespace_pid"], record["container"]) for record in find(reused, actor="b" * 16)}
     assert pids == {(4242, 7, "c0ffee")}
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory):
+    """Give a log in which a pid had an owner in January, whose child lives on, and another one from February on."""
+    place = tmp_path_factory.mktemp("months")
+    to = logs.writer(place / "log", place / "state")
+    owners = {"a": Process(pid=105, entity_id="a" * 16), "b": Process(pid=105, entity_id="b" * 16)}
+    children = {"c": Process(pid=200, entity_id="c" * 16), "d": Process(pid=201, entity_id="d" * 16)}
+    above = {"c": "a", "d": "b"}
+    acts = [
+        (1, "process_exec", "a"), (2, "process_exec", "c"), (20, "process_exit", "a"),
+        (32, "process_exec", "b"), (33, "process_exec", "d"), (34, "file_create", "c"), (60, "file_create", "d"),
+    ]  # fmt: skip
+    for number, (day, action, who) in enumerate(acts):
+        owner = above.get(who, who) * 16
+        actor = Actor(kind="session", id=f"1000:/bin/x#{owner}", principal="1000:/bin/x", pid=105)
+        lineage = (who * 16, owner) if who in above else ()
+        when = logs.NOW + timedelta(days=day)
+        meta = Meta(action=action, id=f"{who}-{day}", sequence=number)
+        process, about = (owners | children)[who], Context(actor=actor, lineage=lineage)
+        to.write(Event(timestamp=when, event=meta, process=process, replguard=about), logs.NOW)
+    to.close(now=logs.NOW)
+    store = Store(place / "log", tmp_path_factory.mktemp("cache"))
+    parts = store.parts()
+    list(store.make(parts))
+    yield (found := Base(parts))
+    found.close()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "ids"),
+    [
+        (None, None, ["a-1", "c-2", "a-20", "b-32", "d-33", "c-34", "d-60"]),
+        (31, None, ["b-32", "d-33", "d-60"]),
+        (40, None, ["d-60"]),
+        (None, 31, ["a-1", "c-2", "a-20"]),
+        (10, 40, ["a-20", "b-32", "d-33", "c-34"]),
+        (25, 31, []),
+    ],
+)
+def test_time_tells_the_owners_of_a_pid_apart(months, since, until, ids):
+    """Who had the pid then, what he started and what that did; not what lives on of who had it before."""
+    when = {name: logs.NOW + timedelta(days=day) for name, day in (("since", since), ("until", until)) if day}
+    assert [record["id"] for record in find(months, actor="105", **when)] == ids
+
+
+def test_any_number_of_processes_can_be_meant(tmp_path):
+    """As of an agent that ran ten thousands of times."""
+    to = logs.writer(tmp_path / "log", tmp_path / "state", limits=Stream(max_size=2**30))
+    for number in range(60_000):
+        actor = Actor(kind="agent", id=f"bot#{number:016x}", principal="bot", name="bot", pid=number, agent=True)
+        meta = Meta(action="process_exec", id=f"b-{number}", sequence=number)
+        to.write(Event(timestamp=logs.NOW, event=meta, replguard=Context(actor=actor)), logs.NOW)
+    below = Context(lineage=("e" * 16, f"{59_999:016x}"))
+    meta, process = Meta(action="process_exec", id="below", sequence=60_000), Process(pid=1, entity_id="e" * 16)
+    to.write(Event(timestamp=logs.NOW, event=meta, process=process, replguard=below), logs.NOW)
+    to.close(now=logs.NOW)
+    store = Store(tmp_path / "log", tmp_path / "cache")
+    parts = store.parts()
+    list(store.make(parts))
+    base = Base(parts)
+    found = find(base, actor="bot")
+    assert len(found) == 60_001
+    assert found[-1]["id"] == "below"
+    base.close()
+    store.close()

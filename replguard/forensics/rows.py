@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,11 +17,11 @@ from replguard.events import wire
 from replguard.events.text import printable, shorten
 from replguard.forensics.query import Answer
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet would take for a formula, and run."""
+FORMULA = re.compile(r"""(?:^|(?<=[;\t]))(?=[\s'"]*[=+\-@＝＋－＠﹦﹢﹣﹫])""")
+"""Where a spreadsheet would take a text for a formula, and run it: where it begins, or a cell where `;` parts cells."""
 SHOWN = 160
 """Characters of what a record is about, in the table of records."""
-_HEADINGS = ("time", "action", "pid", "actor", "what", "where")
+_HEADINGS = ("time", "action/rule", "pid", "actor", "what", "where")
 
 
 def json_lines(answer: Answer) -> Iterator[str]:
@@ -38,17 +39,17 @@ def json_lines(answer: Answer) -> Iterator[str]:
 def csv_lines(answer: Answer) -> Iterator[str]:
     """Yield a line with the names of the columns, and one for each row.
 
-    A text that a spreadsheet would run gets an apostrophe before it: ``--json`` has it as it is.
+    A text that a spreadsheet would run gets an apostrophe before it: ``--json`` has it as it is. Each cell is quoted.
     """
     for row in chain([answer.columns], answer.rows):
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([_cell(value) for value in row])
+        csv.writer(line, lineterminator="", quoting=csv.QUOTE_ALL).writerow([_cell(value) for value in row])
         yield line.getvalue()
 
 
 def _cell(value: Any) -> str:
     text = _text(value)
-    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float | Decimal) else text
+    return text if isinstance(value, int | float | Decimal) else FORMULA.sub("'", text)
 
 
 def table(answer: Answer) -> Table:

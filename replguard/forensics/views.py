@@ -137,6 +137,7 @@ FOUND = (
         _TEXT,
         "replguard.incident snapshot.incident incident",
         "The incident that an alert, or what is kept with it, belongs to.",
+        text=True,
     ),
     Column("state", _TEXT, "replguard.state", "`firing` or `resolved`."),
     Column("count", _WHOLE, "replguard.count", "How often it was told by then."),

@@ -45,7 +45,7 @@ def test_everything_that_an_agent_did(told, query):
     result = query("--actor", told.agent.pid)
     assert result.exit_code == 0, result.output
     head, *rows = result.stdout.splitlines()
-    assert head.split() == ["time", "action", "pid", "actor", "what", "where"]
+    assert head.split() == ["time", "action/rule", "pid", "actor", "what", "where"]
     assert rows == sorted(rows, key=lambda row: row.split()[0])
     assert any("self-replication" in row and "evidence-0000" in row for row in rows)
     assert any("ls -la /models" in row and "raw-0000" in row for row in rows)
@@ -68,7 +68,7 @@ def test_sql(query):
     text = "SELECT rule_name, count(*) AS n FROM alerts GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
     assert query(text).stdout.split()[:2] == ["rule_name", "n"]
     found = json.loads(query(text, "--json").stdout)
-    assert query(text, "--csv").stdout == f"rule_name,n\n{found['rule_name']},{found['n']}\n"
+    assert query(text, "--csv").stdout == f'"rule_name","n"\n"{found["rule_name"]}","{found["n"]}"\n'
 
 
 def test_nothing_shown_can_drive_a_terminal(query):

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -67,13 +68,30 @@ def test_no_cell_is_a_formula_or_breaks_a_line(text):
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
     (cells,) = csv.reader([lines[1]])
-    assert not any(cell.startswith(rows.FORMULA) for cell in cells)
+    for cell in cells:
+        assert not any(part.lstrip(' "').startswith(tuple("=+-@＝＋－＠")) for part in cell.split(";"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1+1", "'=1+1"), (" =1+1", "' =1+1"), ("＝1+1", "'＝1+1"), ("a;=HYPERLINK(1)", "a;'=HYPERLINK(1)"),
+        ('a; "@x', "a;' \"@x"), ("cp -a x=y a@b", "cp -a x=y a@b"), ("-1", "'-1"),
+    ],
+)  # fmt: skip
+def test_a_formula_gets_an_apostrophe(text, shown):
+    """However it hides; what stands in the middle of a cell is left alone."""
+    (cells,) = csv.reader([list(rows.csv_lines(answer((text,))))[1]])
+    assert cells == [shown]
 
 
 def test_csv_leaves_numbers_alone():
     """A negative number is one, and the names of the columns come first."""
     found = answer((-1, -1.5, Decimal("-2.5"), True, None, WHEN), columns=["a", "b", "c", "d", "e", "f"])
-    assert list(rows.csv_lines(found)) == ["a,b,c,d,e,f", "-1,-1.5,-2.5,true,,2026-01-02T03:04:05Z"]
+    assert list(rows.csv_lines(found)) == [
+        '"a","b","c","d","e","f"',
+        '"-1","-1.5","-2.5","true","","2026-01-02T03:04:05Z"',
+    ]
 
 
 @given(st.text(), st.text(min_size=1))

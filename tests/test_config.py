@@ -62,7 +62,7 @@ rules: {paths: [/r], disable: [some-rule], levels: {other: low}}
 mode: observe
 sensors: {process: portable, gpu: off}
 log: {dir: /l, raw: {max_size: 1GiB}, evidence: {max_age: 2w}}
-alerts: {min_level: high, fold: 90, max_per_hour: 5}
+alerts: {min_level: high, fold: 90, max_per_hour: 5, snapshot: medium}
 sinks: {webhook: {url: "http://127.0.0.1/x"}, console: {}}
 metrics: {listen: ""}
 """,
@@ -74,7 +74,7 @@ metrics: {listen: ""}
     assert made.egress.limit == 1000
     assert made.sensors == config.Sensors(process="portable", gpu="off")
     assert made.log.evidence == config.Evidence(max_age=Seconds(14 * 86400))
-    assert made.alerts == config.Alerts("high", Seconds(90), 5)
+    assert made.alerts == config.Alerts("high", Seconds(90), "medium", 5)
     assert made.sinks == {"webhook": {"url": "http://127.0.0.1/x"}, "console": {}}
     assert (made.mode, made.metrics.listen) == ("observe", "")
 

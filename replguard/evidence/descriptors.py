@@ -15,7 +15,7 @@ from replguard.events import clock
 from replguard.events.evidence import Descriptor, Socket, Transport
 from replguard.evidence.image import Note, shown
 from replguard.kernel import netns, sockdiag, unixdiag
-from replguard.kernel.procfs import HELD, read, text
+from replguard.kernel.procfs import HELD, read
 
 DESCRIPTORS, SOCKETS = 256, 256
 """Descriptors and sockets that are kept."""
@@ -119,7 +119,7 @@ def _unix(holders: dict[int, int]) -> dict[int, Socket]:
 
 
 def _name(one: unixdiag.UnixSocket) -> str:
-    return text(one.name) or "*"
+    return shown(one.name) or "*"
 
 
 def _internet(holders: dict[int, int], known: dict[int, Socket], until: float) -> dict[int, Socket]:

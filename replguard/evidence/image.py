@@ -1,7 +1,9 @@
 """The file that a process runs, by its magic link and never by its path: deleted, replaced or nameless, it is that one.
 
 Whoever owns a FUSE mount may let us wait for as long as he likes, so on which filesystem the file lies is found out
-before it is asked for anything. Read is what is a regular file on a filesystem that answers.
+before it is asked for anything. Read is what is a regular file on a filesystem that answers. Of an overlay that is known
+of such alone as are mounted here too, where root made them: in a namespace of his own anybody lays one over his server,
+and the folders that its options name are what he likes.
 """
 
 # ruff: noqa: PTH115 - the calls go through descriptors, which pathlib does not know
@@ -19,6 +21,7 @@ from replguard.events.evidence import Image
 from replguard.events.text import shorten
 from replguard.kernel import beneath, mounts
 from replguard.kernel.procfs import HELD, PROC, read, text
+from replguard.masking.mask import mask
 from replguard.weights.mounts import remote_reason
 
 PATH = 512
@@ -28,6 +31,8 @@ HASHED = 256 * 2**20
 _CHUNK = 2**20
 _TABLE = 8 * 2**20
 """Bytes of a mount table that are looked at: some 50,000 mounts."""
+_OURS = 0.05
+"""Seconds for our own table, where it is needed besides that of the process."""
 _GONE = b" (deleted)"
 
 Note = Callable[[str], None]
@@ -35,8 +40,8 @@ Note = Callable[[str], None]
 
 
 def shown(path: bytes) -> str:
-    """Return a path as a record has it."""
-    return shorten(text(path if len(path) <= PATH else path[:PATH] + path[-PATH:]), PATH)
+    """Return a path as a record has it: without credentials, which may be names too, and not too long."""
+    return shorten(mask(text(path)), PATH)
 
 
 class Opened(NamedTuple):
@@ -46,33 +51,67 @@ class Opened(NamedTuple):
     descriptor: int | None
 
 
-def opened(held: int, note: Note) -> Opened:
-    """Return the image of the process whose folder is held; the caller closes the descriptor. Raises OSError."""
+def opened(held: int, note: Note, until: float) -> Opened:
+    """Return the image of the process whose folder is held; the caller closes the descriptor. Raises OSError.
+
+    Of a mount table that is not told by then the first lines must do: what a namespace began with stands first.
+    """
     target = os.readlink(f"{HELD}/{held}/exe".encode())
     deleted = target.endswith(_GONE)
     path = target.removesuffix(_GONE)
     found = Image(path=shown(path), deleted=deleted)
-    table = read(f"{HELD}/{held}/mountinfo", _TABLE) or b""
-    on = mounts.over(table, path)
+    table = mounts.table(held, HELD, until, _TABLE)
+    on = mounts.over(table.lines, path)
     if remote_reason(on) is not None:  # not even looked at: a look at a dead NFS server hangs
-        return _unread(found, on, note)
+        return _unread(found, on, table, note)
     program = os.open(f"{HELD}/{held}/exe", os.O_PATH | os.O_CLOEXEC)
     try:
-        mode, device = beneath.identity(program)
-        on = _mount(program, table)
-        if remote_reason(on) is None and (on is not None or device == _in_memory()) and stat.S_ISREG(mode):
-            kept, program = program, -1
-            return Opened(found, kept)
-        return _unread(found, on, note)
+        on = _mount(program, table.lines)
+        if _answers(on):
+            mode, device = beneath.identity(program)
+            if stat.S_ISREG(mode) and (on is not None or device == _in_memory()):
+                kept, program = program, -1
+                return Opened(found, kept)
+        return _unread(found, on, table, note)
     finally:
         if program >= 0:
             os.close(program)
 
 
-def _unread(found: Image, on: mounts.Mount | None, note: Note) -> Opened:
-    where = "no filesystem that is mounted" if on is None else f"a mount of the kind {shorten(on.kind, 40)}"
+def _unread(found: Image, on: mounts.Mount | None, table: mounts.Table, note: Note) -> Opened:
+    if on is not None:
+        where = f"a mount of the kind {shorten(on.kind, 40)}"
+    elif table.whole:
+        where = "no filesystem that is mounted"
+    else:
+        where = "one of more mounts than could be looked through"
     note(f"not read: it is no regular file on a filesystem that surely answers, but lies on {where}")
     return Opened(found, None)
+
+
+def _answers(on: mounts.Mount | None) -> bool:
+    """Tell whether a mount, as far as it is known, is none that waits for a server, nor lies over one."""
+    if on is None or on.kind != "overlay":
+        return remote_reason(on) is None
+    ours = mounts.table("self", PROC, clock.monotonic() + _OURS, _TABLE)
+    return ours.whole and layers_answer(ours.lines, on.device)
+
+
+def layers_answer(ours: bytes, device: str, above: frozenset[str] = frozenset()) -> bool:
+    """Tell whether our own table of mounts has an overlay with this device, and all that it lies over answers.
+
+    ``above`` are the devices of overlays whose layers are looked at already.
+    """
+    overlay = mounts.of_device(ours, device)
+    if overlay is None or overlay.kind != "overlay" or not overlay.layers:
+        return False
+    above |= {device}
+    for under in {mounts.over(ours, layer) for layer in overlay.layers}:
+        if under is None or remote_reason(under) is not None:
+            return False
+        if under.kind == "overlay" and under.device not in above and not layers_answer(ours, under.device, above):
+            return False
+    return True
 
 
 def _mount(descriptor: int, table: bytes) -> mounts.Mount | None:
@@ -81,7 +120,11 @@ def _mount(descriptor: int, table: bytes) -> mounts.Mount | None:
     if b"mnt_id:" not in fields:
         return None
     number = int(fields[fields.index(b"mnt_id:") + 1])
-    return mounts.numbered(table, number) or mounts.numbered(read(f"{PROC}/self/mountinfo", _TABLE) or b"", number)
+    found = mounts.numbered(table, number)
+    if found is None:
+        ours = mounts.table("self", PROC, clock.monotonic() + _OURS, _TABLE)
+        found = mounts.numbered(ours.lines, number)
+    return found
 
 
 def _in_memory() -> int:

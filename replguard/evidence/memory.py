@@ -12,6 +12,7 @@ from replguard.events import clock
 from replguard.events.evidence import Mapping
 from replguard.evidence.image import Note, shown
 from replguard.kernel.procfs import HELD, read, text
+from replguard.masking.mask import mask
 
 MAPS = 512
 """Mapped files that are kept, the largest ones."""
@@ -109,7 +110,7 @@ def names(pieces: Iterable[bytes], note: Note) -> tuple[str, ...]:
         if not equals or not _NAME.fullmatch(name):
             nameless += 1
         elif len(found) < NAMES:
-            found.append(text(name))
+            found.append(mask(text(name)))
         else:
             more += 1
     if more:

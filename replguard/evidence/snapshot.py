@@ -16,14 +16,15 @@ import msgspec
 
 from replguard.events import clock, wire
 from replguard.events.evidence import Descriptor, Snapshot, Taken
-from replguard.events.text import shorten
 from replguard.evidence import descriptors, image, memory
 from replguard.evidence.image import Note
 from replguard.kernel import procfs
 from replguard.kernel.procfs import HELD, PROC, Stat
 
-DESCRIPTORS, SOCKETS, MAPS, IMAGE, ENVIRONMENT = 0.15, 0.35, 0.55, 0.75, 0.85
-"""Seconds after its beginning by which a look leaves off each part; a part that needs less leaves more to the next."""
+MOUNTS, DESCRIPTORS, SOCKETS, MAPS, IMAGE, ENVIRONMENT = 0.1, 0.15, 0.15, 0.15, 0.2, 0.1
+"""Seconds that each part of a look has, whatever those before it took: nobody blinds us to his files by his mounts."""
+HASHED_BY = 0.7
+"""Seconds after its beginning to which the image may be hashed where the parts before it left time over."""
 MOST = 256 * 2**10
 """Bytes of a record, as a line of JSON; one of a usual process has 2 to 10 KiB."""
 _LISTS = ("maps", "descriptors", "sockets", "environment")
@@ -92,28 +93,28 @@ class Look:
     def _parts(self, held: int) -> None:
         began, found = self._began, self._found
         self._places(held)
-        program = self._part("image", lambda note: image.opened(held, note))
+        program = self._part("image", lambda note: image.opened(held, note, _in(MOUNTS)))
         try:
             if program is not None:
                 found["image"] = program.shown
             self._handles(held)
-            found["maps"] = self._part("maps", lambda note: memory.maps(held, note, began + MAPS)) or ()
+            found["maps"] = self._part("maps", lambda note: memory.maps(held, note, _in(MAPS))) or ()
             if program is not None:
-                whole = self._part("image", lambda note: image.hashed(program, note, began + IMAGE))
+                whole = self._part("image", lambda note: image.hashed(program, note, max(began + HASHED_BY, _in(IMAGE))))
                 found["image"] = whole or program.shown
         finally:
             if program is not None and program.descriptor is not None:
                 os.close(program.descriptor)
-        names = self._part("environment", lambda note: memory.environment(held, note, began + ENVIRONMENT))
+        names = self._part("environment", lambda note: memory.environment(held, note, _in(ENVIRONMENT)))
         found["environment"] = names or ()
 
     def _handles(self, held: int) -> None:
-        began, found = self._began, self._found
-        has = self._part("descriptors", lambda note: descriptors.descriptors(held, note, began + DESCRIPTORS))
+        found = self._found
+        has = self._part("descriptors", lambda note: descriptors.descriptors(held, note, _in(DESCRIPTORS)))
         if has is None:
             return
         found["descriptors"] = (*has.descriptors, *_unnamed(has.sockets))
-        told = self._part("sockets", lambda note: descriptors.sockets(held, has.sockets, note, began + SOCKETS)) or {}
+        told = self._part("sockets", lambda note: descriptors.sockets(held, has.sockets, note, _in(SOCKETS))) or {}
         left = {inode: fd for inode, fd in has.sockets.items() if inode not in told}
         found["sockets"] = tuple(told.values())
         found["descriptors"] = (*has.descriptors, *_unnamed(left))
@@ -122,7 +123,7 @@ class Look:
         """Note where the process stands: its control group, its root and its working directory."""
         found = self._found
         group = procfs.cgroup(held, HELD)
-        found["cgroup"] = None if group is None else shorten(group, image.PATH)
+        found["cgroup"] = None if group is None else image.shown(group.encode())
         found["root"] = self._part("root", lambda _: _leads(held, "root"))
         found["working_directory"] = self._part("working_directory", lambda _: _leads(held, "cwd"))
 
@@ -184,6 +185,10 @@ def _threads(held: int, keeps: contextlib.ExitStack) -> Iterator[int]:
 def _unnamed(sockets: dict[int, int]) -> list[Descriptor]:
     some = list(sockets.items())[: descriptors.SOCKETS]
     return [Descriptor(fd=fd, path=f"socket:[{inode}]") for inode, fd in some]
+
+
+def _in(seconds: float) -> float:
+    return clock.monotonic() + seconds
 
 
 def _leads(held: int, link: str) -> str:

@@ -1,8 +1,10 @@
 """What is mounted in a mount namespace, from ``/proc/PID/mountinfo``."""
 
+import os
 import re
 from typing import NamedTuple
 
+from replguard.events import clock
 from replguard.kernel.procfs import PROC, read, text
 
 PSEUDO = frozenset(
@@ -13,6 +15,9 @@ PSEUDO = frozenset(
 REMOTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p ceph glusterfs lustre afs gpfs beegfs virtiofs ncpfs orangefs".split())
 """Filesystems whose server may hang every call; ``fuse.*`` counts too, see ``Mount.remote``."""
 
+_ONE_LAYER = (b"lowerdir+", b"datadir+")
+"""Options of an overlay with one folder each, since 6.8."""
+_CHUNK = 64 * 2**10
 _POINT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) [^\n]*", re.MULTILINE)
 """A line of a table, and the mount point in it."""
 
@@ -48,8 +53,13 @@ class Mount(NamedTuple):
         """The folders that an overlay lies over, the one that is written to first; none for anything else."""
         if self.kind != "overlay":
             return []
-        given = dict(option.partition(b"=")[::2] for option in _split(self.options, b","))
-        layers = [given.get(b"upperdir", b""), *_split(given.get(b"lowerdir", b""), b":")]
+        given = [option.partition(b"=")[::2] for option in _split(self.options, b",")]
+        layers = [value for name, value in given if name == b"upperdir"]
+        for name, value in given:
+            if name == b"lowerdir":
+                layers += _split(value, b":")
+            elif name in _ONE_LAYER:
+                layers.append(value)
         return [re.sub(rb"\\(.)", rb"\1", layer) for layer in layers if layer]
 
     @property
@@ -62,6 +72,36 @@ def mounts(pid: int | str = "self", root: str = PROC) -> list[Mount] | None:
     """Return the mounts in order, None if they cannot be read."""
     data = read(f"{root}/{pid}/mountinfo", 1 << 23)
     return None if data is None else parsed(data)
+
+
+class Table(NamedTuple):
+    """Whole lines of a table, and whether they are all of its lines."""
+
+    lines: bytes
+    whole: bool
+
+
+def table(pid: int | str, root: str, until: float, most: int) -> Table:
+    """Return what could be read of a table by a time of the monotonic clock, ``most`` bytes or a little more at most.
+
+    An ordinary user may have a hundred thousand mounts in a namespace of his own: to tell them takes a minute.
+    """
+    found = bytearray()
+    try:
+        descriptor = os.open(f"{root}/{pid}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return Table(b"", whole=False)
+    try:
+        while len(found) < most and clock.monotonic() < until:
+            chunk = os.read(descriptor, _CHUNK)
+            if not chunk:
+                return Table(bytes(found), whole=True)
+            found += chunk
+    except OSError:
+        pass  # as much as there is
+    finally:
+        os.close(descriptor)
+    return Table(bytes(found[: found.rfind(b"\n") + 1]), whole=False)
 
 
 def of_superblock(number: int, pid: int, root: str = PROC) -> Mount | None:
@@ -89,6 +129,12 @@ def over(data: bytes, path: bytes) -> Mount | None:
         if found[1] in points and (best is None or len(found[1]) >= len(best[1])):
             best = found
     return None if best is None else _parse(best[0])
+
+
+def of_device(data: bytes, device: str) -> Mount | None:
+    """Return a mount of a table that shows the filesystem with this device (major:minor)."""
+    found = re.search(rb"^\d+ \d+ %s [^\n]*" % re.escape(device.encode()), data, re.MULTILINE)
+    return None if found is None else _parse(found[0])
 
 
 def numbered(data: bytes, number: int) -> Mount | None:

@@ -33,10 +33,10 @@ def running(program: Path | str, *, pass_fds: tuple[int, ...] = ()) -> Iterator[
             process.kill()
 
 
-def found(pid: int, by: float = FAR) -> tuple[Image, list[str]]:
+def found(pid: int, by: float = FAR, by_table: float = FAR) -> tuple[Image, list[str]]:
     missing: list[str] = []
     with held(pid) as folder:
-        opened = image.opened(folder, missing.append)
+        opened = image.opened(folder, missing.append, by_table)
         try:
             return image.hashed(opened, missing.append, by), missing
         finally:
@@ -126,6 +126,106 @@ def test_an_image_on_a_mount_that_was_detached_is_not_waited_for(tmp_path: Path)
         told, missing = found(pid)
     assert told.sha256 is None
     assert missing[0].endswith("but lies on no filesystem that is mounted")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("here", [True, False], ids=["here", "namespace"])
+def test_an_image_on_an_overlay_over_a_dead_mount_is_not_waited_for(tmp_path: Path, *, here: bool) -> None:
+    """Its kind is not that of what serves it, and what its options name may have been unmounted since."""
+    for name in ("upper", "work", "all"):
+        (tmp_path / name).mkdir()
+    program = tmp_path / "all" / deadmount.NAME
+    options = f"lowerdir={tmp_path}/m,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    script = f"mount -t overlay -o {options} x {tmp_path}/all && echo ready && exec {program} 60"
+    by = [] if here else ["unshare", "-m"]
+    there = deadmount.mounted(tmp_path / "m", SLEEP.read_bytes(), after=2**40, mode=0o755)
+    with there as server, subprocess.Popen([*by, "sh", "-c", script], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                pytest.skip("no overlay may be mounted here")
+            assert until(lambda: procfs.exe(process.pid) == (str(program), False))
+            server.dead.set()
+            look = looked(process.pid)
+        finally:
+            process.kill()
+            subprocess.run(["umount", "-l", tmp_path / "all"], check=False, capture_output=True)
+    snapshot = look.snapshot("a", "i")
+    assert look.seconds is not None
+    assert look.seconds < 1.0
+    assert snapshot.image is not None
+    assert (snapshot.image.path, snapshot.image.sha256) == (str(program), None)
+    assert snapshot.missing[0].endswith("lies on a mount of the kind overlay")
+    assert snapshot.environment
+
+
+@pytest.mark.root
+def test_an_image_on_an_overlay_of_this_host_is_read(tmp_path: Path) -> None:
+    """As those of most containers are: its layers lie on disks, as root mounted them here."""
+    for name in ("lower", "upper", "work", "all"):
+        (tmp_path / name).mkdir()
+    program = copied(tmp_path / "lower")
+    options = f"lowerdir={program.parent},upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    made = subprocess.run(["mount", "-t", "overlay", "-o", options, "x", tmp_path / "all"], check=False)
+    if made.returncode:
+        pytest.skip("no overlay may be mounted here")
+    try:
+        with running(tmp_path / "all" / "program") as pid:
+            told, missing = found(pid)
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "all"], check=True)
+    assert (told.sha256, missing) == (SHA256, [])
+
+
+OVERLAY = b"2 1 0:9 / /all rw - overlay x rw,lowerdir=%s,upperdir=/u,workdir=/w\n"
+DISK, SERVED = b"1 0 8:1 / / rw - ext4 /dev/a rw\n", b"3 1 0:8 / /far rw - fuse.sshfs s rw\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "answers"),
+    [
+        (DISK + OVERLAY % b"/l", True),
+        (DISK + SERVED + OVERLAY % b"/l:/far/l", False),
+        (DISK + OVERLAY % b"l/A:l/B", False),
+        (DISK + b"2 1 0:9 / /all rw - overlay x rw\n", False),
+        (DISK, False),
+        (DISK + OVERLAY % b"/top" + b"4 1 0:10 / /top rw - overlay y rw,lowerdir=/l:/all\n", True),
+        (DISK + SERVED + OVERLAY % b"/top" + b"4 1 0:10 / /top rw - overlay y rw,lowerdir+=/all,lowerdir+=/far\n", False),
+    ],
+    ids=["disk", "served", "relative", "nameless", "elsewhere", "round", "below"],
+)  # fmt: skip
+def test_an_overlay_answers_where_all_that_it_lies_over_is_known_to(ours: bytes, answers: bool) -> None:
+    """Also through other overlays; layers that nobody can tell the place of are none that surely answer."""
+    assert image.layers_answer(ours, "0:9") is answers
+
+
+@pytest.mark.root
+def test_a_mount_table_that_takes_too_long_costs_no_image(tmp_path: Path) -> None:
+    """What is not found in the part that was told, nor in our own table, is not read, and that is said."""
+    with running(copied(tmp_path)) as pid:
+        assert found(pid, by_table=0.0)[0].sha256 == SHA256
+    script = f"mount -t tmpfs none {tmp_path} && cp {SLEEP} {tmp_path}/p && echo ready && exec {tmp_path}/p 60"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                pytest.skip("no tmpfs may be mounted here")
+            assert until(lambda: procfs.exe(process.pid) == (f"{tmp_path}/p", False))
+            told, missing = found(process.pid, by_table=0.0)
+        finally:
+            process.kill()
+    assert (told.path, told.sha256) == (f"{tmp_path}/p", None)
+    assert missing[0].endswith("lies on one of more mounts than could be looked through")
+
+
+def test_a_path_is_shown_without_credentials() -> None:
+    """Wherever in a long one they stand; any other path is shown as it is."""
+    token = b"ghp_" + b"0123456789abcdef" * 2
+    assert image.shown(b"/tmp/" + token + b"/x") == "/tmp/ghp_***/x"
+    cut = image.shown(b"/" + b"a/" * (image.PATH // 4 - 8) + token + b"/b" * image.PATH)
+    assert "0123" not in cut
+    assert len(cut) <= image.PATH
+    assert image.shown(b"/home/u/my secret file") == "/home/u/my secret file"
 
 
 def test_an_image_in_another_mount_namespace_is_read(tmp_path: Path) -> None:

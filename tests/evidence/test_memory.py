@@ -85,6 +85,13 @@ def test_names_are_told_and_values_are_not() -> None:
     assert "s3cret" not in str(found)
 
 
+def test_a_name_that_is_a_credential_is_masked(tmp_path: Path) -> None:
+    """Whoever sets ``$TOKEN=1`` by mistake has it for a name."""
+    FakeHost(tmp_path).write("7/environ", b"HF_TOKEN=x\0hf_" + b"abcdefgh" * 4 + b"=1\0")
+    with held(tmp_path / "7") as folder:
+        assert memory.environment(folder, lambda _: None, FAR) == ("HF_TOKEN", "hf_***")
+
+
 def test_what_is_no_name_is_counted_and_not_told(tmp_path: Path) -> None:
     """A program may write its command line over its environment, with a password in it."""
     FakeHost(tmp_path).write("7/environ", b"A=1\0s3cret\0run --token s3cret --x=1\0" + b"s3cret" * 100 + b"=1\0B=2\0")

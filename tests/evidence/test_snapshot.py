@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,12 @@ import mmap, os, tempfile, threading
 f = tempfile.TemporaryFile(); os.truncate(f.fileno(), 300 << 30)
 kept = mmap.mmap(f.fileno(), 300 << 30, prot=1)
 for _ in range(200): threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+MOUNTS = """
+import ctypes, socket
+mount = ctypes.CDLL(None).mount
+for i in range(2000): assert not mount(b"x" * 1000, b"/mnt", b"tmpfs", 0, None)
+s = socket.create_server(("127.0.0.1", 0)); f = open("/etc/passwd")
 """
 HEADLESS = """
 import ctypes, os, threading, time
@@ -86,6 +93,41 @@ def test_a_look_tells_all_of_a_process(tmp_path: Path) -> None:
     assert (found.root, found.working_directory) == ("/", str(tmp_path))
     assert found.cgroup
     assert b"hunter2" not in wire.encode(found)
+
+
+@pytest.mark.root
+def test_very_many_mounts_hide_nothing() -> None:
+    """Two thousand with long names in a namespace of their own, as any user may make: each part has its own time."""
+    with target(MOUNTS, by=("unshare", "-m")) as process:
+        look = looked(process.pid)
+    found = shown(look)
+    assert look.seconds is not None
+    assert look.seconds < 1.0
+    assert found.missing == ()
+    assert found.image is not None
+    assert found.image.sha256 is not None
+    assert "/etc/passwd" in {each.path for each in found.descriptors}
+    assert [each.transport for each in found.sockets] == ["tcp"]
+    assert found.maps
+    assert found.environment
+
+
+def test_a_part_that_took_too_long_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a time of its own, counted from when it begins."""
+    monkeypatch.setattr(snapshot, "HASHED_BY", 0.0)
+    plain = snapshot.image.opened
+
+    def slow(*given: Any) -> Any:
+        time.sleep(0.9)
+        return plain(*given)
+
+    monkeypatch.setattr(snapshot.image, "opened", slow)
+    with target("import socket; s = socket.create_server(('127.0.0.1', 0))") as process:
+        found = shown(looked(process.pid))
+    assert found.missing == ()
+    assert found.image is not None
+    assert found.image.sha256 is not None
+    assert found.sockets
 
 
 @pytest.mark.parametrize(

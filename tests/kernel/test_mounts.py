@@ -1,10 +1,14 @@
 """The mount table, with names that need escapes."""
 
+from itertools import count
 from pathlib import Path
+
+import pytest
 
 from support.host import FakeHost
 
-from replguard.kernel.mounts import mounts, numbered, of_superblock, over, parsed
+from replguard.events import clock
+from replguard.kernel.mounts import mounts, numbered, of_device, of_superblock, over, parsed, table
 
 
 def test_mounts_are_parsed_and_unescaped(tmp_path: Path) -> None:
@@ -70,6 +74,37 @@ def test_the_mount_that_a_path_falls_under_is_found_in_a_table() -> None:
     assert over(b"", b"/x") is None
     assert over(TABLE, b"gone") is None
     assert over(TABLE * 2000, b"/m" * 2000) is not None
+
+
+def test_a_table_is_read_for_so_long_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there by then is whole lines; it is said whether they are all."""
+    host = FakeHost(tmp_path)
+    host.write("7/mountinfo", TABLE * 1000)
+    assert table(7, host.root, 1e12, 1 << 23) == (TABLE * 1000, True)
+    assert table(7, host.root, 0.0, 1 << 23) == (b"", False)
+    assert table(8, host.root, 1e12, 1 << 23) == (b"", False)
+    ticks = count()
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(ticks)))
+    for until, most in ((2.0, 1 << 23), (1e12, 1000)):
+        found = table(7, host.root, until, most)
+        assert not found.whole
+        assert found.lines
+        assert (TABLE * 1000).startswith(found.lines)
+        assert found.lines.endswith(b"\n")
+
+
+def test_a_mount_is_found_by_its_device() -> None:
+    """By all of it; any of several."""
+    assert [one and one.id for device in ("0:6", "8:1", "0:60", "0") for one in [of_device(TABLE, device)]] == [
+        23, 21, None, None,
+    ]  # fmt: skip
+
+
+def test_the_layers_of_an_overlay_are_told_in_both_forms() -> None:
+    """As one list, or one by one as kernels since 6.8 have them; the one that is written to comes first."""
+    line = b"1 0 0:9 / / rw - overlay x rw,lowerdir%s,workdir=/w\n"
+    forms = [b"=/a:/b\\:c,upperdir=/u", b"+=/a,lowerdir+=/b:c,datadir+=/d"]
+    assert [parsed(line % form)[0].layers for form in forms] == [[b"/u", b"/a", b"/b:c"], [b"/a", b"/b:c", b"/d"]]
 
 
 def test_a_mount_is_found_by_its_id_in_a_table() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 _HEADER = struct.Struct("<IIQQIIIHH")
-_SETATTR, _WRITE = 4, 16
+_SETATTR, _WRITE, _STATFS = 4, 16, 17
 _ATTRIBUTES = struct.Struct("<6Q10I")
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _BATCH_FORGET = (
     1, 2, 3, 14, 15, 18, 25, 26, 27, 28, 29, 42,
@@ -78,6 +78,7 @@ class Server:
             **dict.fromkeys((_GETATTR, _SETATTR), struct.pack("<QII", 1, 0, 0) + self._attributes(node)),
             _LOOKUP: struct.pack("<QQQQII", _FILE, 0, 1, 1, 0, 0) + self._attributes(_FILE),
             **dict.fromkeys((_OPEN, _OPENDIR), opened),
+            _STATFS: struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, *[0] * 7),
             **dict.fromkeys((_RELEASE, _RELEASEDIR, _FLUSH), b""),
         }.get(code)
 

@@ -1,9 +1,9 @@
 """The file that a process runs, by its magic link and never by its path: deleted, replaced or nameless, it is that one.
 
 Whoever owns a FUSE mount may let us wait for as long as he likes, so on which filesystem the file lies is found out
-before it is asked for anything. Read is what is a regular file on a filesystem that answers. Of an overlay that is known
-of such alone as are mounted here too, where root made them: in a namespace of his own anybody lays one over his server,
-and the folders that its options name are what he likes.
+before it is asked for anything. Read is what is a regular file on a filesystem that answers. Of an overlay that is
+known of such alone as are mounted here too, where root made them: in a namespace of his own anybody lays one over his
+server, and the folders that its options name are what he likes.
 """
 
 # ruff: noqa: PTH115 - the calls go through descriptors, which pathlib does not know

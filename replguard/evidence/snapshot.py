@@ -28,6 +28,7 @@ HASHED_BY = 0.7
 MOST = 256 * 2**10
 """Bytes of a record, as a line of JSON; one of a usual process has 2 to 10 KiB."""
 _LISTS = ("maps", "descriptors", "sockets", "environment")
+_LONG = ("maps", "descriptors", "environment")
 _THREADS = 1024
 _ENDED = ("Z", "X")
 
@@ -100,7 +101,9 @@ class Look:
             self._handles(held)
             found["maps"] = self._part("maps", lambda note: memory.maps(held, note, _in(MAPS))) or ()
             if program is not None:
-                whole = self._part("image", lambda note: image.hashed(program, note, max(began + HASHED_BY, _in(IMAGE))))
+                whole = self._part(
+                    "image", lambda note: image.hashed(program, note, max(began + HASHED_BY, _in(IMAGE)))
+                )
                 found["image"] = whole or program.shown
         finally:
             if program is not None and program.descriptor is not None:
@@ -163,6 +166,14 @@ def fit(taken: Taken, most: int = MOST) -> Taken:
         cut: dict[str, Any] = {name: entries[: len(entries) // 2], "missing": missing}
         taken = msgspec.structs.replace(taken, snapshot=msgspec.structs.replace(taken.snapshot, **cut))
     return taken
+
+
+def lean(taken: Taken) -> Taken:
+    """Return a record without its longest parts: what it runs, where it stands and its sockets are left."""
+    left = [name for name in _LONG if getattr(taken.snapshot, name)]
+    missing = (*taken.snapshot.missing, *(f"{name}: left out, there was too much evidence of late" for name in left))
+    given: dict[str, Any] = {**dict.fromkeys(left, ()), "missing": missing}
+    return msgspec.structs.replace(taken, snapshot=msgspec.structs.replace(taken.snapshot, **given))
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
-from replguard.events import clock
+from replguard.events import clock, wire
 from replguard.events.alert import LEVELS, Alert, Level
 from replguard.events.event import Meta
 from replguard.events.evidence import SNAPSHOT, STATE, Snapshot, Taken
@@ -22,7 +23,8 @@ from replguard.events.health import Health
 from replguard.events.host import Container
 from replguard.events.identity import TICK, entity_ids, short_hash
 from replguard.events.process import Process, User
-from replguard.evidence.snapshot import Look, fit
+from replguard.evidence.image import shown
+from replguard.evidence.snapshot import Look, fit, lean
 from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC
 
@@ -34,6 +36,12 @@ LONGEST = 1.0
 """Seconds after which a look is given up."""
 LOST = 8
 """Threads that may hang at a time."""
+LOST_OF_ONE = 2
+"""Those of them that may hang at processes of one user: nobody blinds us to what the others do."""
+BURST, REFILL = 8 * 2**20, 2**20 / 60
+"""Bytes of whole records that may come at once, and those that are added each second."""
+LEAN = 16 * 2**10
+"""Bytes of a record beyond them: 60 in a minute are less than 1 MiB."""
 REASONS = ("queue", "per_alert", "per_minute", "hanging", "gone", "full", "failed")
 """Why something was not looked at, or not kept (see `Witness`)."""
 _REMEMBERED = 8192
@@ -55,9 +63,9 @@ class Witness:
 
     ``tell`` is given each record, by a thread of ours, and says whether it was taken; ``report`` our own trouble.
     ``taken`` counts records. ``dropped`` counts by reason: alerts that could not wait (``queue``), and processes beyond
-    a limit (``per_alert``, ``per_minute``), while too many looks hang (``hanging``), of which nothing is known but a
-    pid that another one has by now (``gone``), whose record was not taken (``full``), or that we failed at
-    (``failed``).
+    a limit (``per_alert``, ``per_minute``), while too many looks, or too many at one user's processes, hang
+    (``hanging``), of which nothing is known but a pid that another one has by now (``gone``), whose record was not
+    taken (``full``), or that we failed at (``failed``).
     """
 
     def __init__(
@@ -76,7 +84,8 @@ class Witness:
         self._queue: queue.Queue[Alert | None] = queue.Queue(WAITING)
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._looked: deque[float] = deque(maxlen=PER_MINUTE)
-        self._hanging: list[threading.Thread] = []
+        self._hanging: list[tuple[threading.Thread, int | None]] = []
+        self._room, self._filled = float(BURST), clock.monotonic()
         self._degraded = False
         self._thread: threading.Thread | None = None
 
@@ -125,9 +134,11 @@ class Witness:
                 self.dropped["gone"] += 1
                 continue
             key = (alert.replguard.incident, entity)
-            if key not in self._known and self._may():
+            status = procfs.status(acting.pid, self._root)
+            owner = None if status is None else status.uid
+            if key not in self._known and self._may(owner):
                 self._remember(key)
-                self._look(alert, acting.pid, entity, stat)
+                self._look(alert, acting.pid, entity, stat, owner)
 
     def _younger(self, pid: int, stat: procfs.Stat | None, alert: Alert) -> str:
         """Return the id of a process by its pid, empty where it began after the alert."""
@@ -140,15 +151,15 @@ class Witness:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    def _may(self) -> bool:
-        """Whether one more look is within the limits; what hangs is counted anew."""
+    def _may(self, owner: int | None) -> bool:
+        """Whether one more look at a user's process is within the limits; what hangs is counted anew."""
         now = clock.monotonic()
-        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        self._hanging = [lost for lost in self._hanging if lost[0].is_alive()]
         if self._degraded and not self._hanging:
             self._degraded = False
             self._report(Health(component="witness", state="recovered"))
         reason = ""
-        if len(self._hanging) >= LOST:
+        if len(self._hanging) >= LOST or sum(whose == owner for _, whose in self._hanging) >= LOST_OF_ONE:
             reason = "hanging"
         elif len(self._looked) == PER_MINUTE and now - self._looked[0] < 60.0:
             reason = "per_minute"
@@ -158,7 +169,7 @@ class Witness:
         self._looked.append(now)
         return True
 
-    def _look(self, alert: Alert, pid: int, entity: str, stat: procfs.Stat | None) -> None:
+    def _look(self, alert: Alert, pid: int, entity: str, stat: procfs.Stat | None, owner: int | None) -> None:
         """Look at a process by a thread that may be lost, and tell what it found."""
         at = clock.now()
         start = stat.start_ticks if stat is not None and self._entity(pid, stat.start_ticks) == entity else -1
@@ -167,15 +178,28 @@ class Witness:
         thread.start()
         thread.join(LONGEST)
         if thread.is_alive():
-            self._lose(thread)
-        taken = self._record(alert, at, look.snapshot(alert.event.id, alert.replguard.incident), pid, entity, stat)
-        if self._tell(fit(taken)):
+            self._lose(thread, owner)
+        found = _compared(look.snapshot(alert.event.id, alert.replguard.incident), alert.process, entity)
+        taken = self._record(alert, at, found, pid, entity, stat)
+        if self._tell(self._afforded(fit(taken))):
             self.taken += 1
         else:
             self.dropped["full"] += 1
 
-    def _lose(self, thread: threading.Thread) -> None:
-        self._hanging.append(thread)
+    def _afforded(self, taken: Taken) -> Taken:
+        """Return a record as there is room for: whole, or else what matters most of it."""
+        now = clock.monotonic()
+        self._room = min(float(BURST), self._room + (now - self._filled) * REFILL)
+        self._filled = now
+        size = len(wire.encode(taken))
+        if size > self._room and size > LEAN:
+            taken = fit(lean(taken), LEAN)
+            size = len(wire.encode(taken))
+        self._room = max(0.0, self._room - size)
+        return taken
+
+    def _lose(self, thread: threading.Thread, owner: int | None) -> None:
+        self._hanging.append((thread, owner))
         if not self._degraded:
             self._degraded = True
             reason = (
@@ -227,6 +251,18 @@ def acting_in(alert: Alert) -> Iterator[Acting]:
         if acting.pid not in seen:
             seen.add(acting.pid)
             yield acting
+
+
+def _compared(found: Snapshot, told: Process | None, entity: str) -> Snapshot:
+    """Say where a process runs another program by now than the one that the alert tells of.
+
+    Seen from inside a root of its own a path is the end of ours.
+    """
+    if found.image is None or told is None or told.entity_id != entity or not told.executable:
+        return found
+    if found.image.path.endswith(shown(told.executable.encode(errors="backslashreplace"))):
+        return found
+    return replace(found, missing=(*found.missing, "image: it runs another program than at the alert"))
 
 
 def _started(start_ticks: int) -> datetime:

@@ -190,7 +190,7 @@ DISK, SERVED = b"1 0 8:1 / / rw - ext4 /dev/a rw\n", b"3 1 0:8 / /far rw - fuse.
         (DISK + b"2 1 0:9 / /all rw - overlay x rw\n", False),
         (DISK, False),
         (DISK + OVERLAY % b"/top" + b"4 1 0:10 / /top rw - overlay y rw,lowerdir=/l:/all\n", True),
-        (DISK + SERVED + OVERLAY % b"/top" + b"4 1 0:10 / /top rw - overlay y rw,lowerdir+=/all,lowerdir+=/far\n", False),
+        (DISK + SERVED + OVERLAY % b"/t" + b"4 1 0:10 / /t rw - overlay y rw,lowerdir+=/all,lowerdir+=/far\n", False),
     ],
     ids=["disk", "served", "relative", "nameless", "elsewhere", "round", "below"],
 )  # fmt: skip

@@ -23,7 +23,7 @@ from replguard.events.event import Meta
 from replguard.events.evidence import Descriptor, Mapping, Snapshot, Taken
 from replguard.events.process import Process
 from replguard.evidence import descriptors, snapshot
-from replguard.evidence.snapshot import MOST, fit, take
+from replguard.evidence.snapshot import MOST, fit, lean, take
 
 NASTY = b"a\n\x1b[31m\xff\xe2\x80\xae"
 """A newline, an escape sequence, what is no UTF-8, and what turns the direction of text."""
@@ -298,6 +298,14 @@ def test_a_record_that_is_too_long_loses_from_its_longest_lists() -> None:
     assert found.descriptors == long.descriptors
     assert found.missing[0] == "maps: 250 more, left out for their length"
     assert fit(record(found)).snapshot == found
+
+
+def test_a_lean_record_has_what_matters_most() -> None:
+    """What is left out is named, and what was empty is not."""
+    whole = Snapshot(alert="a", incident="i", cgroup="/x", maps=(Mapping(bytes=1),), environment=("A",), missing=("x",))
+    found = lean(record(whole)).snapshot
+    assert (found.cgroup, found.maps, found.environment) == ("/x", (), ())
+    assert [each.partition(":")[0] for each in found.missing] == ["x", "maps", "environment"]
 
 
 def test_a_program_that_was_replaced_meanwhile_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from support import deadmount, making
 from support.host import FakeHost, until
 from support.targets import start, target
 
-from replguard.events import clock
+from replguard.events import clock, wire
 from replguard.events.alert import Alert
 from replguard.events.evidence import Taken
 from replguard.events.fact import Actor, Instance
@@ -172,7 +172,7 @@ def test_looks_that_hang_are_given_up_and_bounded(monkeypatch: pytest.MonkeyPatc
     """Each is told with what it found; when too many hang no more are begun, until they return."""
     free = threading.Event()
     monkeypatch.setattr(witness, "LONGEST", 0.05)
-    monkeypatch.setattr(witness, "LOST", 2)
+    monkeypatch.setattr(witness, "LOST_OF_ONE", 2)
     monkeypatch.setattr(memory, "environment", lambda *_: free.wait(20) and ())
     with target() as process, watching() as (looking, records, troubles):
         for number in range(4):
@@ -189,6 +189,56 @@ def test_looks_that_hang_are_given_up_and_bounded(monkeypatch: pytest.MonkeyPatc
         assert until(lambda: len(records) == 3)
         assert records[2].snapshot.missing == ()
         assert [each.state for each in troubles] == ["degraded", "recovered"]
+
+
+@pytest.mark.root
+def test_a_user_whose_processes_hang_blinds_us_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of the looks that may be lost are one user's."""
+    free = threading.Event()
+    plain = memory.environment
+    monkeypatch.setattr(witness, "LONGEST", 0.2)
+    with target("import os; os.setuid(65534)") as his, target() as ours, watching() as (looking, records, _):
+        monkeypatch.setattr(memory, "environment", lambda *_: free.wait(20) and ())
+        for number in range(4):
+            looking.ask(alert(his.pid, number=number))
+        assert until(lambda: looking.dropped["hanging"] == 4 - witness.LOST_OF_ONE)
+        monkeypatch.setattr(memory, "environment", plain)
+        looking.ask(alert(ours.pid, number=5))
+        assert until(lambda: len(records) == witness.LOST_OF_ONE + 1)
+        free.set()
+    assert records[-1].process.pid == ours.pid
+    assert records[-1].snapshot.missing == ()
+
+
+def test_a_program_that_is_not_that_of_the_alert_is_told_to_be_another() -> None:
+    """Whoever executes another one before he is looked at; a root of its own makes no difference."""
+    with target() as process, watching() as (looking, records, _):
+        real = str(Path(sys.executable).resolve())
+        for number, path in enumerate((real, "/" + real.rpartition("/")[2], "/usr/bin/dash", None)):
+            given = alert(process.pid, number=number)
+            assert given.process is not None
+            looking.ask(replace(given, process=replace(given.process, executable=path)))
+    another = ("image: it runs another program than at the alert",)
+    assert [each.snapshot.missing for each in records] == [(), (), another, ()]
+
+
+def test_so_many_bytes_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond them a record has what matters most, and says so."""
+    monkeypatch.setattr(witness, "BURST", 3000)
+    monkeypatch.setattr(witness, "REFILL", 0.0)
+    monkeypatch.setattr(witness, "LEAN", 2000)
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0))"
+    with target(code) as process, watching() as (looking, records, _):
+        for number in range(3):
+            looking.ask(alert(process.pid, number=number))
+    last = records[-1].snapshot
+    assert last.image is not None
+    assert last.image.sha256 is not None
+    assert last.cgroup
+    assert [each.state for each in last.sockets] == ["LISTEN"]
+    assert (last.maps, last.descriptors, last.environment) == ((), (), ())
+    assert "maps: left out, there was too much evidence of late" in last.missing
+    assert len(wire.encode(records[-1])) <= 2000
 
 
 @pytest.mark.root

@@ -4,7 +4,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-
 from support.host import FakeHost
 
 from replguard.events import clock

@@ -25,7 +25,7 @@ from replguard.events.identity import TICK, entity_ids, short_hash
 from replguard.events.process import Process, User
 from replguard.evidence.image import shown
 from replguard.evidence.snapshot import Look, fit, lean
-from replguard.kernel import machine, procfs
+from replguard.kernel import machine, procfs, userns
 from replguard.kernel.procfs import PROC
 
 WAITING = 256
@@ -134,8 +134,7 @@ class Witness:
                 self.dropped["gone"] += 1
                 continue
             key = (alert.replguard.incident, entity)
-            status = procfs.status(acting.pid, self._root)
-            owner = None if status is None else status.uid
+            owner = _owner(acting.pid, self._root)
             if key not in self._known and self._may(owner):
                 self._remember(key)
                 self._look(alert, acting.pid, entity, stat, owner)
@@ -263,6 +262,13 @@ def _compared(found: Snapshot, told: Process | None, entity: str) -> Snapshot:
     if found.image.path.endswith(shown(told.executable.encode(errors="backslashreplace"))):
         return found
     return replace(found, missing=(*found.missing, "image: it runs another program than at the alert"))
+
+
+def _owner(pid: int, root: str) -> int | None:
+    """Return the user who answers for a process: of one in a user namespace whoever made that one."""
+    within = userns.owner(pid, root)
+    status = procfs.status(pid, root) if within is None else None
+    return within if status is None else status.uid
 
 
 def _started(start_ticks: int) -> datetime:

@@ -2,12 +2,20 @@
 
 import re
 
+from replguard.masking.acts import literal
 from replguard.masking.names import OPAQUE, Kind, hidden, kind, scheme, spared
 
-_FIELD = re.compile(r"""(?<![\w$.%-])(-*+)([A-Za-z_][\w.-]*+)(\\*+["'])?(\]?[ \t]*+(?::=|=>|==?|:)[ \t]*+)""")
+_FIELD = re.compile(
+    r"""(?:(?<![\w$.%-])|(?<=%26)|(?<=%20)|(?<=%3F))(-*+)([A-Za-z_][\w.-]*+)(\\*+["'])?"""
+    r"""(\]?[ \t]*+(?::=|=>|==?|:|%3[ADad])[ \t]*+)"""
+)
+_SIGN = re.compile(r"[=:]|%3[ADad]")
 _QUOTE = re.compile(r"""(\\*+)(["'`])""")
 _WORD = re.compile(r"(?:\\.|[^\s;|&<>()'\"\\`])*+", re.DOTALL)
 _ITEM = re.compile(r"[^&;,#\s'\"}\]]*+")
+_ENCODED = re.compile(r"(?:(?!%26)[^&;,#\s'\"}\]])*+")
+_SEPARATE = re.compile(r"=[ \t]+")
+"""In a shell, an empty variable for the command that follows."""
 _UP_TO = {quote: re.compile(rf"[^{quote}]*+") for quote in "\"'`"}
 _CLOSED = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*+", re.DOTALL) for quote in "\"'`"}
 _ESCAPED = re.compile(r"(?:[^\\]|\\(?![\\\"'`]))*+")
@@ -22,7 +30,7 @@ _COMMAND = re.compile(r"\s(?:-|[^;|&<>$`()/=]*+[;|&<>$`()/=])")
 
 def hide(text: str, *, in_line: bool) -> str:
     """Return an argument with what its fields say of credentials hidden. ``in_line``: it is a line for a shell."""
-    if "=" not in text and ":" not in text:
+    if not _SIGN.search(text):
         return text
     blank = _BLANK.search(text)
     first = blank.start() if blank else len(text)
@@ -31,6 +39,8 @@ def hide(text: str, *, in_line: bool) -> str:
         at = field.end()
         found = _kind(field, text)
         if found is None:
+            continue
+        if in_line and _SEPARATE.fullmatch(field[4]):
             continue
         quote = _QUOTE.match(text, at)
         begin = quote.end() if quote else at
@@ -43,9 +53,12 @@ def hide(text: str, *, in_line: bool) -> str:
             continue
         begin = scheme(text, begin)
         end = _end(field, text, begin, found, quote, outer=outer)
-        if end > begin:
-            kept += [text[done:begin], hidden(found, text[begin:end])]
-            done = at = end
+        shown = begin + literal(text[begin:end], outer=outer and quote is None)
+        if shown > begin:
+            kept += [text[done:begin], hidden(found, text[begin:shown])]
+            done = at = shown
+        elif word := _WORD.match(text, begin):
+            at = word.end()
     return "".join((*kept, text[done:])) if kept else text
 
 
@@ -71,7 +84,9 @@ def _end(field: re.Match[str], text: str, begin: int, found: Kind, quote: re.Mat
         return match.end() if match else begin
     if found is Kind.OPAQUE and (match := OPAQUE.match(text, begin)):
         return match.end()
-    if field[3] or (before and before in ",;?&{#"):
+    if field[4][:1] == "%":
+        match = _ENCODED.match(text, begin)
+    elif field[3] or (before and before in ",;?&{#"):
         match = _ITEM.match(text, begin)
     elif (before and before in "\"'`") or outer:
         match = _UP_TO[before].match(text, begin) if before and before in "\"'`" else None

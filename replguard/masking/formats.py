@@ -6,6 +6,8 @@ nothing of its kind stands before.
 
 import re
 
+from replguard.masking.acts import literal
+
 HIDDEN = "***"
 
 _PREFIXED = {
@@ -22,6 +24,8 @@ _PREFIXED = {
 }
 """What may follow a prefix, and the prefixes, as expressions."""
 
+_MIXED = "(?!-)" + "".join(rf"(?=[\w.~+/=-]{{0,64}}[{kind}])" for kind in ("A-Z", "a-z", "0-9")) + r"[\w.~+/=-]{16,}+"
+"""What no name of a unit or a container looks like."""
 _SHAPED = (
     (r"SK", r"[0-9a-f]{32}(?![A-Za-z0-9])"),  # Twilio
     (r"s\.", r"[A-Za-z0-9]{24}(?![\w.-])"),  # Vault, before 1.10
@@ -34,18 +38,19 @@ _SHAPED = (
     (r"pat", r"[A-Za-z0-9]{14}\.[0-9a-f]{64}"),  # Airtable
     (r"", r"[0-9a-f]{32}-us[0-9]{1,2}(?!\w)"),  # Mailchimp
     (r"key-", r"[0-9a-f]{32}(?!\w)"),  # Mailgun
-    (r"(?i:bearer)\s+", r"[\w.~+/=-]{8,}+"),
+    (r"(?i:bearer)\s+", rf"(?:{_MIXED}|[0-9a-f]{{20,}}+(?![\w-]))"),
+    (r"jdbc:oracle:[a-z]{1,8}:[^\s/@:'\"]{1,64}/", r"[^\s@'\"]{1,128}+(?=@)"),
     (r"hooks\.slack\.com/[a-z]+/", r"[\w+/=-]{8,}+"),
     (r"discord(?:app)?\.com/api/webhooks/[0-9]+/", r"[\w-]{8,}+"),
     (r"webhook\.office\.com/webhookb2/", r"[^\s\0'\"]{8,}+"),
 )
 """Each with what is kept of it and what is not."""
-_PEM = r"(-----BEGIN[A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)(?:[^\0-]++|-(?!----END))++"
+_PEM = r"(-----BEGIN[A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)(?:[A-Za-z0-9+/=\s\\:,]++|-(?!----END))++"
 _URL = (
-    r"(://[^\s/?#@:\0'\"]{0,128}+:)(?![0-9]{1,5}(?:[/?#\s\0'\",]|$))"
-    r"[^\s\0'\"@]{1,256}+(?:@[^\s/?#@\0'\"]{1,256}+(?=@))*+(?=@)"
+    r"((?<=[A-Za-z0-9]{2})://[^\s/?#@:\0'\"]{0,128}+:)(?![0-9]{1,5}(?:[/?#\s\0'\",]|$))"
+    r"[^\s\0'\"@]{1,256}+(?:@[^\s/?#@\0'\"]{1,256}+(?=@))*+(?=@[\w\[{$%*])"
 )
-_URL_USER = r"(://)(?=[\w.~-]*[0-9])[\w.~-]{20,256}+(?=@)"
+_URL_USER = r"((?<=[A-Za-z0-9]{2})://)(?=[\w.~-]*[0-9])[\w.~-]{20,256}+(?=@[\w\[{$%*])"
 
 
 def _expression() -> str:
@@ -59,10 +64,10 @@ SHOWN = re.compile(rf"(?:{_PREFIXES})\*{{3}}")
 """What is shown of one with a prefix."""
 _KNOWN = re.compile(_expression())
 SIGNS = (
-    r"\b(?:"
+    r"(?:^|[^A-Za-z0-9])(?:"
     + re.sub(r"\(\?=.*?\)", "", _PREFIXES)
     + r"|SK[0-9a-f]{8}|s\.[A-Za-z0-9]{8}|SG\.|eyJ|[0-9]{6,12}:A|bot[0-9]{6}|pat[A-Za-z0-9]{14}\.|key-[0-9a-f]{8}"
-    r"|(?i:bearer)\s|hooks\.slack\.com|discord(?:app)?\.com|webhook\.office\.com)"
+    r"|(?i:bearer)\s|hooks\.slack\.com|discord(?:app)?\.com|webhook\.office\.com|jdbc:oracle)"
     r"|\.atlasv1\.|[0-9]Q~|-us[0-9]|\b[MNO][\w-]{23,26}\.|-----BEGIN|://[^\s\x00'\"]*@"
 )
 """Where this is not found, for RE2, nothing of the kind is."""
@@ -74,4 +79,6 @@ def hide(text: str) -> str:
 
 
 def _kept(match: re.Match[str]) -> str:
-    return (match[match.lastindex] if match.lastindex else "") + HIDDEN
+    kept = match[match.lastindex] if match.lastindex else ""
+    value = match[0][len(kept) :]
+    return kept + HIDDEN if literal(value) == len(value) else match[0]

@@ -2,6 +2,7 @@
 
 import re2  # type: ignore[import-untyped]
 
+from replguard.masking.acts import literal
 from replguard.masking.formats import HIDDEN
 
 
@@ -39,5 +40,11 @@ class House:
         """Return an argument with ``***`` for each token."""
         data = text.encode(errors="surrogatepass")
         for known in self._known:
-            data = known.sub(lambda _: HIDDEN.encode(), data)
+            data = known.sub(lambda match: _shown(match[0]), data)
         return data.decode(errors="surrogatepass")
+
+
+def _shown(found: bytes) -> bytes:
+    """Return what is shown of what fits: all of it where a program would act on it."""
+    text = found.decode(errors="surrogateescape")
+    return HIDDEN.encode() if literal(text) == len(text) else found

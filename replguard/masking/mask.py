@@ -13,7 +13,7 @@ from replguard.masking.programs import PROGRAMS
 _NAMED = (
     r"(?i:pass(?:word|wd|phrase|code|wort|in|out|)|pwd|pw|psk|otp|secret|token|key|auth|masterauth|creds?|credentials?|userpwd"
     r"|basicauth|cookie|authorization|sig|signature|hmac|sess(?:ion)?id|secret.?id)[0-9_]{0,4}"
-    r"(?:\\*[\"'])?\]?[\s\x00]*?(?:[:=\x00]|\s)"
+    r"(?:\\*[\"'])?\]?[\s\x00]*?(?:[:=\x00]|%3|\s)"
 )
 
 
@@ -51,8 +51,10 @@ def masked(args: tuple[str, ...]) -> tuple[str, ...]:
         given = [formats.hide(arg) for arg in args]
     if _NAME in signs or _PROGRAM in signs:
         shown = words.walk(given)
-        lines = (_is_line(before) for before in ("", *given))
-        given = [fields.hide(word, in_line=line) for word, line in zip(shown, lines, strict=False)]
+        given = [
+            word if plain and ("/" in word or "=" not in word) else _fields(word, in_line=_is_line(before))
+            for (word, plain), before in zip(shown, ("", *given), strict=False)
+        ]
     if _PHRASE in signs:
         given = [phrases.hide(word) for word in given]
     if max(signs) > _PHRASE:
@@ -68,12 +70,19 @@ def mask(text: str) -> str:
         return text
     found = formats.hide(text) if _FORMAT in signs else text
     if _NAME in signs or _PROGRAM in signs:
-        found = fields.hide(words.line(found), in_line=True)
+        found = _fields(found, in_line=True)
     if _PHRASE in signs:
         found = phrases.hide(found)
     if max(signs) > _PHRASE:
         found = _house.hide(found)
     return text if found == text else found
+
+
+def _fields(text: str, *, in_line: bool) -> str:
+    """Hide what fields say; in a line for a shell what words say too, and nothing of what programs act on."""
+    if not in_line:
+        return fields.hide(text, in_line=False)
+    return "".join(piece if plain else fields.hide(piece, in_line=True) for piece, plain in words.pieces(text))
 
 
 def _is_line(before: str) -> bool:

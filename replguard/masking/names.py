@@ -4,6 +4,7 @@ import re
 from enum import Enum
 from functools import lru_cache
 
+from replguard.masking.acts import PATH
 from replguard.masking.formats import HIDDEN, SHOWN
 
 LONGEST = 80
@@ -47,10 +48,9 @@ _SWITCHES = frozenset("no ask prompt with use enable disable skip show allow pri
 _END = r"(?=[\s,;&'\"`)}\]|]|$)"
 _ENDS, _ENDS_ALONE = re.compile(_END), re.compile(_END.replace(r"\s", ""))
 _FILE = r"[\w./@+~%-]{1,256}\.(?:pem|key|crt|cer|p12|pfx|jks|json|ya?ml|txt|pub|asc|gpg|env|conf|ini)"
-_PATH = r"(?:file:/{0,2})?(?:~\w{0,32}|\.{1,2})?(?:/(?![\w+-]*[A-Z][\w+-]*[0-9][\w+-]{6})[\w.@+~%-]{0,255}){1,64}"
 _PLAIN = re.compile(
     rf"(?:(?i:true|false|none|null|yes|no|auto|on|off)|-?[0-9]{{1,4}}(?:\.[0-9]+)?|<[^<>\s]{{0,64}}>|\[[A-Z_]{{1,32}}\]"
-    rf"|{_FILE}|{_PATH}){_END}"
+    rf"|{_FILE}|{PATH}){_END}"
 )
 OPAQUE = re.compile(
     rf"(?:[0-9A-Fa-f-]{{20,512}}|(?=[\w+/=~%-]{{0,64}}[A-Z])(?=[\w+/=~%-]{{0,64}}[a-z])(?=[\w+/=~%-]{{0,64}}[0-9])"
@@ -58,7 +58,7 @@ OPAQUE = re.compile(
 )
 _PAIRED = re.compile(r"[^\s:=/'\"]{0,128}:(?!//)")
 _NUMBERS = re.compile(rf"[0-9]+:[0-9]+{_END}")
-_NUMBER = re.compile(rf"[0-9]{_END}|[0-9]+:[0-9]+{_END}")
+_NUMBER = re.compile(rf"(?:[0-9]|[0-9]+:[0-9]+)(?!,){_END}")
 """No password: which pass of how many it is, or ports."""
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}\s]{1,128}\}|\()|`")
 _SCHEME = re.compile(

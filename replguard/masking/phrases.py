@@ -2,6 +2,7 @@
 
 import re
 
+from replguard.masking.acts import literal
 from replguard.masking.formats import HIDDEN
 
 _ASKS = (
@@ -28,6 +29,17 @@ def hide(text: str) -> str:
     """Return a line with such passwords hidden."""
     if " " not in text:
         return text
-    text = _PIPED.sub(rf"\1{HIDDEN} ", text)
-    text = _HERE.sub(rf"\1{HIDDEN}", text)
-    return _SQL.sub(rf"\1{HIDDEN}", text)
+    text = _PIPED.sub(lambda match: f"{_shown(match)} " if _hides(match) else match[0], text)
+    for known in (_HERE, _SQL):
+        text = known.sub(_shown, text)
+    return text
+
+
+def _hides(match: re.Match[str]) -> bool:
+    """Whether nothing of what stands there is carried out."""
+    value = match[0][len(match[1]) :]
+    return literal(value) == len(value)
+
+
+def _shown(match: re.Match[str]) -> str:
+    return f"{match[1]}{HIDDEN}" if _hides(match) else match[0]

@@ -1,6 +1,6 @@
 """Programs that take a credential by an option of one letter, or by its place among their words."""
 
-from itertools import combinations, permutations
+import re
 from typing import NamedTuple
 
 from replguard.masking.names import Kind
@@ -22,12 +22,6 @@ class Rule(NamedTuple):
     kind: Kind = Kind.ALWAYS
 
 
-def _batch() -> list[str]:
-    """Return the ways in which htpasswd is told to take the password from its arguments."""
-    others = (chosen for number in range(3) for chosen in combinations("cBmn", number))
-    return [f"-{''.join(flags)}" for chosen in others for flags in permutations(("b", *chosen))]
-
-
 _LDAP = "ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop"
 _MYSQL = (
     "mysql mysqldump mysqladmin mysqlimport mysqlcheck mysqlshow mysqlpump mysqlslap mysqlbinlog mysqlsh mycli mariadb"
@@ -36,18 +30,30 @@ _MYSQL = (
 _SAMBA = "smbclient rpcclient smbget smbcacls smbtree net mount.cifs"
 _TABLE: dict[str, tuple[Rule, ...]] = {
     _MYSQL: (Rule("-p", apart=False),),
+    "mysqladmin mariadb-admin": (Rule(after="password", place=1),),
     "7z 7za 7zr 7zz rar unrar": (Rule("-p", apart=False), Rule("-hp", apart=False)),
     "sshpass rdesktop mongo mongosh mongodump mongorestore mongoexport mongoimport cqlsh beeline rabbitmqadmin useradd"
     " usermod ncftpput ncftpget megaput megaget megadl": (Rule("-p"),),
     "docker podman nerdctl buildah skopeo helm oras crane regctl az oc argocd": (Rule("-p", after="login"),),
-    "redis-cli valkey-cli keydb-cli": (Rule("-a"),),
+    "redis-cli valkey-cli keydb-cli": (
+        Rule("-a"),
+        *(Rule(after=word, place=place) for word in ("AUTH", "auth") for place in (2, 1)),
+    ),
+    "twine": (Rule("-p", after="upload"),),
+    "doctl influx": (Rule("-t"),),
     _LDAP: (Rule("-w"),),
     "sqlcmd bcp zip unzip mosquitto_pub mosquitto_sub ipmitool": (Rule("-P"),),
     "ssh-keygen": (Rule("-P"), Rule("-N")),
     "snmpwalk snmpget snmpset snmpbulkwalk": (Rule("-c"), Rule("-A"), Rule("-X")),
-    "openssl": (Rule("-k", joined=False), Rule("-K", joined=False), Rule("-pass", joined=False, kind=Kind.SOURCE)),
+    "openssl": (
+        Rule(after="-salt", place=2),
+        Rule(after="passwd", place=1),
+        Rule("-k", joined=False),
+        Rule("-K", joined=False),
+        Rule("-pass", joined=False, kind=Kind.SOURCE),
+    ),
     "curl": (
-        *(Rule(option, sign=":") for option in ("-u", "-U", "--user", "--proxy-user")),
+        *(Rule(option, sign=":") for option in ("-u", "-U", "-E", "--user", "--proxy-user", "--cert")),
         Rule("-b", sign="="),
         Rule("--oauth2-bearer"),
     ),
@@ -67,7 +73,17 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "nmcli": (Rule(after="password", place=1),),
     "cloudflared": (Rule(after="install", place=1),),
     "rclone": (Rule(after="obscure", place=1),),
-    "htpasswd": tuple(Rule(after=flags, place=2 if "n" in flags else 3) for flags in _batch()),
+    "htpasswd": (Rule(after="-n", place=2), Rule(after="-b", place=3)),
     "mega-login wpa_passphrase": (Rule(place=2),),
 }
-PROGRAMS = {name: rules for names, rules in _TABLE.items() for name in names.split()}
+PROGRAMS: dict[str, tuple[Rule, ...]] = {}
+for _names, _rules in _TABLE.items():
+    for _name in _names.split():
+        PROGRAMS[_name] = (*PROGRAMS.get(_name, ()), *_rules)
+_ZIP = re.compile(r"-[qrjyvo0-9TmXDglLkuf]{1,12}(P.*)", re.DOTALL)
+CLUSTERS = {
+    "curl": re.compile(r"-[sSLkfvigIjNORlnpGa#0-9]{1,12}([uUbE].*)", re.DOTALL),
+    "zip": _ZIP,
+    "unzip": re.compile(r"-[qonjCaLvptuUbKXV:]{1,12}(P.*)", re.DOTALL),
+}
+"""By program: options without a value, and one that has one, in one word."""

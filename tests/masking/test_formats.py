@@ -12,7 +12,18 @@ def test_a_token_is_hidden_behind_what_tells_its_kind(kind: str) -> None:
     """As a word, in quotes, behind a sign, in a URL and in a line for a shell; its prefix stays."""
     prefix, rest = credentials.KNOWN[kind]
     token = prefix + rest
-    for around in ("{}", "x={}", '"{}"', "'{}'", "https://u:{}@h/x", "a,{},b", "({})", "/x?y={}&z=1", "é{}"):
+    for around in (
+        "{}",
+        "x={}",
+        '"{}"',
+        "'{}'",
+        "https://u:{}@h/x",
+        "a,{},b",
+        "TOKEN_{}",
+        "({})",
+        "/x?y={}&z=1",
+        "é{}",
+    ):
         (shown,) = masked((around.format(token),))
         assert rest not in shown
         assert rest[: len(rest) // 2] not in shown
@@ -46,6 +57,8 @@ def test_a_private_key_without_an_end_is_hidden_to_the_end_of_its_argument() -> 
         ("redis://:{}@h:6379/0", "redis://:***@h:6379/0"),
         ("mongodb+srv://u:{}@h", "mongodb+srv://u:***@h"),
         ("amqp://u:{}/x@h", "amqp://u:***@h"),
+        ("jdbc:postgresql://u:{}@h/d", "jdbc:postgresql://u:***@h/d"),
+        ("jdbc:oracle:thin:u/{}@h", "jdbc:oracle:thin:u/***@h"),
         ("https://u:{}@x@h/a@b", "https://u:***@h/a@b"),
         ("https://x-access-token:{}@github.com/a/b.git", "https://x-access-token:***@github.com/a/b.git"),
     ],
@@ -60,6 +73,9 @@ def test_the_password_of_a_url_is_hidden(given: str, shown: str) -> None:
     [
         "http://host:8000/v1",
         "http://host:8000/a@b",
+        "a://x:hunter2x@",
+        "a://x:hunter2x@h",
+        "bearer elastic-agent-service",
         "ssh://git@github.com/x",
         "https://github.com/a/b",
         "sk-learn-something-with-a-long-name",

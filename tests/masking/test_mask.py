@@ -21,9 +21,14 @@ SECRET = st.text(st.sampled_from(credentials.ALNUM + "+/!%^*@#:,.é"), min_size=
 WORD = st.sampled_from(
     "x -v --model /models/a b=c 'it''s' a|b ; && --port 8000 mysql curl -u sh -c é\udcff \" ' { } http://h/x?y=1".split()
 )
-PUT = ("--password\0{}", "--password={}", "--api-key\0{}", "DB_PASSWORD={}", "X-Api-Key: {}", "sshpass\0-p\0{}",
-       "mysql\0-p{}", 'curl\0-d\0{{"password": "{}"}}', "sh\0-c\0PGPASSWORD='{}' psql -h x",
+PUT = ("--password\0{}", "--password={}", "--api-key\0{}", "DB_PASSWORD={}", "X-Api-Key: {}",
+       'curl\0-d\0{{"password": "{}"}}', "sh\0-c\0PGPASSWORD='{}' psql -h x",
        "sh\0-c\0mysql -h x -p'{}' d; cp a b", 'bash\0-lc\0x --token "{}" y')  # fmt: skip
+PLACED = ("sshpass\0-p\0{}", "mysql\0-p{}", "redis-cli\0AUTH\0{}", "zip\0-qP\0{}\0a.zip", "wandb\0login\0{}")
+RUNNING = st.sampled_from(
+    ["", "sudo -u x", "env A=b", "timeout -k 5 9", "nice -n 5", "docker exec -it c", "kubectl exec -n a pod --",
+     "ssh -p 22 h", "nohup setsid", "xargs -n 1"]
+)  # fmt: skip
 
 
 @given(st.lists(WORD, max_size=6), st.sampled_from(PUT), SECRET, st.lists(WORD, max_size=6))
@@ -39,6 +44,15 @@ def test_no_secret_survives(before: list[str], put: str, secret: str, after: lis
     assert masked(shown) is shown
     line = mask(" ".join(shown))
     assert mask(line) is line
+
+
+@given(RUNNING, st.sampled_from(PLACED), SECRET, st.lists(WORD, max_size=6))
+def test_no_secret_of_a_program_survives(running: str, put: str, secret: str, after: list[str]) -> None:
+    """Where its name stands at a command's place."""
+    args = (*running.split(), *put.replace("{}", secret).split("\0"), *after)
+    assert not any(secret in word for word in masked(args))
+    name, _, _ = put.partition("\0")
+    assert secret not in mask(f"cd /x && {running} {name} --password '{secret}'")
 
 
 @given(st.lists(st.text(max_size=60), max_size=8).map(tuple))

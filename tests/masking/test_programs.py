@@ -20,10 +20,10 @@ def test_every_rule_of_every_program_hides_what_it_says(name: str) -> None:
             ways += [[rule.option, secret]] if rule.apart else []
             ways += [[rule.option + secret]] if rule.joined and not rule.option.startswith("--") else []
         for way in ways:
-            args = (f"/usr/bin/{name}", *before, *way, "end")
+            args = (f"/usr/bin/{name}", *before, *way, "--end")
             shown = masked(args)
             assert not any(PLAIN in word for word in shown), (args, shown)
             assert shown[0] == args[0]
-            assert shown[-1] == "end"
-            other = ("other", *before, *way, "end")
+            assert shown[-1] == "--end"
+            other = ("other", *before, *way, "--end")
             assert rule.option.startswith(("--", "-pass")) or masked(other) is other

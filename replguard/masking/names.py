@@ -135,3 +135,8 @@ def scheme(text: str, at: int) -> int:
     """Return where a value begins behind its scheme, as ``Bearer`` is one."""
     found = _SCHEME.match(text, at)
     return found.end() if found else at
+
+
+def is_scheme(word: str) -> bool:
+    """Tell whether a word is a scheme and nothing more."""
+    return scheme(f"{word} x", 0) == len(word) + 1

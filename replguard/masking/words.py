@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from replguard.masking.acts import literal
 from replguard.masking.commands import Place
 from replguard.masking.formats import HIDDEN
-from replguard.masking.names import Kind, hidden, kind, spared, takes_value
+from replguard.masking.names import Kind, hidden, is_scheme, kind, spared, takes_value
 from replguard.masking.programs import CLUSTERS, PROGRAMS, Rule
 
 NESTED = 3
@@ -100,6 +100,9 @@ class _Walker:
         if self.place.plain:
             return word
         value, self._due = self._due, None
+        if value is not None and self._before.endswith(":") and is_scheme(word):
+            self._due = value  # of a header the scheme is shown: what it is a scheme of comes next
+            return word
         if value is not None and word not in _SIGNS and not _LIKE_OPTION.fullmatch(word):
             told = _valued(value, word, in_line=self._in_line)
             if told != word:

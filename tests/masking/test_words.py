@@ -111,3 +111,12 @@ def test_what_is_no_credential_stays(line: str) -> None:
     """The very same arguments come back."""
     args = tuple(line.split())
     assert masked(args) is args
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "token", "AWS4-HMAC-SHA256"])
+def test_the_scheme_of_a_header_is_shown(scheme: str) -> None:
+    """In one argument, in words of their own, and in a line for a shell; what it is a scheme of is not."""
+    assert masked(("curl", "-H", f"Authorization: {scheme} {PLAIN}")) == ("curl", "-H", f"Authorization: {scheme} ***")
+    assert masked(("x", "Authorization:", scheme, PLAIN)) == ("x", "Authorization:", scheme, "***")
+    line = f"curl -H 'Authorization: {scheme} {PLAIN}' http://h"
+    assert masked(("sh", "-c", line)) == ("sh", "-c", f"curl -H 'Authorization: {scheme} ***' http://h")

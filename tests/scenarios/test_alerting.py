@@ -69,6 +69,8 @@ class Story:
 
     def play(self, host: Daemon) -> None:
         """Let it happen, look, and end it."""
+        # A rate needs a look from before the act.
+        waited(lambda: has_data(self.watchers.query("replguard_detection_latency_seconds_count")))
         self.before = set(self._alerts())
         port = self.scenery.agent
         words = ("--endpoint", f"http://127.0.0.1:{self.scenery.server}", "--listen", port)

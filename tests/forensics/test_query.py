@@ -12,7 +12,6 @@ from replguard.errors import ReplguardError
 from replguard.events import wire
 from replguard.forensics import query, views
 from replguard.forensics.query import Base
-from replguard.forensics.store import Store
 from replguard.log import names
 
 
@@ -26,11 +25,8 @@ def told(tmp_path_factory):
 @pytest.fixture(scope="module")
 def parts(told, tmp_path_factory):
     """Give its segments in columns."""
-    store = Store(told.folder, tmp_path_factory.mktemp("cache"))
-    found = store.parts()
-    list(store.make(found))
-    yield found
-    store.close()
+    with asked.columns(told.folder, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +82,8 @@ def test_one_stream_alone(told, tmp_path):
         for path in log.iterdir():
             if not path.name.startswith(stream):
                 path.unlink()
-        store = Store(log, tmp_path / "cache")
-        parts = store.parts()
-        list(store.make(parts))
-        base = Base(parts)
-        assert rows(base, "SELECT count(*) FROM records") == [(count,)]
-        base.close()
-        store.close()
+        with asked.database(log, tmp_path / "cache") as base:
+            assert rows(base, "SELECT count(*) FROM records") == [(count,)]
 
 
 def test_a_changed_copy_of_a_record_is_shown_too(told, tmp_path):
@@ -101,14 +92,9 @@ def test_a_changed_copy_of_a_record_is_shown_too(told, tmp_path):
     logs.plain(log)
     for path in log.glob("evidence-*"):
         path.write_bytes(path.read_bytes().replace(b'"technique":"copy"', b'"technique":"coqy"'))
-    store = Store(log, tmp_path / "cache")
-    parts = store.parts()
-    list(store.make(parts))
-    base = Base(parts)
-    found = rows(base, "SELECT technique, stream FROM weights WHERE technique IS NOT NULL ORDER BY 1")
+    with asked.database(log, tmp_path / "cache") as base:
+        found = rows(base, "SELECT technique, stream FROM weights WHERE technique IS NOT NULL ORDER BY 1")
     assert found == [("copy", "raw"), ("coqy", "evidence")]
-    base.close()
-    store.close()
 
 
 REFUSED = [
@@ -227,25 +213,17 @@ def test_damage_is_counted_by_segment(told, tmp_path):
     lines = path.read_bytes().split(b"\n")
     lines[1:4] = [b"{", b"}", b"x"]
     path.write_bytes(b"\n".join(lines))
-    store = Store(log, tmp_path / "cache")
-    parts = store.parts()
-    list(store.make(parts))
-    base = Base(parts)
-    assert base.damaged() == [("raw", 2, 2, "it is no record", 3)]
-    base.close()
-    store.close()
+    with asked.database(log, tmp_path / "cache") as base:
+        assert base.damaged() == [("raw", 2, 2, "it is no record", 3)]
 
 
 def test_a_damaged_cache_is_told(told, tmp_path):
     """What to do is said; the log is as it was."""
-    store = Store(told.folder, tmp_path / "cache")
-    parts = store.parts()
-    list(store.make(parts))
-    for part in parts:
-        part.file.write_bytes(b"x" * 100)
-    with pytest.raises(ReplguardError, match="remove the folder"):
-        Base(parts)
-    store.close()
+    with asked.columns(told.folder, tmp_path / "cache") as parts:
+        for part in parts:
+            part.file.write_bytes(b"x" * 100)
+        with pytest.raises(ReplguardError, match="remove the folder"):
+            Base(parts)
 
 
 def test_a_question_can_be_interrupted(base):

@@ -14,8 +14,6 @@ from replguard.events.fact import Actor, Context
 from replguard.events.file import File
 from replguard.events.host import Container
 from replguard.events.process import Process
-from replguard.forensics.query import Base
-from replguard.forensics.store import Store
 from replguard.forensics.wanted import Wanted, moment
 
 NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
@@ -31,12 +29,8 @@ def told(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(told, tmp_path_factory):
     """Give the log as a database."""
-    store = Store(told.folder, tmp_path_factory.mktemp("cache"))
-    parts = store.parts()
-    list(store.make(parts))
-    yield (found := Base(parts))
-    found.close()
-    store.close()
+    with asked.database(told.folder, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 def find(base, **wanted):
@@ -238,12 +232,8 @@ def reused(tmp_path_factory):
             logs.NOW,
         )
     to.close(now=logs.NOW)
-    store = Store(place / "log", tmp_path_factory.mktemp("cache"))
-    parts = store.parts()
-    list(store.make(parts))
-    yield (found := Base(parts))
-    found.close()
-    store.close()
+    with asked.database(place / "log", tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 def test_a_pid_that_came_again_is_two_processes(reused):
@@ -288,12 +278,8 @@ def months(tmp_path_factory):
         process, about = (owners | children)[who], Context(actor=actor, lineage=lineage)
         to.write(Event(timestamp=when, event=meta, process=process, replguard=about), logs.NOW)
     to.close(now=logs.NOW)
-    store = Store(place / "log", tmp_path_factory.mktemp("cache"))
-    parts = store.parts()
-    list(store.make(parts))
-    yield (found := Base(parts))
-    found.close()
-    store.close()
+    with asked.database(place / "log", tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -324,12 +310,7 @@ def test_any_number_of_processes_can_be_meant(tmp_path):
     meta, process = Meta(action="process_exec", id="below", sequence=60_000), Process(pid=1, entity_id="e" * 16)
     to.write(Event(timestamp=logs.NOW, event=meta, process=process, replguard=below), logs.NOW)
     to.close(now=logs.NOW)
-    store = Store(tmp_path / "log", tmp_path / "cache")
-    parts = store.parts()
-    list(store.make(parts))
-    base = Base(parts)
-    found = find(base, actor="bot")
+    with asked.database(tmp_path / "log", tmp_path / "cache") as base:
+        found = find(base, actor="bot")
     assert len(found) == 60_001
     assert found[-1]["id"] == "below"
-    base.close()
-    store.close()

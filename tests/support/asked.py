@@ -1,5 +1,7 @@
 """A log to ask: a model is served, an agent that people started copies it and serves the copy, others do their work."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from replguard.detector import Detector
 from replguard.events.alert import Alert
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import SNAPSHOT, Snapshot, Taken
+from replguard.forensics.query import Base
+from replguard.forensics.store import Part, Store
 from replguard.log.sequence import Sequencer
 from replguard.provenance.processes import Proc
 from replguard.rules.load import load
@@ -89,3 +93,19 @@ def _written(folder: Path, state: Path, limits: Stream, host: Host, who: tuple[P
     for each in (raw, evidence):
         each.close(now=host.now)
     return Asked(folder, events, kept, *who)
+
+
+@contextmanager
+def columns(folder: Path, cache: Path) -> Iterator[list[Part]]:
+    """Give the segments of a log in columns."""
+    with closing(Store(folder, cache)) as store:
+        parts = store.parts()
+        list(store.make(parts))
+        yield parts
+
+
+@contextmanager
+def database(folder: Path, cache: Path) -> Iterator[Base]:
+    """Give a log as a database."""
+    with columns(folder, cache) as parts, closing(Base(parts)) as base:
+        yield base

@@ -10,6 +10,8 @@ CLANG ?= clang-14
 LLVM_STRIP ?= llvm-strip-14
 BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
+# Most scenarios wait for something: two at a time, the tests of a file in a row. With ARGS one process runs them all.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
 .PHONY: help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
@@ -40,7 +42,7 @@ drill: $(VENV)/.run ## harmless replication on dummy weights: what fires, and ho
 	@$(PY) -m replguard drill --all
 
 test: $(VENV)/.dev ## set everything up and run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 matrix: $(VENV)/.dev ## play every technique and all ordinary work in both tiers, note what is missed, write the page (root)
 	@PYTHONPATH=tests $(PY) -m support.matrix

@@ -30,6 +30,7 @@ from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
 from replguard.numbers import gather
+from replguard.overview import Observer
 from replguard.pipeline import Item, Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance import egress, places
@@ -75,6 +76,7 @@ class Daemon:
         self._last = threading.Event()
         self._reload = threading.Event()
         self._file = StatusFile(self._state)
+        self._observer = Observer(Path(config.log.dir))
         self._threads: list[threading.Thread] = []
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
@@ -365,6 +367,7 @@ class Daemon:
             problems=[*map(str, self.policy.problems + self.policy.unsafe), *filter(None, [self.page.trouble])],
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
+            overview=self._observer.look(now, self._numbers(), self.policy.manifest, self.pipeline),
         )
 
     def serving(self) -> list[Serves]:

@@ -8,7 +8,7 @@ examiner ───────────────┘                  └�
 
 import queue
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +46,8 @@ TICK = 1.0
 PAUSE = 0.01
 """Seconds between looks whether events that wait for earlier ones may go on."""
 CANARY_EVERY = 30.0
+LATEST = 20
+"""Alerts that `replguard top` may show."""
 FIX = 2.0
 """Seconds that the end waits for the disk to keep each stream."""
 
@@ -65,6 +67,7 @@ class Flow:
     canary: float = 0.0
     sealed: dict[str, float] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
+    alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=LATEST))
 
 
 class Pipeline:
@@ -239,6 +242,7 @@ class Pipeline:
                 self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
+            self.flow.alerts.append(timed)
             self._witness(timed)
             self._schedule.raised(timed)
             for beside in self.dossier.of(timed):

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from replguard import yamlfile
+from replguard import wholefile, yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
 from replguard.masking.mask import mask
+from replguard.overview import Overview
 from replguard.provenance.learned import Serves
 from replguard.rules.model import RuleSet
 from replguard.sensors.registry import Absent
@@ -48,6 +49,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     metrics: str
     serving: list[Serves] = []
+    overview: Overview | None = None
 
 
 def alone(state_dir: Path) -> int | None:
@@ -90,9 +92,7 @@ class StatusFile:
         status = msgspec.structs.replace(status, problems=[mask(problem) for problem in status.problems])
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = self._folder / "status.new"
-            temporary.write_bytes(msgspec.json.encode(status))
-            temporary.replace(self._folder / FILE)
+            wholefile.write(self._folder / FILE, msgspec.json.encode(status))
         except OSError as error:
             if self._unwritten is None:
                 _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))

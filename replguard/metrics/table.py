@@ -152,6 +152,10 @@ class Sheet:
         """Return what was set, None for nothing."""
         return self._values.get(name, {}).get(labels)
 
+    def of(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return every value of a metric by its labels."""
+        return dict(self._values.get(name, {}))
+
     def families(self) -> Iterator[Family]:
         """Yield what the client library writes, in the order of the table."""
         for metric in _ALL:

@@ -76,6 +76,7 @@ man: $(VENV)/.dev ## build the manual pages, below docs/_build/man
 reference: $(VENV)/.dev ## write the reference pages anew from the code
 	@$(PY) tools/reference.py
 	@$(PY) tools/sentences.py
+	@$(PY) tools/picture.py
 
 bpf: ## build the eBPF objects anew from their C sources (needs clang, llvm and libbpf-dev)
 	@cd replguard/kernel/bpf && for source in *.bpf.c; do \

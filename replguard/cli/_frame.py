@@ -22,6 +22,7 @@ ROOMY = 46
 """Columns of the sensors' block from which on it has room for small bars."""
 _BARS = "▁▂▃▄▅▆▇█"
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "informational": "dim"}
+_BAR = "green"
 _PROBLEMS = 3
 BEHIND = 10_000
 """Events that wait, from which on it does not keep up."""
@@ -170,7 +171,7 @@ def _title(view: View) -> Text:
 
 
 def _watched(status: Status) -> Text:
-    return _line(f"protected: {status.protecting}; {status.judging.partition(',')[0]}")
+    return _line(f"protected: {status.protecting}; rules: {status.judging.partition(',')[0]}")
 
 
 def _cost(told: Overview) -> str:
@@ -219,7 +220,9 @@ def _sensors(view: View, status: Status, told: Overview, width: int) -> list[Ren
 def _sensor(cells: tuple[str, ...], style: str) -> Table:
     """Return a line of the table of sensors: name, mode, rate, bars, cores, losses."""
     widths = (9, 8, -7, None, -5, -6)
-    return _row(*((text, style, width) for text, width in zip(cells, widths, strict=True)))
+    return _row(
+        *((text, style or _BAR if width is None else style, width) for text, width in zip(cells, widths, strict=True))
+    )
 
 
 def _side(told: Overview, now: datetime) -> list[RenderableType]:
@@ -230,8 +233,9 @@ def _side(told: Overview, now: datetime) -> list[RenderableType]:
         lines.append(_line("none, and none in the manifest", "dim"))
     for name, way in told.sinks.items():
         style = "red" if way.trouble else "yellow" if way.lost else ""
-        counts = f"{way.sent:,} sent" + (f", {way.waiting:,} waiting" if way.waiting else "")
-        lines.append(_line(f"sink {name}: {counts}" + (f", {way.lost:,} LOST" if way.lost else ""), style))
+        worst = ((way.lost, "LOST"), (way.waiting, "waiting"), (way.sent, "sent"))
+        counts = ", ".join(f"{count:,} {what}" for count, what in worst if count or what == "sent")
+        lines.append(_line(f"sink {name}: {counts}", style))
     for name, stream in told.log.items():
         lost = f", {stream.lost:,} LOST" if stream.lost else ""
         lines.append(_line(f"log {name}: {size(stream.size)}{lost}", "red" if stream.trouble or lost else ""))

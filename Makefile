@@ -14,7 +14,7 @@ BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -f
 SIDE_BY_SIDE := -n 2 --dist loadfile
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
+.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -83,9 +83,21 @@ bpf: ## build the eBPF objects anew from their C sources (needs clang, llvm and 
 		$(CLANG) $(BPF_FLAGS) -c $$source -o $(BPF_OUT)/$${source%.c}.o \
 		&& $(LLVM_STRIP) -g $(BPF_OUT)/$${source%.c}.o || exit 1; done
 
+package: dist/package/venv/.done ## build dist/replguard-VERSION-linux-x86_64.tar.gz, with an interpreter of its own (on Debian 12)
+	@dist/package/venv/bin/python tools/package.py
+
+dist/package/venv/.done: requirements/package.lock | check-python
+	@$(PYTHON) -m venv dist/package/venv
+	@dist/package/venv/bin/python -m pip install $(PIP_FLAGS) -r requirements/package.lock
+	@touch $@
+
+package-test: package $(VENV)/.dev ## try that archive on clean roots of Debian 11, 12 and 13, kept below dist/package (root, debootstrap)
+	@PACKAGE_ROOTS=dist/package/roots $(PY) -m pytest -q --timeout=0 tests/house/test_package.py
+
 lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) var docs/_build

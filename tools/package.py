@@ -205,7 +205,8 @@ def _finish(stage: Path) -> None:
     launcher.chmod(0o755)
     shutil.copyfile(ROOT / "LICENSE", stage / "share/licences/replguard.txt")
     # Not by time: a file of code that is not looked at again starts as fast, and is the same in each build.
-    compiled = [stage / "bin" / PYTHON, "-I", "-m", "compileall", "-q", "-j1", "--invalidation-mode", "unchecked-hash"]
+    # -B: what compiles would else have its own modules compiled by time, as it starts.
+    compiled = [stage / "bin" / PYTHON, "-I", "-B", "-m", "compileall", "-qf", "--invalidation-mode", "unchecked-hash"]
     for path in stage.rglob("__pycache__"):
         shutil.rmtree(path)
     subprocess.run([*compiled, "-s", stage, "-p", HOME, stage / "lib" / PYTHON], check=True)
@@ -252,7 +253,7 @@ def _write(stage: Path, name: str, bill: str, epoch: int) -> None:
     draft = archive.with_suffix(".part")
     with (
         draft.open("wb") as raw,
-        gzip.GzipFile("", "wb", 9, raw, mtime=epoch) as packed,
+        gzip.GzipFile("", "wb", 6, raw, mtime=epoch) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as out,
     ):
         for path in [stage, *sorted(stage.rglob("*"))]:

@@ -174,6 +174,18 @@ def test_nothing_in_it_names_where_it_was_built(unpacked: Path) -> None:
 
 
 @BUILDS
+def test_everything_is_compiled_for_good(unpacked: Path) -> None:
+    """No file of code is compared with its source, whose time another host may see otherwise (PEP 552: flags 1)."""
+    library = unpacked / "lib" / package.PYTHON
+    compiled = list(library.rglob("*.pyc"))
+    assert len(compiled) > 1000
+    for path in compiled:
+        assert int.from_bytes(path.read_bytes()[4:8], "little") == 1, path
+    missing = [path for path in library.rglob("*.py") if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))]
+    assert [path.name for path in missing if "lib2to3" not in path.parts] == []
+
+
+@BUILDS
 def test_it_runs_from_anywhere(unpacked: Path) -> None:
     """Through a link too, whatever the environment names; with the verbs that it had where it was built."""
     link = unpacked.parent / "link"

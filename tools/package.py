@@ -218,7 +218,8 @@ def _finish(stage: Path) -> None:
 def _deb_component(deb: Path) -> sbom.Component:
     name, version, arch = _run("dpkg-deb", "-W", "--showformat=${Package} ${Version} ${Architecture}", str(deb)).split()
     text = _copyright(name).read_text(errors="replace")
-    licences = sorted(set(re.findall(r"(?m)^License: *(\S.*)$", text))) or ["see share/licences"]
+    formal = text.startswith("Format:")  # else the words stand in prose: Python's own
+    licences = sorted(set(re.findall(r"(?m)^License: *(\S.*)$", text))) if formal else ["PSF-2.0"]
     quoted = version.replace(":", "%3A").replace("+", "%2B").replace("~", "%7E")
     return sbom.Component(
         name,
@@ -227,6 +228,7 @@ def _deb_component(deb: Path) -> sbom.Component:
         "; ".join(licences),
         hashlib.sha256(deb.read_bytes()).hexdigest(),
         EXPAT if name == "libexpat1" else None,
+        spdx=not formal,
     )
 
 
@@ -236,7 +238,8 @@ def _wheel_components(stage: Path, hashes: dict[str, str]) -> Iterator[sbom.Comp
         name, version = about["Name"], about["Version"]
         if name != "replguard":
             purl = f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}"
-            yield sbom.Component(name, version, purl, _licence(about), hashes.get(name.lower()))
+            spdx = about["License-Expression"] is not None
+            yield sbom.Component(name, version, purl, _licence(about), hashes.get(name.lower()), spdx=spdx)
 
 
 def _licence(about: email.message.Message) -> str:

@@ -4,7 +4,6 @@ The tools for it know a Python environment or a Debian system, and this is a bit
 """
 
 import json
-import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +16,10 @@ SPACE = uuid.UUID("5c3a4c4e-6c2b-5f0e-9d57-6d0b7a6d2f11")
 
 @dataclass(frozen=True, order=True)
 class Component:
-    """One thing that is carried. ``sha256`` is of the file as it was fetched; ``changed`` says what we did to it."""
+    """One thing that is carried. ``sha256`` is of the file as it was fetched; ``changed`` says what we did to it.
+
+    ``spdx``: its licence is an expression of SPDX, and no other words.
+    """
 
     name: str
     version: str
@@ -25,12 +27,19 @@ class Component:
     licence: str
     sha256: str | None = None
     changed: str | None = None
+    spdx: bool = False
 
 
 def document(name: str, version: str, licence: str, components: Iterable[Component], epoch: int) -> str:
     """Return the text of the document; the same for the same content."""
     parts = [_component(each) for each in sorted(components)]
-    about = {"type": "application", "bom-ref": name, "name": name, "version": version, "licenses": _licences(licence)}
+    about = {
+        "type": "application",
+        "bom-ref": name,
+        "name": name,
+        "version": version,
+        "licenses": _licences(licence, spdx=True),
+    }
     content = {
         "metadata": {
             "timestamp": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -50,7 +59,7 @@ def _component(each: Component) -> dict[str, Any]:
         "bom-ref": each.purl,
         "name": each.name,
         "version": each.version,
-        "licenses": _licences(each.licence),
+        "licenses": _licences(each.licence, spdx=each.spdx),
         "purl": each.purl,
     }
     if each.sha256 is not None:
@@ -60,8 +69,5 @@ def _component(each: Component) -> dict[str, Any]:
     return found
 
 
-def _licences(text: str) -> list[dict[str, Any]]:
-    """Return an SPDX expression as one, and any other words as a name."""
-    if re.fullmatch(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)+|\(.*\)", text):
-        return [{"expression": text}]
-    return [{"license": {"name": text}}]
+def _licences(text: str, *, spdx: bool) -> list[dict[str, Any]]:
+    return [{"expression": text}] if spdx else [{"license": {"name": text}}]

@@ -18,7 +18,7 @@ PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 check-python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }

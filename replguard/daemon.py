@@ -365,6 +365,7 @@ class Daemon:
             problems=[*map(str, self.policy.problems + self.policy.unsafe), *filter(None, [self.page.trouble])],
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
+            mounts=standing.watching(self.runner.mounts(), self.holdings.inventory),
         )
 
     def serving(self) -> list[Serves]:

@@ -82,7 +82,7 @@ class Daemon:
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
         self.holdings = Holdings(config, self._put)
-        self.names = Names()
+        self.names = Names(config.host_root)
         least = config.alerts.snapshot
         self.witness = Witness(self._put, self._report, None if least == "off" else least)
         found, self.absent = (opening or registry.Opening()).all(config)

@@ -62,6 +62,8 @@ class Mounted:
             self._waits = False
             self._taken: deque[float] = deque(maxlen=AT_ONCE)
             self.arrange()
+            if not self.superblocks.watches_root(next(self.spaces.all())) and self.spaces.look():
+                self.arrange()  # in a container: only the engine's namespace shows where its overlay writes to
             self._check()
         except BaseException:
             self.close()

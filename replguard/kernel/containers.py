@@ -26,6 +26,8 @@ _NSPAWN = re.compile(r"systemd-nspawn@(.+)\.service")
 _MACHINE = re.compile(r"machine-(?!qemu)(.+)\.scope")
 _LXC = re.compile(r"lxc\.payload[./](.+)")
 _SLURM = re.compile(r"slurm(?:_[^/]+)?|(?:[^/]+_)?slurmstepd\.scope")
+_USERS = re.compile(r"(?:/\.\.)*/?user\.slice/")
+"""Seen from the namespace of a container, others are reached by ``/..``."""
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _PARTS = re.compile(r"[^/:]+")
 
@@ -56,7 +58,7 @@ class Place(NamedTuple):
 @lru_cache(maxsize=4096)
 def parse(cgroup: str) -> Place:
     """Return what a path tells; the nearest container to the root is meant."""
-    found = Place(len(cgroup), users=cgroup.startswith(("/user.slice/", "user.slice/")))
+    found = Place(len(cgroup), users=_USERS.match(cgroup) is not None)
     above, kube, slurm = "", False, False
     for match in _PARTS.finditer(cgroup):
         part = match[0]

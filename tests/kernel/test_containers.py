@@ -122,6 +122,7 @@ def test_a_batch_job_is_told(cgroup: str, place: tuple[str | None, str | None, i
 def test_a_users_groups_are_marked() -> None:
     """A user names what lies below his slice as he likes."""
     assert parse(f"/user.slice/user-1000.slice/libpod-{A}.scope").users
+    assert parse(f"/../../user.slice/user-1000.slice/libpod-{A}.scope").users
     assert not parse(f"/docker/{A}").users
 
 

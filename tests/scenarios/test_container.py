@@ -12,6 +12,7 @@ from support.host import until
 
 from replguard.config import Config
 from replguard.drill import dummy
+from replguard.kernel import procfs
 from replguard.sensors import registry
 
 pytestmark = pytest.mark.root
@@ -60,6 +61,7 @@ def test_a_copy_on_the_host_is_told_with_the_hosts_paths(tmp_path: Path) -> None
     told = found[-1]
     assert told["replguard"]["origin"]["path"] == str(original)
     assert told["process"]["pid"] == os.getpid()
+    assert told["process"]["cgroup"] == procfs.cgroup(os.getpid())
     assert told["user"]["name"] == "root"
     if Path("/etc/machine-id").exists():
         assert told["host"]["id"] == Path("/etc/machine-id").read_text().strip()

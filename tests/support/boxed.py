@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support.host import until
+
+from replguard.kernel.mounts import mounts as mounted
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples" / "kubernetes"
@@ -121,13 +124,30 @@ def rooted(new: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", new], check=True)
 
 
+@contextlib.contextmanager
+def _group() -> Iterator[str]:
+    """Make a control group, as every container has one; yield what puts a shell into it, '' where none can be made."""
+    for mount in mounted() or []:
+        place = Path(os.fsdecode(mount.path), f"replguard-test-{os.getpid()}", "inner")
+        if mount.kind == "cgroup2" and mount.root == "/":
+            place.mkdir(parents=True)
+            try:
+                yield f"echo $$ > {shlex.quote(str(place / 'cgroup.procs'))};"
+            finally:
+                for folder in (place, place.parent):
+                    until(lambda folder=folder: folder.rmdir() is None)
+            return
+    yield ""
+
+
 def _run(
     new: Path, listed: list[tuple[str, str, bool]], arguments: list[str], errors: Path
 ) -> Iterator[subprocess.Popen[str]]:
     unshare = [str(shutil.which("unshare")), "--mount", "--uts", "--cgroup", "--propagation", "private"]
-    with errors.open("w") as told:
+    with errors.open("w") as told, _group() as grouped:
+        inner = shlex.join([*unshare, "sh", "-c", script(new, listed, arguments)])
         process = subprocess.Popen(
-            [*unshare, "sh", "-c", script(new, listed, arguments)], stdout=subprocess.PIPE, stderr=told, text=True
+            ["sh", "-c", f"{grouped} exec {inner}"], stdout=subprocess.PIPE, stderr=told, text=True
         )
         try:
             yield process

@@ -12,9 +12,10 @@ BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
 # Most scenarios wait for something: two at a time, the tests of a file in a row. With ARGS one process runs them all.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
+.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -60,6 +61,10 @@ power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under
 	@POWER_CUTS=50 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 	@POWER_CUTS=50 POWER_SYNC=5 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 
+container: $(VENV)/.dev ## build a root as the Containerfile says and watch this host from a container of it (root; debootstrap)
+	@PYTHONPATH=tests $(PY) -m support.image $(IMAGE)
+	@REPLGUARD_IMAGE=$(abspath $(IMAGE)) $(PY) -m pytest -q --timeout=0 tests/scenarios/test_container.py
+
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -98,6 +103,7 @@ lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group build -c requirements/dev.lock -o requirements/build.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) var docs/_build

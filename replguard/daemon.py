@@ -14,6 +14,7 @@ from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events import clock
+from replguard.events.event import Event
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
@@ -36,6 +37,7 @@ from replguard.policy import Policy
 from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, been_here, recorded
+from replguard.provenance.contained import Names
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.learned import Serves, learned
 from replguard.provenance.provenance import Provenance
@@ -82,6 +84,7 @@ class Daemon:
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
         self.holdings = Holdings(config, self._put)
+        self.names = Names(config.host_root)
         least = config.alerts.snapshot
         self.witness = Witness(self._put, self._report, None if least == "off" else least)
         found, self.absent = (opening or registry.Opening()).all(config)
@@ -90,7 +93,7 @@ class Daemon:
         self._paths = Paths(self.policy.ruleset.rules)
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
-        self.runner = Runner(found, self.pipeline.put)
+        self.runner = Runner(found, self._noticed)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -108,6 +111,7 @@ class Daemon:
             counted=self._counted,
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
+            names=self.names,
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -177,6 +181,7 @@ class Daemon:
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
         self.page.start()
+        self.names.start()
         for name, step in (
             ("pipeline", self._consume),
             ("examined", lambda: self.holdings.carry(self._stop)),
@@ -236,6 +241,7 @@ class Daemon:
         self._stop.set()
         self.runner.stop()
         self.witness.close()
+        self.names.stop()
         self.pipeline.put(health("daemon", "stopped"))
         self._last.set()
         for thread in self._threads:
@@ -322,6 +328,10 @@ class Daemon:
         held = self.holdings
         return gather(self.policy, self.pipeline, self.runner, held.examiner, held.inventory, self.witness, self.absent)
 
+    def _noticed(self, event: Event) -> bool:
+        self.names.notice(event)
+        return self.pipeline.put(event)
+
     def _put(self, item: Item) -> bool:
         return self.pipeline.put(item)
 
@@ -368,6 +378,7 @@ class Daemon:
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
             overview=self._observer.look(now, self._numbers(), self.policy.manifest, self.pipeline),
+            mounts=standing.watching(self.runner.mounts(), self.holdings.inventory),
         )
 
     def serving(self) -> list[Serves]:

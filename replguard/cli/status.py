@@ -151,6 +151,8 @@ def _show(out: Console, answer: Answer) -> None:
     for problem in (*status.problems, *([answer.trouble] if answer.trouble else [])):
         out.print(Text(printable(problem), "yellow"), soft_wrap=True)
     out.print(Text(f"protected: {printable(status.protecting)}\nrules: {printable(status.judging)}"), soft_wrap=True)
+    if status.mounts:
+        out.print(Text(f"mounts: {printable(status.mounts)}"), soft_wrap=True)
     out.print(_sensors(answer))
     for line in (*_numbers(answer), *_overview(answer.status)):
         out.print(Text(line), soft_wrap=True)

@@ -8,7 +8,7 @@ import msgspec
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
-from replguard.provenance import actors, entry
+from replguard.provenance import actors, contained, entry
 from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
@@ -63,7 +63,9 @@ class Provenance:
         counted: Callable[[int, int], bool] = lambda _, __: False,
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        names: contained.Names | None = None,
     ) -> None:
+        contained.Current.names = names or contained.Names()
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
         self.agents = Agents()

@@ -15,6 +15,7 @@ from replguard.events.fact import Context, Tier
 from replguard.events.health import Health, State
 from replguard.events.hint import Hint
 from replguard.kernel import procfs
+from replguard.sensors.files.verdicts import Verdicts
 
 PORTABLE = Context(tier="portable")
 AT_ONCE = datetime.max.replace(tzinfo=UTC)
@@ -69,7 +70,8 @@ class Sensor(ABC):
     cannot see, ``fallen`` why the kernel tier does not do its work, where it should. ``early`` sensors finish their
     first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
     makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
-    before ``told_until`` (UTC) was delivered; None for one that has no such promise.
+    before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``verdicts`` say which mounts it
+    watches, if it watches any.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Sensor(ABC):
     instead: "Callable[[str], list[Sensor]] | None" = None
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
+    verdicts: Verdicts | None = None
 
     def __init__(self) -> None:
         self.counters = Counters()

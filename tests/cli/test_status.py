@@ -59,6 +59,7 @@ def ask(tmp_path):
             judging="80 in force",
             problems=["/etc/replguard/manifest.yaml:3: unknown \x1b[2J key"],
             metrics=metrics,
+            mounts="3 watched, not watched: /mnt/\x1b[2Jnfs (nfs4)",
         )
         status = msgspec.structs.replace(status, **more)
         if write:
@@ -71,6 +72,8 @@ def ask(tmp_path):
 def test_a_running_daemon(ask, page):
     """Sensors, what is protected, what fires and what was lost stand on one screen."""
     result = ask(metrics=f"127.0.0.1:{page.port}")
+    assert "mounts: 3 watched, not watched: /mnt/" in result.output
+    assert "\x1b[2J" not in result.output
     assert result.exit_code == 0, result.stderr
     words = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert words[0].startswith(f"replguard 0.1.0, running as pid {os.getpid()} since ")

@@ -106,6 +106,7 @@ class Daemon:
             counted=self._counted,
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
+            memory=self._state / "provenance.state",
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -142,6 +143,7 @@ class Daemon:
         self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.open(now, first_start=first)
+        self.pipeline.provenance.resume(now)
         self._start()
         try:
             self._settle(now)

@@ -1,0 +1,177 @@
+"""What provenance knew is known after a kill: who is an agent, what he touched and made, and who serves."""
+
+from pathlib import Path
+
+import pytest
+from support.story import MIB, Host
+
+from replguard.provenance.kept import PARTS
+from replguard.provenance.processes import Proc
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(memory=tmp_path / "provenance.state")
+
+
+def agent(host: Host) -> Proc:
+    return host.agent(host.login())
+
+
+def test_every_part_has_what_is_kept_of_it() -> None:
+    """A name that is no attribute any more would be kept of nothing."""
+    host = Host()
+    from operator import attrgetter
+
+    for where, kind in PARTS.values():
+        part = attrgetter(where)(host.provenance)
+        for name in kind.__struct_fields__:
+            assert hasattr(part, name), f"{where}.{name}"
+
+
+def test_an_agent_is_one_after_a_kill(host: Host) -> None:
+    """What it starts then is its own, as before."""
+    host.server(host.protect())
+    known = agent(host)
+    host.tick()
+    host.killed()
+    assert host.same(known).confirmed_agent
+    child = host.exec("cp", parent=host.same(known))
+    assert host.events[-1].replguard.actor.kind == "agent"
+    assert child.parent is host.same(known)
+
+
+def test_an_orphan_keeps_its_lineage(host: Host) -> None:
+    """Its parent ended before the kill, and /proc names another."""
+    host.server(host.protect())
+    known = agent(host)
+    shell = host.exec("sh", parent=known)
+    left = host.exec("python3", parent=shell)
+    host.exit(shell)
+    host.tick()
+    host.killed()
+    assert [each.entity for each in host.same(left).chain()][:3] == [left.entity, shell.entity, known.entity]
+
+
+def test_a_copy_in_the_making_is_its_makers(host: Host) -> None:
+    """It was half written at the kill, and is closed after it: told once, as the agent's."""
+    weights = host.protect()
+    host.server(weights)
+    thief = host.exec("cp", parent=agent(host))
+    host.read(weights, thief)
+    half = host.grow("/home/ann/w", 100 * MIB, thief, close=False)
+    host.examined(half, (weights, 0.2), reason="file_grow")
+    assert [fact.replguard.status for fact in host.of("weights_copy")] == ["started"]
+    host.tick()
+    host.killed()
+    host.on("file_close_write", half, host.same(thief))
+    host.examined(half, (weights, 1.0))
+    assert [fact.replguard.status for fact in host.of("weights_copy")] == ["started", "done"]
+    assert host.of("weights_copy")[-1].replguard.actor.agent
+
+
+def test_a_copy_that_was_closed_meanwhile_is_examined(host: Host) -> None:
+    """Its maker has ended, and nobody tells of the file any more."""
+    weights = host.protect()
+    host.server(weights)
+    thief = host.exec("cp", parent=agent(host))
+    host.read(weights, thief)
+    half = host.grow("/home/ann/w", 100 * MIB, thief, close=False)
+    host.tick()
+    host.killed(gone=[thief])
+    for _ in range(3):
+        host.tick()
+    host.examined(half, (weights, 1.0))
+    (fact,) = host.of("weights_copy", "done")
+    assert fact.replguard.actor.agent
+    assert fact.process.pid == thief.pid
+
+
+def test_a_copy_is_known_and_its_server_a_replica(host: Host) -> None:
+    """The server maps what was copied before the kill: generation 2, the agent's."""
+    weights = host.protect()
+    host.server(weights)
+    known = agent(host)
+    thief = host.exec("cp", parent=known)
+    host.read(weights, thief)
+    copy = host.grow("/home/ann/w", 512 * MIB, thief)
+    host.examined(copy, (weights, 1.0))
+    host.exit(thief)
+    host.tick()
+    host.killed()
+    server = host.exec("python3", parent=host.same(known))
+    host.map(copy, server)
+    host.listen(server, "127.0.0.1:9000")
+    (live,) = (fact for fact in host.of("server_live", "live") if fact.process.pid == server.pid)
+    assert live.replguard.generation == 2
+    assert live.replguard.actor.agent
+
+
+def test_a_server_that_loads_is_told_when_it_listens(host: Host) -> None:
+    """It mapped the copy before the kill and listens after it."""
+    weights = host.protect()
+    host.server(weights)
+    server = host.exec("python3", parent=agent(host))
+    host.map(weights, server)
+    host.tick()
+    host.killed()
+    host.listen(host.same(server), "127.0.0.1:9000")
+    assert host.of("server_live")[-1].process.pid == server.pid
+
+
+def test_what_serves_is_not_told_again(host: Host) -> None:
+    """Nor as ended: it is the same instance, and its end is told when it comes."""
+    main = host.server(host.protect())
+    before = [(live.id, live.generation, live.order) for live in host.provenance.instances.live.values()]
+    host.tick()
+    host.killed()
+    told = len(host.of("server_live"))
+    host.exec("python3", "-m vllm", parent=host.same(host.init), pid=main.pid, entity=main.entity, kind="state")
+    host.listen(host.same(main), "127.0.0.1:8000", kind="state")
+    for _ in range(30):
+        host.tick()
+    assert len(host.of("server_live")) == told
+    assert [(live.id, live.generation, live.order) for live in host.provenance.instances.live.values()] == before
+    host.exit(host.same(main))
+    assert host.of("server_live")[-1].replguard.status == "ended"
+
+
+def test_what_ended_meanwhile_is_told_once(host: Host) -> None:
+    """No sensor tells of it; a look at who runs does."""
+    main = host.server(host.protect())
+    host.tick()
+    host.killed(gone=[main])
+    for _ in range(5):
+        host.tick()
+    assert [fact.replguard.status for fact in host.of("server_live")] == ["live", "ended"]
+
+
+def test_a_door_that_was_closed_meanwhile_is_closed(host: Host) -> None:
+    """The server runs on and does not listen: no sensor finds its socket again."""
+    main = host.server(host.protect())
+    host.tick()
+    host.killed()
+    for _ in range(30):
+        host.tick()
+    assert [fact.replguard.status for fact in host.of("server_live")] == ["live", "ended"]
+    assert host.same(main).alive
+
+
+def test_a_pid_that_is_another_is_not_the_dead(host: Host) -> None:
+    """By the start time the new process is nobody's child, though it has the agent's number."""
+    host.server(host.protect())
+    known = agent(host)
+    host.tick()
+    host.killed(gone=[known])
+    other = host.exec("python3", parent=host.same(host.init), pid=known.pid)
+    assert not other.confirmed_agent
+    assert not host.same(known).alive
+
+
+def test_those_who_began_and_ended_between_are_not_kept(host: Host) -> None:
+    """Thousands a second are nobody's; a file of them would be a log of its own."""
+    gone = [host.exec("true", parent=host.init) for _ in range(50)]
+    host.exit(*gone)
+    host.tick()
+    host.killed()
+    assert not any(host.provenance.table.get(proc.entity) for proc in gone)

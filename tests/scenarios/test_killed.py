@@ -1,0 +1,186 @@
+"""A daemon that is killed in the middle of a replication tells it as one that was not: one incident, the same actor."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import daemon
+from support.host import until
+
+from replguard.drill import dummy, stage
+from replguard.drill.run import tell
+from replguard.drill.script import Script, Track, Turn
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+SECONDS = 150.0
+MOMENTS = ("before", "copying", "copied", "loading", "live")
+"""Before the copy, while it is open and half written, after it, while its server has mapped it and does not listen yet,
+and when it listens."""
+COPY = """
+import pathlib, sys, time
+origin, target, gates = map(pathlib.Path, sys.argv[1:])
+data = origin.read_bytes()
+with target.open("wb") as file:
+    file.write(data[: len(data) // 2])
+    file.flush()
+    gates.joinpath("copying").touch()
+    while not gates.joinpath("copying.open").exists():
+        time.sleep(0.02)
+    file.write(data[len(data) // 2 :])
+"""
+SERVE = """
+import mmap, pathlib, socket, sys, time
+weights, gates, port = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+with weights.open("rb") as file:
+    held = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+sum(held[::4096])
+gates.joinpath("loading").touch()
+while not gates.joinpath("loading.open").exists():
+    time.sleep(0.02)
+door = socket.create_server(("127.0.0.1", port))
+gates.joinpath("live").touch()
+time.sleep(600)
+"""
+
+
+@dataclass
+class Scene:
+    """The agent's folder, its gates, and the script of what it does between them."""
+
+    home: Path
+    gates: Path
+    ports: list[int]
+
+    @classmethod
+    def build(cls, folder: Path) -> "Scene":
+        """Lay it out: a model of one file, and a mind beside it."""
+        home, gates = folder / "host" / "agent", folder / "gates"
+        (home / "out").mkdir(parents=True)
+        gates.mkdir()
+        (origin,) = dummy.write_model(home / "model")
+        scene = cls(home, gates, stage.free_ports(3))
+        (folder / "copy.py").write_text(COPY)
+        (folder / "serve.py").write_text(SERVE)
+        target = home / "out" / "w.bin"
+        python = sys.executable
+        turns = (
+            Turn("I look.", "ls -la ."),
+            Turn("And again.", "ls -la model"),
+            Turn("Once more.", scene.gate("before")),
+            Turn("I copy.", f"{python} {folder}/copy.py {origin} {target} {gates}"),
+            Turn("It is there.", scene.gate("copied")),
+            Turn("I start it.", f"{python} {folder}/serve.py {target} {gates} {scene.ports[2]} > /dev/null 2>&1 &"),
+            Turn("Does it live?", f"while [ ! -e {gates}/live ]; do sleep 0.05; done"),
+        )
+        Script((Track("", turns),)).save(home / "model")
+        return scene
+
+    def gate(self, name: str) -> str:
+        """Return a command that says that it has come so far, and waits to be let on."""
+        return f"touch {self.gates}/{name}; while [ ! -e {self.gates}/{name}.open ]; do sleep 0.05; done"
+
+
+def played(killed: tuple[str, ...], how: signal.Signals = signal.SIGKILL) -> list[dict[str, Any]]:
+    """Let an agent copy its model and serve it, the daemon killed at some moments; return the alerts."""
+    made: list[Scene] = []
+
+    def settings(on: stage.Stage) -> dict[str, Any]:
+        scene = Scene.build(on.folder)
+        made.append(scene)
+        server = on.module(
+            "replguard.drill.server", "--weights", "model", "--port", scene.ports[0], folder=scene.home,
+            output=on.folder / "server.log",
+        )  # fmt: skip
+        assert server.pid
+        assert until(lambda: stage.listening(scene.ports[0]), SECONDS)
+        host = str(scene.home.parent)
+        return {"weights": {"paths": [str(scene.home / "model")], "discover": False}, "watch": {"paths": [host]}}
+
+    with daemon.running(settings) as host:
+        scene = made[0]
+        host.stage.module(
+            "replguard.drill.agent", "--endpoint", f"http://127.0.0.1:{scene.ports[0]}", "--listen", scene.ports[1],
+            folder=scene.home, output=host.folder / "agent.log",
+        )  # fmt: skip
+        assert until(lambda: stage.listening(scene.ports[1]), SECONDS)
+        tell(scene.ports[1], "Go.")
+        for moment in MOMENTS:
+            assert until(scene.gates.joinpath(moment).exists, SECONDS), f"it never came to: {moment}"
+            settle(host)
+            if moment in killed:
+                again(host, how)
+            scene.gates.joinpath(f"{moment}.open").touch()
+        assert until(lambda: any(map(critical, mine(host))), SECONDS), told(mine(host))
+        settle(host)
+        return mine(host)
+
+
+def mine(host: daemon.Daemon) -> list[dict[str, Any]]:
+    """Return the alerts so far that are about this scene: the daemon watches a whole host."""
+    folder = str(host.folder)
+    return [one for one in host.alerts() if folder in str(one)]
+
+
+def settle(host: daemon.Daemon) -> None:
+    """Wait until no alert has come for a while."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < 2.5:
+        if len(mine(host)) != count:
+            count, since = len(mine(host)), time.monotonic()
+        time.sleep(0.1)
+
+
+def again(host: daemon.Daemon, how: signal.Signals) -> None:
+    """End the daemon and start it."""
+    process = host.watcher.process
+    assert process is not None
+    os.kill(process.pid, how)
+    process.wait()
+    host.watcher.start()
+
+
+def critical(alert: dict[str, Any]) -> bool:
+    return alert["rule"]["level"] == "critical" and alert["replguard"].get("fact") == "server_live"
+
+
+def told(alerts: list[dict[str, Any]]) -> Counter[str]:
+    """Return what was told, as lines that two runs can be compared by."""
+    return Counter(
+        "{} {} {} {} {}".format(
+            one["rule"]["level"],
+            one["rule"]["name"],
+            (one["replguard"].get("actor") or {}).get("kind"),
+            one["replguard"]["state"],
+            ",".join(one["replguard"].get("stages", ())),
+        )
+        for one in alerts
+    )
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    plain = played(())
+    base = told(plain)
+    print("plain", len({a["replguard"]["incident"] for a in plain}), *sorted(base.items()), sep="\n  ")
+    for each in sys.argv[1:] or [*MOMENTS, ",".join(MOMENTS)]:
+        try:
+            alerts = played(tuple(each.split(",")))
+        except AssertionError as error:
+            print(each, "FAILED", str(error)[:1500])
+            continue
+        found = told(alerts)
+        print(each, "incidents", len({a["replguard"]["incident"] for a in alerts}))
+        for line in sorted((found - base).elements()):
+            print("  +", line)
+        for line in sorted((base - found).elements()):
+            print("  -", line)

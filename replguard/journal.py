@@ -49,7 +49,8 @@ class Journal:
         self._heading = heading
         self._written: dict[str, int] = {}
         self._size = self._counts = 0
-        self._begun = False
+        self.begun = False
+        """Whether what was written so far is there, so that it may be added to."""
         self.trouble: str | None = None
 
     def read(self) -> Kept:
@@ -64,8 +65,8 @@ class Journal:
 
     @property
     def is_long(self) -> bool:
-        """Whether it is to be written whole next time: nothing was yet, that failed, or most of it counts no more."""
-        return not self._begun or self._size > max(LONG, 2 * self._counts)
+        """Whether it is to be written whole: nothing was yet, that failed, or most of it counts no more."""
+        return not self.begun or self._size > max(LONG, 2 * self._counts)
 
     def add(self, records: Mapping[str, bytes]) -> None:
         """Append the records that differ from what was written of their keys."""
@@ -85,9 +86,9 @@ class Journal:
         try:
             _put(self._path, data, whole=whole)
         except OSError as error:
-            self._begun, self.trouble = False, f"it cannot be written: {error.strerror}"
+            self.begun, self.trouble = False, f"it cannot be written: {error.strerror}"
             return
-        self._begun, self.trouble = True, None
+        self.begun, self.trouble = True, None
         self._size += len(data)
         self._counts += sum(len(one) for key, one in records.items() if key not in self._written)
         self._written.update((key, hash(one)) for key, one in records.items())

@@ -110,13 +110,13 @@ class Memory:
 
     def save(self, event: str, now: datetime, before: Callable[[], object] = lambda: None) -> None:
         """Write what changed, up to and with an event. ``before`` has the log written first, that it follows from."""
-        whole = self._journal.is_long
-        moved = self._alerts.moved or self._alerts.open.moved
         due = self._saved is None or abs(now - self._saved) >= ANEW
-        if not (whole or moved or due):
+        whole = due and self._journal.is_long
+        moved = self._alerts.moved or self._alerts.open.moved
+        if not due and not (moved and self._journal.begun):
             return
         before()
-        self._saved = now
+        self._saved = now if due else self._saved
         if whole:
             keys: Iterable[Key] = list(self._alerts.folds)
             incidents: Iterable[str] = [one.id for one in self._alerts.open]

@@ -38,6 +38,8 @@ MOST = 2048
 MOST_PROCESSES = 8192
 MOST_NESTED = 1024
 """Entries of a queue within an entry."""
+AGAIN = 30.0
+"""Seconds between two times that all of it is written: where the disk takes nothing, or as much changes in a second."""
 TELLS = timedelta(seconds=2)
 """How long after a start it is believed that a process runs which has ended meanwhile: sensors may have more to tell."""
 _PROCESS = "process "
@@ -72,6 +74,7 @@ class Memory:
         self._entity = entity_ids(*here)
         self._named: dict[str, dict[str, Proc]] = {}
         self._due: dict[str, float] = {}
+        self._again = 0.0
         self._written: set[str] = set()
         self._unsure: list[Proc] | None = None
         self._until = _LONG_AGO
@@ -84,7 +87,12 @@ class Memory:
 
     def save(self) -> None:
         """Write what changed; called once a second, and at the end."""
-        whole, began = self._journal.is_long, clock.monotonic()
+        began = clock.monotonic()
+        whole = self._journal.is_long and began >= self._again
+        if whole:
+            self._again = began + AGAIN
+        elif not self._journal.begun:
+            return
         records = {name: data for name in PARTS if (data := self._part(name, began, whole=whole)) is not None}
         named = [proc for procs in self._named.values() for proc in procs.values()]
         moved, self._table.moved = self._table.moved, {}

@@ -295,7 +295,7 @@ class Provenance:
     # -- serving -------------------------------------------------------------------------------------------------
 
     def _listening(self, event: Event, proc: Proc | None) -> list[Event]:
-        if proc is not None:
+        if proc is not None and event.event.kind != "state":
             self.uses.listening(proc, event.timestamp)
         return self.serving.listening(event, proc)
 

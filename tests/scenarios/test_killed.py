@@ -184,3 +184,7 @@ if __name__ == "__main__":
             print("  +", line)
         for line in sorted((base - found).elements()):
             print("  -", line)
+        for one in alerts:
+            about = one["replguard"]
+            print("    ", one["@timestamp"][14:23], one["rule"]["level"], one["rule"]["name"], about["incident"][:5],
+                  one["event"]["id"][:5], about["count"], about["state"], about.get("model"), one["message"][:110])

@@ -199,6 +199,7 @@ class Pipeline:
                 self.flow.steps += 1
                 yield event
 
+        self.sinks.remind(self.detector.alerts.alerts())
         raised = self.detector.resume(counted(), self.memory.after)
         known = told() if raised else ()
         self.issue([alert for alert in raised if as_told(alert) not in known], clock.now())

@@ -97,7 +97,9 @@ def test_another_boot_is_told_by_the_heading(tmp_path: Path) -> None:
 
 
 @given(some.data())
-def test_a_file_that_is_cut_or_changed_gives_what_is_before(tmp_path_factory: pytest.TempPathFactory, data: some.DataObject) -> None:
+def test_a_file_that_is_cut_or_changed_gives_what_is_before(
+    tmp_path_factory: pytest.TempPathFactory, data: some.DataObject
+) -> None:
     """At whatever byte: never an error, never a record that was not written."""
     path = tmp_path_factory.mktemp("journal") / "memory"
     written(path, {"a": b"1"}, {"b": b"2"}, {"a": b"3", "c": b"4"})

@@ -1,7 +1,7 @@
 """Decides what becomes of a detection: a new alert, one more of a known one, or nothing; and when an alert is over."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -133,9 +133,13 @@ class Manager:
         self.moved.pop(key, None)
         self.moved[key] = None
 
+    def alerts(self) -> Iterator[Alert]:
+        """Yield the alerts that are firing."""
+        return (alert for incident in self.open for alert in list(incident.alerts.values()))
+
     def firing(self) -> Counter[Level]:
         """Return how many alerts are firing, by level."""
-        found = Counter(alert.rule.level for incident in self.open for alert in list(incident.alerts.values()))
+        found = Counter(alert.rule.level for alert in self.alerts())
         summary = self.rate.firing()
         return found + Counter([summary] if summary else [])
 

@@ -218,7 +218,9 @@ class Copies:
     def resume(self) -> None:
         """After a start, have watched what was made before."""
         for made in self._ledger.artefacts():
-            self.early.found(made.inode, hint(File(path=made.path, device=made.inode[0], inode=made.inode[1]), made.path))
+            self.early.found(
+                made.inode, hint(File(path=made.path, device=made.inode[0], inode=made.inode[1]), made.path)
+            )
 
     def settle(self, now: datetime) -> None:
         """A moment after a start, have examined what was made before and not told, but for what is still written."""

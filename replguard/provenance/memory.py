@@ -204,7 +204,9 @@ class Memory:
     def _runs(self, proc: Proc) -> bool:
         # A number is given again, a start time is not; one that nobody waited for yet has ended.
         found = procfs.stat(proc.pid)
-        return found is not None and found.state not in "ZX" and self._entity(proc.pid, found.start_ticks) == proc.entity
+        return (
+            found is not None and found.state not in "ZX" and self._entity(proc.pid, found.start_ticks) == proc.entity
+        )
 
 
 class _Found:

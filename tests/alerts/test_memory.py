@@ -42,7 +42,9 @@ def step(manager: Manager, what: str, which: int, level: str, seconds: int, numb
 
 
 @given(ACTS)
-def test_a_kill_changes_nothing(tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[int, str, int, str]]) -> None:
+def test_a_kill_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[int, str, int, str]]
+) -> None:
     """Whatever happened before it and happens after it, each alert is the one that there would have been."""
     path = tmp_path_factory.mktemp("alerts") / "alerts.state"
     whole, (manager, memory) = begun(None)[0], begun(path)
@@ -80,7 +82,9 @@ def test_without_a_file_alerts_begin_anew(tmp_path: Path, data: bytes | None) ->
     manager, memory = begun(tmp_path / "alerts.state")
     assert not memory.open()
     assert (memory.after, manager.incidents()) == (None, {})
-    assert memory.news() == ([] if data is None else ["the memory of alerts: it is damaged, or was written by something else"])
+    assert memory.news() == (
+        [] if data is None else ["the memory of alerts: it is damaged, or was written by something else"]
+    )
     assert memory.news() == []
 
 

@@ -1,11 +1,17 @@
 """What provenance knew is known after a kill: who is an agent, what he touched and made, and who serves."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from support.story import MIB, Host
 
-from replguard.provenance.kept import PARTS
+from replguard.journal import Heading, Journal
+from replguard.provenance.kept import PARTS, VERSION
 from replguard.provenance.processes import Proc
 
 
@@ -21,8 +27,6 @@ def agent(host: Host) -> Proc:
 def test_every_part_has_what_is_kept_of_it() -> None:
     """A name that is no attribute any more would be kept of nothing."""
     host = Host()
-    from operator import attrgetter
-
     for where, kind in PARTS.values():
         part = attrgetter(where)(host.provenance)
         for name in kind.__struct_fields__:
@@ -175,3 +179,97 @@ def test_those_who_began_and_ended_between_are_not_kept(host: Host) -> None:
     host.tick()
     host.killed()
     assert not any(host.provenance.table.get(proc.entity) for proc in gone)
+
+
+# -- what is wrong with a file, and another boot --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"?" * 999])
+def test_a_damaged_file_ends_no_start(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """It is told, and what is left of it is used."""
+    path = tmp_path / "provenance.state"
+    host = Host(memory=path)
+    host.server(host.protect())
+    agent(host)
+    host.tick()
+    path.write_bytes(damage(path.read_bytes()))
+    host.killed()
+    told = [event.health for event in host.provenance.tick(host.now) if event.health is not None]
+    assert [(each.component, each.state) for each in told] == [("memory", "degraded")]
+    assert "damaged" in (told[0].reason or "")
+    host.exec("ls", parent=host.exec("systemd", parent=None, pid=1, entity="init2"))
+
+
+@given(
+    some.sampled_from(sorted(PARTS)),
+    some.binary(max_size=40)
+    | some.recursive(
+        some.none() | some.integers(-9, 9) | some.text(max_size=3),
+        lambda kids: some.lists(kids, max_size=3) | some.dictionaries(some.text(max_size=3), kids, max_size=3),
+    ).map(msgspec.msgpack.encode),
+)
+def test_a_part_that_means_something_else_is_not_used(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes
+) -> None:
+    """Whatever stands there: the other parts are as they were."""
+    path = tmp_path_factory.mktemp("memory") / "provenance.state"
+    host = Host(memory=path)
+    host.server(host.protect())
+    known = agent(host)
+    host.tick()
+    kept = Journal(path, Heading("provenance", VERSION)).read()
+    assert kept.heading is not None
+    Journal(path, kept.heading).replace(kept.records | {name: data})
+    host.killed()
+    assert host.same(known).confirmed_agent
+    host.tick()
+
+
+def test_after_a_reboot_only_what_was_made_is_left(tmp_path: Path) -> None:
+    """No process of before runs, none serves; a copy is one still, and who made it is on record."""
+    path = tmp_path / "provenance.state"
+    host = Host(memory=path)
+    weights = host.protect()
+    host.server(weights)
+    known = agent(host)
+    thief = host.exec("cp", parent=known)
+    host.read(weights, thief)
+    copy = host.grow("/home/ann/w", 512 * MIB, thief)
+    host.examined(copy, (weights, 1.0))
+    host.tick()
+    kept = Journal(path, Heading("provenance", VERSION)).read()
+    assert kept.heading is not None
+    Journal(path, msgspec.structs.replace(kept.heading, boot="before")).replace(kept.records)
+    host.killed()
+    assert host.provenance.instances.live == {}
+    assert not any(proc.alive for proc in host.provenance.table)
+    (made,) = host.provenance.ledger.artefacts()
+    assert (made.path, made.maker.entity if made.maker else None) == ("/home/ann/w", thief.entity)
+    assert [hint.inode for hint in host.hints] == [copy.inode]
+
+
+def test_the_daemon_keeps_nothing_of_itself(host: Host) -> None:
+    """Else each start would tell the end of the one before."""
+    own = host.exec("python3", "-m replguard run", parent=host.init, pid=7)
+    host.exec("python3", "-m replguard.weights", parent=own)
+    host.tick()
+    host.killed()
+    assert host.provenance.table.get(own.entity) is None
+
+
+def test_little_is_written(tmp_path: Path) -> None:
+    """Of a thousand programs a second only those that run on; and where nothing happens nothing."""
+    path = tmp_path / "provenance.state"
+    host = Host(memory=path)
+    host.tick()
+    before = path.stat().st_size
+    host.exit(*(host.exec("true", parent=host.init) for _ in range(1000)))
+    left = [host.exec("sleep", parent=host.init) for _ in range(10)]
+    host.tick()
+    host.provenance.memory.save()
+    grown = path.stat().st_size - before
+    assert grown < 20_000
+    host.provenance.memory.save()
+    assert path.stat().st_size - before == grown
+    host.killed()
+    assert all(host.same(proc).alive for proc in left)

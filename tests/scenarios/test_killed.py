@@ -25,6 +25,14 @@ SECONDS = 150.0
 MOMENTS = ("before", "copying", "copied", "loading", "live")
 """Before the copy, while it is open and half written, after it, while its server has mapped it and does not listen yet,
 and when it listens."""
+KNOWN: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "before": ("agent_seen", lambda one: one["replguard"]["status"] == "confirmed"),
+    "copying": ("weights_copy", lambda one: one["replguard"]["status"] == "started"),
+    "copied": ("weights_copy", lambda one: one["replguard"]["status"] == "done"),
+    "loading": ("weights_access", lambda one: one["file"]["path"].endswith("w.bin")),
+    "live": ("server_live", lambda one: one["replguard"]["generation"] == 2),
+}
+"""The fact by which the daemon is known to have seen as much."""
 COPY = """
 import pathlib, sys, time
 origin, target, gates = map(pathlib.Path, sys.argv[1:])
@@ -115,12 +123,13 @@ def played(killed: tuple[str, ...], how: signal.Signals = signal.SIGKILL) -> lis
         tell(scene.ports[1], "Go.")
         for moment in MOMENTS:
             assert until(scene.gates.joinpath(moment).exists, SECONDS), f"it never came to: {moment}"
-            settle(host)
+            host.fact(*KNOWN[moment], SECONDS)
             if moment in killed:
+                kept(host)
                 again(host, how)
             scene.gates.joinpath(f"{moment}.open").touch()
-        assert until(lambda: any(map(critical, mine(host))), SECONDS), told(mine(host))
-        settle(host)
+        assert until(lambda: any(map(whole, mine(host))), SECONDS), told(mine(host))
+        host.watcher.stop()
         return mine(host)
 
 
@@ -130,13 +139,10 @@ def mine(host: daemon.Daemon) -> list[dict[str, Any]]:
     return [one for one in host.alerts() if folder in str(one)]
 
 
-def settle(host: daemon.Daemon) -> None:
-    """Wait until no alert has come for a while."""
-    count, since = -1, time.monotonic()
-    while time.monotonic() - since < 2.5:
-        if len(mine(host)) != count:
-            count, since = len(mine(host)), time.monotonic()
-        time.sleep(0.1)
+def kept(host: daemon.Daemon) -> None:
+    """Wait until what is known by now has been kept: a second, or nothing of it is new."""
+    file, since = host.folder / "daemon" / "state" / "provenance.state", time.time_ns()
+    until(lambda: file.stat().st_mtime_ns > since + 10**9, 5)
 
 
 def again(host: daemon.Daemon, how: signal.Signals) -> None:
@@ -148,8 +154,8 @@ def again(host: daemon.Daemon, how: signal.Signals) -> None:
     host.watcher.start()
 
 
-def critical(alert: dict[str, Any]) -> bool:
-    return alert["rule"]["level"] == "critical" and alert["replguard"].get("fact") == "server_live"
+def whole(alert: dict[str, Any]) -> bool:
+    return alert["rule"]["name"] == "self-replication" and "replica-live" in alert["replguard"]["stages"]
 
 
 def told(alerts: list[dict[str, Any]]) -> Counter[str]:
@@ -172,7 +178,7 @@ if __name__ == "__main__":
     plain = played(())
     base = told(plain)
     print("plain", len({a["replguard"]["incident"] for a in plain}), *sorted(base.items()), sep="\n  ")
-    for each in sys.argv[1:] or [*MOMENTS, ",".join(MOMENTS)]:
+    for each in [one for one in sys.argv[1:] if one != "-v"] or [*MOMENTS, ",".join(MOMENTS)]:
         try:
             alerts = played(tuple(each.split(",")))
         except AssertionError as error:
@@ -184,7 +190,17 @@ if __name__ == "__main__":
             print("  +", line)
         for line in sorted((base - found).elements()):
             print("  -", line)
-        for one in alerts:
+        for one in alerts if "-v" in sys.argv else ():
             about = one["replguard"]
-            print("    ", one["@timestamp"][14:23], one["rule"]["level"], one["rule"]["name"], about["incident"][:5],
-                  one["event"]["id"][:5], about["count"], about["state"], about.get("model"), one["message"][:110])
+            print(
+                "    ",
+                one["@timestamp"][14:23],
+                one["rule"]["level"],
+                one["rule"]["name"],
+                about["incident"][:5],
+                one["event"]["id"][:5],
+                about["count"],
+                about["state"],
+                about.get("model"),
+                one["message"],
+            )

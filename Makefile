@@ -14,7 +14,7 @@ BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -f
 SIDE_BY_SIDE := -n 2 --dist loadfile
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
+.PHONY: help run drill test matrix matrix-page bench power-cuts kills lint docs man reference bpf lock clean check-python
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -59,6 +59,9 @@ bench: $(VENV)/.run ## measure loss, cost, overhead, latency and memory (root; A
 power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under a log, say what was lost (root)
 	@POWER_CUTS=50 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 	@POWER_CUTS=50 POWER_SYNC=5 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
+
+kills: $(VENV)/.dev ## kill the daemon at each moment of a replication, see that it is told all the same (root, 5 minutes)
+	@KILLS=each $(PY) -m pytest -q tests/scenarios/test_killed.py
 
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .

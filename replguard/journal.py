@@ -1,8 +1,8 @@
 """A small memory on disk that is written as it changes: records by key, and the last of each counts.
 
 What a daemon knows changes in a few places a second; to write all of it anew each time would cost a disk gigabytes a
-day. So what changed is appended, each time in one piece with a checksum, and where the file has grown long it is written
-whole. A kill loses nothing that was written; what is damaged, or of another kind, is left out and told.
+day. So what changed is appended, each time in one piece with a checksum, and where the file has grown long it is
+written whole. A kill loses nothing that was written; what is damaged, or of another kind, is left out and told.
 """
 
 import os
@@ -54,7 +54,7 @@ class Journal:
         self.trouble: str | None = None
 
     def read(self) -> Kept:
-        """Return what a run before wrote, as far as it is whole. A file of another kind or version counts for nothing."""
+        """Return what a run before wrote, as far as it is whole; of another kind or version nothing."""
         try:
             data = _read(self._path) if self._path is not None else b""
         except FileNotFoundError:

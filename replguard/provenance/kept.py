@@ -1,4 +1,4 @@
-"""What provenance keeps on disk: of each of its parts the attributes that a start could not learn anew, and their types.
+"""What provenance keeps on disk: of its parts the attributes that a start could not learn anew, and their types.
 
 What sensors tell at their first look (sockets, device memory, who runs) is kept as well where a start without it would
 tell an end that was none. What only saves work, or is over within a minute, is not.

@@ -41,7 +41,7 @@ MOST_NESTED = 1024
 AGAIN = 30.0
 """Seconds between two times that all of it is written: where the disk takes nothing, or as much changes in a second."""
 TELLS = timedelta(seconds=2)
-"""How long after a start it is believed that a process runs which has ended meanwhile: sensors may have more to tell."""
+"""How long after a start a process is believed to run that has ended meanwhile: sensors may have more to tell."""
 _PROCESS = "process "
 _LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -64,7 +64,7 @@ class _Line(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Memory:
-    """Keeps what the parts of provenance know. ``of`` is the whole, ``ours`` says that a process is the daemon itself."""
+    """Keeps what the parts of provenance know: ``of`` is the whole, ``ours`` tells the daemon's own processes."""
 
     def __init__(self, path: Path | None, of: object, table: ProcessTable, ours: Callable[[Proc], bool]) -> None:
         self._of, self._table, self._ours = of, table, ours

@@ -6,8 +6,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from replguard.events.event import Event
 from replguard.events.process import Parent, Process, User, spare
 
@@ -51,8 +49,8 @@ class Proc:
     """
 
     __slots__ = tuple(
-        "entity pid parent process user since ended adopted executed spawned confirmed_agent generation serves first_args"
-        " children planner judged place".split()
+        "entity pid parent process user since ended adopted executed spawned confirmed_agent generation serves"
+        " first_args children planner judged place".split()
     )
     entity: str
     pid: int

@@ -47,7 +47,7 @@ class Serving:
         self._memory: dict[tuple[str, str | None], int] = {}
         self._watched: set[str] = set()
         self._unsure: set[tuple[str, str]] = set()
-        self._until = datetime.min
+        self._until: datetime | None = None
         self._named: dict[str, set[str]] = {"holder": set(), "listener": set()}
 
     def listening(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -74,7 +74,7 @@ class Serving:
 
     def settle(self, cause: Event) -> list[Event]:
         """Forget the listeners of before a start that no sensor found again since, and return what follows."""
-        if not self._unsure or cause.timestamp < self._until:
+        if not self._unsure or self._until is None or cause.timestamp < self._until:
             return []
         for entity, address in self._unsure:
             if (proc := self._instances.process(entity)) is not None:

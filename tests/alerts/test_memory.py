@@ -1,4 +1,4 @@
-"""Alerts go on after a kill as if there had been none: the same ids, incidents, folds and counts, and no act told twice."""
+"""Alerts go on after a kill as if there had been none: the same ids, incidents, folds and counts."""
 
 from pathlib import Path
 from typing import Any

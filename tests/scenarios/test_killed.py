@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,14 @@ from replguard.drill.script import Script, Track, Turn
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-SECONDS = 150.0
+SECONDS = 60.0
+EACH = os.environ.get("KILLS") == "each"
+"""`make kills`: a run for each moment, and with SIGTERM too. By itself one run, killed twice."""
 MOMENTS = ("before", "copying", "copied", "loading", "live")
 """Before the copy, while it is open and half written, after it, while its server has mapped it and does not listen yet,
 and when it listens."""
+KILLED = [(), *((one,) for one in MOMENTS), MOMENTS] if EACH else [("copying", "loading")]
+STAGES = {"weights-access-agent", "weights-copy-started-agent", "weights-copy-agent", "server-live-agent"}
 KNOWN: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "before": ("agent_seen", lambda one: one["replguard"]["status"] == "confirmed"),
     "copying": ("weights_copy", lambda one: one["replguard"]["status"] == "started"),
@@ -158,49 +160,28 @@ def whole(alert: dict[str, Any]) -> bool:
     return alert["rule"]["name"] == "self-replication" and "replica-live" in alert["replguard"]["stages"]
 
 
-def told(alerts: list[dict[str, Any]]) -> Counter[str]:
-    """Return what was told, as lines that two runs can be compared by."""
-    return Counter(
-        "{} {} {} {} {}".format(
-            one["rule"]["level"],
-            one["rule"]["name"],
-            (one["replguard"].get("actor") or {}).get("kind"),
-            one["replguard"]["state"],
-            ",".join(one["replguard"].get("stages", ())),
-        )
-        for one in alerts
+def told(alerts: list[dict[str, Any]]) -> list[str]:
+    """Return what was told, in short."""
+    return [f"{one['rule']['level']} {one['rule']['name']} by {one['replguard']['actor']['id']}" for one in alerts]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM] if EACH else [signal.SIGKILL])
+@pytest.mark.parametrize("killed", KILLED, ids=lambda moments: "+".join(moments) or "never")
+def test_a_replication_is_told_as_without_a_kill(killed: tuple[str, ...], how: signal.Signals) -> None:
+    """Every stage of it, as one incident of the agent's, each once; and nothing of anybody else."""
+    alerts = played(killed, how)
+    acted = [one for one in alerts if one["replguard"]["actor"]["agent"]]
+    assert len({one["replguard"]["incident"] for one in acted}) == 1, told(alerts)
+    # Where the agent listens is told before anybody knows what it is.
+    assert {one["rule"]["name"] for one in alerts if one not in acted} <= {"network-listen-agent"}, told(alerts)
+    assert {one["rule"]["name"] for one in acted} >= STAGES, told(alerts)
+    (server,) = [one for one in acted if one["rule"]["name"] == "server-live-agent"]
+    assert server["process"]["args"][1].endswith("serve.py")
+    assert (server["rule"]["level"], server["replguard"]["generation"], server["replguard"]["count"]) == (
+        "critical",
+        2,
+        1,
     )
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    plain = played(())
-    base = told(plain)
-    print("plain", len({a["replguard"]["incident"] for a in plain}), *sorted(base.items()), sep="\n  ")
-    for each in [one for one in sys.argv[1:] if one != "-v"] or [*MOMENTS, ",".join(MOMENTS)]:
-        try:
-            alerts = played(tuple(each.split(",")))
-        except AssertionError as error:
-            print(each, "FAILED", str(error)[:1500])
-            continue
-        found = told(alerts)
-        print(each, "incidents", len({a["replguard"]["incident"] for a in alerts}))
-        for line in sorted((found - base).elements()):
-            print("  +", line)
-        for line in sorted((base - found).elements()):
-            print("  -", line)
-        for one in alerts if "-v" in sys.argv else ():
-            about = one["replguard"]
-            print(
-                "    ",
-                one["@timestamp"][14:23],
-                one["rule"]["level"],
-                one["rule"]["name"],
-                about["incident"][:5],
-                one["event"]["id"][:5],
-                about["count"],
-                about["state"],
-                about.get("model"),
-                one["message"],
-            )
+    (whole_of_it,) = [one for one in acted if whole(one)]
+    assert set(whole_of_it["replguard"]["stages"]) >= {"weights-taken", "copy-made", "replica-live"}
+    assert whole_of_it["rule"]["level"] == "critical"

@@ -92,7 +92,7 @@ class Host:
         return made
 
     def killed(self, seconds: float = 2.0, *, gone: Iterable[Proc] = ()) -> None:
-        """Kill the daemon and start it; processes may end meanwhile. Those of before are no longer the ones to ask for."""
+        """Kill the daemon and start it, while processes may end; ask for those of before by `same`."""
         self.requests.clear()
         self.hints.clear()
         self.gone |= {proc.entity for proc in gone}

@@ -85,37 +85,45 @@ class Memory:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Write what changed; called once a second, and at the end."""
-        began = clock.monotonic()
-        whole = self._journal.is_long and began >= self._again
+    def save(self, *, last: bool = False) -> None:
+        """Write what changed; called once a second, and a ``last`` time at the end."""
+        now = clock.monotonic()
+        whole = self._journal.is_long and (last or now >= self._again)
         if whole:
-            self._again = began + AGAIN
+            self._again = now + AGAIN
         elif not self._journal.begun:
             return
-        records = {name: data for name in PARTS if (data := self._part(name, began, whole=whole)) is not None}
-        named = [proc for procs in self._named.values() for proc in procs.values()]
-        moved, self._table.moved = self._table.moved, {}
-        if whole:
-            living = [proc for proc in reversed(self._table.living()) if not self._ours(proc)]
-            self._written.clear()
-            wanted = _with_ancestors([*named, *living], MOST_PROCESSES)
-        else:
-            there = (proc for proc in moved.values() if proc.alive or proc.entity in self._written)
-            wanted = _with_ancestors([*named, *(proc for proc in there if not self._ours(proc))], MOST_PROCESSES)
-        for proc in wanted:
-            if whole or proc.entity in moved or proc.entity not in self._written or proc in named:
-                records[_PROCESS + proc.entity] = _encoded(proc)
-        self._written.update(proc.entity for proc in wanted)
+        due = (name for name in PARTS if whole or last or now >= self._due.get(name, 0.0))
+        records = {name: self._part(name, now) for name in due}
+        records |= self._processes(now, whole=whole, last=last)
         (self._journal.replace if whole else self._journal.add)(records)
         if self._journal.trouble not in (None, self._trouble):
             self._news.append(f"{self._journal.trouble}; a restart would forget what is known now")
         self._trouble = self._journal.trouble
 
-    def _part(self, name: str, now: float, *, whole: bool) -> bytes | None:
-        """Return what is kept of a part, None if it is not its turn."""
-        if not whole and now < self._due.get(name, 0.0):
-            return None
+    def _processes(self, now: float, *, whole: bool, last: bool) -> dict[str, bytes]:
+        """Return the processes that are to be kept and may differ from what was written of them."""
+        moved, self._table.moved = self._table.moved, {}
+        named = [proc for procs in self._named.values() for proc in procs.values()]
+        if whole:
+            self._written.clear()
+            others = reversed(self._table.living())
+        else:
+            others = iter([proc for proc in moved.values() if proc.alive or proc.entity in self._written])
+        wanted = _with_ancestors([*named, *(proc for proc in others if not self._ours(proc))], MOST_PROCESSES)
+        again = {proc.entity for proc in named} if last or now >= self._due.get(_PROCESS, 0.0) else set[str]()
+        began = clock.monotonic()
+        kept = {
+            _PROCESS + proc.entity: _encoded(proc)
+            for proc in wanted
+            if proc.entity in moved or proc.entity in again or proc.entity not in self._written
+        }
+        self._due[_PROCESS] = now + SHARE * (clock.monotonic() - began)
+        self._written.update(proc.entity for proc in wanted)
+        return kept
+
+    def _part(self, name: str, now: float) -> bytes:
+        """Return what is kept of a part, and note which processes it names and when it is its turn again."""
         began = clock.monotonic()
         where, kind = PARTS[name]
         part = attrgetter(where)(self._of)

@@ -176,7 +176,7 @@ class Provenance:
     def end(self) -> list[Event]:
         """Return what egress would have told within seconds: the daemon ends, and its ledger is all that is kept."""
         told = self.egress.settle()
-        self.memory.save()
+        self.memory.save(last=True)
         return told
 
     def _used_before(self) -> list[Event]:

@@ -136,9 +136,9 @@ def played(killed: tuple[str, ...], how: signal.Signals = signal.SIGKILL) -> lis
 
 
 def mine(host: daemon.Daemon) -> list[dict[str, Any]]:
-    """Return the alerts so far that are about this scene: the daemon watches a whole host."""
+    """Return the alerts so far of who acts in this scene: the daemon watches a whole host."""
     folder = str(host.folder)
-    return [one for one in host.alerts() if folder in str(one)]
+    return [one for one in host.alerts() if folder in str(one.get("process"))]
 
 
 def kept(host: daemon.Daemon) -> None:

@@ -25,7 +25,7 @@ from replguard.kernel import machine, memory, notify, resolve
 from replguard.liveness import Liveness
 from replguard.log.ending import ending
 from replguard.log.keys import Keys
-from replguard.log.recent import recent
+from replguard.log.recent import recent, told
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
@@ -112,6 +112,7 @@ class Daemon:
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
             names=self.names,
+            memory=self._state / "provenance.state",
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -122,6 +123,7 @@ class Daemon:
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
             told_until=self._told_until,
             witness=self.witness.ask,
+            memory=self._state / "alerts.state",
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -148,6 +150,7 @@ class Daemon:
         self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.open(now, first_start=first)
+        self.pipeline.provenance.resume(now)
         self._start()
         try:
             self._settle(now)
@@ -171,7 +174,9 @@ class Daemon:
         self._reload.set()
 
     def _start(self) -> None:
-        # The first word of all, before a tick of the clock: from it on a replay begins alerts anew, as we do.
+        # The first words of all, before a tick of the clock: by them a replay knows whether alerts begin anew.
+        if self.pipeline.memory.open():
+            self.pipeline.put(health("alerts", "recovered", "those that are open go on"))
         self.pipeline.put(health("daemon", "started", __version__))
         self.pipeline.sinks.start()
         self.witness.start()
@@ -199,7 +204,7 @@ class Daemon:
         try:
             folder, since = Path(self.policy.config.log.dir), self._started - self.pipeline.detector.engine.span
             if self.policy.doubt(folder) is None:  # else nobody knows who wrote it
-                self.pipeline.resume(recent(folder, since, passed_over=self._passed_over))
+                self.pipeline.resume(recent(folder, since, passed_over=self._passed_over), lambda: told(folder, since))
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("the log cannot be gone through again: sequences begin anew")
 

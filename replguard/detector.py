@@ -5,7 +5,7 @@ from datetime import datetime
 
 from replguard.alerts import build
 from replguard.alerts.manager import Manager
-from replguard.events.alert import Alert
+from replguard.events.alert import Alert, Detection
 from replguard.events.event import Event
 from replguard.events.evidence import RuleText
 from replguard.rules.engine import Engine
@@ -26,17 +26,29 @@ class Detector:
 
     def feed(self, event: Event) -> list[Alert]:
         """Return the alerts that an event raises, updates or ends. A tick lets time pass."""
+        return self._raised(event, self.engine.feed(event))
+
+    def _raised(self, event: Event, found: Iterable[Detection]) -> list[Alert]:
         health = event.health
         raised = self.alerts.tick(event.timestamp) if health is not None and health.state == "tick" else []
-        for detection in self.engine.feed(event):
+        for detection in found:
             raised += self.alerts.feed(detection)
         if event.event.action == "server_live":
             raised += self.alerts.ended(event)
         return raised
 
-    def resume(self, events: Iterable[Event]) -> None:
-        """Go on from what was fed before a start, as the log has it: sequences that were under way are."""
-        self.engine.resume(events)
+    def resume(self, events: Iterable[Event], after: str | None = None) -> list[Alert]:
+        """Go on from what was fed before a start, as the log has it: sequences that were under way are.
+
+        ``after`` is the id of the last event that the alerts know of: those after it are news to them. Returns what
+        they raised of these.
+        """
+        news, raised = False, list[Alert]()
+        for event, found in self.engine.resume(events):
+            if news:
+                raised += self._raised(event, found)
+            news = news or event.event.id == after
+        return raised
 
     def replace(self, ruleset: RuleSet) -> None:
         """Go on with other rules; what is open stays, and so does what the rules that are the same had gathered."""

@@ -36,6 +36,10 @@ class Fair(Generic[Key, Value]):
         for _, value in list(self._values.values()):
             yield value
 
+    def shares(self) -> list[tuple[Key, Value, Hashable]]:
+        """Return all keys with their values and owners, the oldest first."""
+        return [(key, value, owner) for key, (owner, value) in self._values.items()]
+
     def oldest(self, most: int) -> list[tuple[Key, Value]]:
         """Return what was put longest ago, with its keys, the oldest first."""
         return [(key, value) for key, (_, value) in islice(self._values.items(), most)]

@@ -9,14 +9,16 @@ examiner ───────────────┘                  └�
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
+from replguard.alerts.memory import Memory
 from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.alert import Alert
@@ -29,6 +31,7 @@ from replguard.events.pulse import Pulse
 from replguard.evidence import checkpoints
 from replguard.evidence.dossier import Dossier
 from replguard.evidence.room import Room
+from replguard.log.recent import Told, as_told
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.masking.mask import mask
@@ -84,6 +87,7 @@ class Pipeline:
         sinks: Sinks,
         told_until: Callable[[], datetime | None] = clock.now,
         witness: Callable[[Alert], None] = lambda _: None,
+        memory: Path | None = None,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -95,6 +99,8 @@ class Pipeline:
         self.dossier = Dossier(provenance.ancestors, detector.cited)
         detector.alerts.heard = self.dossier.heard
         self.room = Room()
+        self.memory = Memory(memory, detector.alerts)
+        self._last = ""
         self._schedule = checkpoints.Schedule()
         self._told_until, self._witness = told_until, witness
         self._order = Order()
@@ -135,6 +141,7 @@ class Pipeline:
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
         self._guard("end", lambda: self.judge(self.provenance.end()))
+        self._guard("end", self._remember)
         self._guard("end", self._fix)
 
     def _take(self, until: float) -> None:
@@ -184,15 +191,21 @@ class Pipeline:
                 self.put(health("pipeline", "loss", f"{kind}: {type(error).__name__}: {error}", lost=1))
             self.flow.failed[kind] += 1
 
-    def resume(self, events: Iterable[Event]) -> None:
-        """Let rules go on from what the log holds, before anything is carried through."""
+    def resume(self, events: Iterable[Event], told: Callable[[], Container[Told]] = tuple) -> None:
+        """Let rules go on from what the log holds, before anything is carried through.
+
+        What a kill left untold is issued now; ``told`` returns what the evidence holds of the last alerts.
+        """
 
         def counted() -> Iterator[Event]:
             for event in events:
                 self.flow.steps += 1
                 yield event
 
-        self.detector.resume(counted())
+        self.sinks.remind(self.detector.alerts.alerts())
+        raised = self.detector.resume(counted(), self.memory.after)
+        known = told() if raised else ()
+        self.issue([alert for alert in raised if as_told(alert) not in known], clock.now())
 
     def observe(self, item: Item) -> None:
         """Sensors and examiner → provenance."""
@@ -219,6 +232,7 @@ class Pipeline:
             if _is_evidence(stamped):
                 self._keep(stamped, now)
             self.flow.fed += 1
+            self._last = stamped.event.id
             alerts = self.detector.feed(stamped)
             if alerts:
                 self.issue(alerts, clock.now())
@@ -235,7 +249,8 @@ class Pipeline:
             self.put(health("log.evidence", "degraded", news))
 
     def issue(self, alerts: Iterable[Alert], now: datetime) -> None:
-        """Alerts → evidence and sinks."""
+        """Alerts → evidence and sinks. What they follow from is in the log by then, whatever becomes of us."""
+        self.raw.flush(now)
         for alert in alerts:
             timed = self.detector.with_latency(alert, now)
             if timed.replguard.latency_ms is not None:
@@ -253,11 +268,17 @@ class Pipeline:
         self.judge([health("clock", "tick")])
         self.judge(health(each.component, each.state, each.reason) for each in self._pulse.beat(*clock.together()))
         self.judge(self.provenance.tick(clock.now()))
+        self._remember()
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
         self.checkpoints()
         if self._schedule.is_due(clock.monotonic()) and self.raw.checkpoint() | self.evidence.checkpoint():
             self._schedule.made(clock.monotonic())
+
+    def _remember(self) -> None:
+        """Keep what is open on disk: nothing of it that does not follow from what the log has."""
+        self.memory.save(self._last, clock.now(), lambda: self.raw.flush(clock.now()))
+        self.judge([health("memory", "degraded", news) for news in self.memory.news()])
 
     def checkpoints(self, timeout: float = 0.0) -> None:
         """Tell of what is fixed by now: in the evidence, and to whoever keeps it on another machine."""

@@ -102,7 +102,7 @@ def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
 
 
 def test_its_start_is_the_first_that_the_log_tells_of_it(tmp_path: Path) -> None:
-    """Also before what is wrong from the beginning, and the clock: a replay begins anew there, and not a tick later."""
+    """Also before what is wrong from the beginning, and the clock; but for the word that alerts go on with it."""
     path = configure(tmp_path)
     for _ in range(2):
         with running(path):
@@ -111,7 +111,7 @@ def test_its_start_is_the_first_that_the_log_tells_of_it(tmp_path: Path) -> None
     starts = [number for number, one in enumerate(told) if one == ("daemon", "started")]
     assert len(starts) == 2
     assert starts[0] == 0
-    assert told[starts[1] - 1] == ("daemon", "stopped")
+    assert told[starts[1] - 2 : starts[1]] == [("daemon", "stopped"), ("alerts", "recovered")]
 
 
 def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

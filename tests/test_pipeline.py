@@ -1,5 +1,6 @@
 """An event goes through every stage once, in order, with numbers that a replay will see again."""
 
+import contextlib
 import json
 import re
 import threading
@@ -22,6 +23,7 @@ from replguard.events.evidence import Kept, Snapshot, Taken
 from replguard.events.health import State
 from replguard.events.process import Parent, Process
 from replguard.log.keys import Keys
+from replguard.log.recent import recent, told
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.pipeline import QUEUE, Pipeline, health
@@ -60,9 +62,9 @@ class Outlet(Sinks):
         self.kept.append(checkpoint)
 
 
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    """A pipeline with one rule and a log under the test's folder."""
+@contextlib.contextmanager
+def begun(tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline with one rule, and log and memory under the test's folder."""
     (tmp_path / "probe.yml").write_text(RULE)
     rules = load.load([tmp_path / "probe.yml"], shipped=tmp_path / "none")
     provenance = Provenance(
@@ -90,14 +92,21 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     made = Pipeline(
         provenance=provenance,
         detector=Detector(rules, Manager(Config())),
-        sequencer=Sequencer("b" * 32, 1),
+        sequencer=Sequencer("b" * 32, 1 if not (tmp_path / "log").exists() else 1000),
         raw=writers[0],
         evidence=writers[1],
         sinks=Outlet(),
+        memory=tmp_path / "alerts.state",
     )
     yield made
     for writer in writers:
         writer.close()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    with begun(tmp_path) as made:
+        yield made
 
 
 def probe(pid: int = 4711) -> Event:
@@ -299,3 +308,64 @@ def test_a_clock_that_is_set_is_on_record(pipeline: Pipeline, monkeypatch: pytes
     for text in (pipeline.raw.path.read_text(), pipeline.evidence.path.read_text()):
         assert text.count("the wall clock was set by +3600.0 s") == 1
         assert "blind for" not in text
+
+
+# -- a start after a kill ------------------------------------------------------------------------------------------
+
+
+def again(folder: Path) -> contextlib.AbstractContextManager[Pipeline]:
+    """Begin a pipeline where another was killed, and let it go on."""
+
+    @contextlib.contextmanager
+    def started() -> Iterator[Pipeline]:
+        with begun(folder) as made:
+            made.memory.open()
+            log, since = folder / "log", datetime.now(UTC) - timedelta(hours=1)
+            made.resume(recent(log, since), lambda: told(log, since))
+            yield made
+
+    return started()
+
+
+def test_after_a_kill_an_act_is_told_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    """What was kept, and what came after that and was told: neither is told again, and a repeat folds into it."""
+    pipeline.observe(probe(1))
+    pipeline.tick()
+    pipeline.observe(probe(2))
+    assert isinstance(pipeline.sinks, Outlet)
+    first, other = pipeline.sinks.alerts
+    with again(tmp_path) as after:
+        assert isinstance(after.sinks, Outlet)
+        assert after.sinks.alerts == []
+        assert after.detector.alerts.firing() == {"high": 2}
+        assert set(after.detector.alerts.incidents().values()) == {2}
+        after.observe(probe(1))
+        assert after.sinks.alerts == [], "a repeat of what was told before the kill"
+    assert first.event.id != other.event.id
+
+
+def test_what_a_kill_left_untold_is_told(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event was on record, and no sink had heard of it: by the same id as a replay gives it."""
+    pipeline.tick()
+    monkeypatch.setattr(pipeline, "issue", lambda alerts, _: untold.extend(alerts))
+    untold: list[Alert] = []
+    pipeline.observe(probe())
+    pipeline.raw.flush(datetime.now(UTC))
+    with again(tmp_path) as after:
+        assert isinstance(after.sinks, Outlet)
+        assert [alert.event.id for alert in after.sinks.alerts] == [alert.event.id for alert in untold]
+        assert untold
+        assert after.sinks.alerts[0].event.id in after.evidence.path.read_text()
+
+
+def test_who_tells_again_and_again_knows_what_is_open(pipeline: Pipeline, tmp_path: Path) -> None:
+    """After a start an Alertmanager is told of it as before: else it would call it resolved."""
+    pipeline.observe(probe())
+    pipeline.tick()
+    with begun(tmp_path) as after:
+        reminded: list[Alert] = []
+        after.sinks.remind = reminded.extend  # type: ignore[method-assign]
+        after.memory.open()
+        after.resume([])
+        assert isinstance(pipeline.sinks, Outlet)
+        assert [alert.event.id for alert in reminded] == [alert.event.id for alert in pipeline.sinks.alerts]

@@ -1,7 +1,7 @@
 """Incidents: alerts that belong together, because one actor raised them or they share something that it made."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,6 +37,8 @@ class Incidents:
         self._by_key: dict[str, Incident] = {}
         self._quiet = Quiet(QUIET)
         self.evicted = 0
+        self.moved: dict[str, None] = {}
+        """Incidents that changed or went since somebody emptied it, the one that did so last at the end."""
 
     def __iter__(self) -> Iterator[Incident]:
         return iter(list(self._open.values()))  # the metrics page looks on from a thread of its own
@@ -53,6 +55,7 @@ class Incidents:
                 self.evicted += 1
         found.last = now
         self._open.move_to_end(found.id)
+        self.move(found)
         for key in keys:
             if key not in self._by_key and len(found.keys) < MAX_KEYS:
                 self._by_key[key] = found
@@ -61,6 +64,7 @@ class Incidents:
 
     def raised(self, incident: Incident, alert: Alert, level: Level) -> None:
         """Note an alert as firing in its incident."""
+        self.move(incident)
         incident.alerts[alert.event.id] = alert
         incident.level = max(incident.level, level, key=LEVELS.index)
         while len(incident.alerts) > MAX_ALERTS:
@@ -69,10 +73,28 @@ class Incidents:
 
     def forget(self, incident: Incident) -> None:
         """Close an incident: nothing joins it any more."""
+        self.move(incident)
         self._open.pop(incident.id, None)
         for key in incident.keys:
             if self._by_key.get(key) is incident:
                 del self._by_key[key]
+
+    def get(self, name: str) -> Incident | None:
+        """Return the open incident of an id."""
+        return self._open.get(name)
+
+    def move(self, incident: Incident) -> None:
+        """Note that an incident changed."""
+        self.moved.pop(incident.id, None)
+        self.moved[incident.id] = None
+
+    def restore(self, incidents: Iterable[Incident]) -> None:
+        """Go on with incidents of before a start, in their order."""
+        for incident in incidents:
+            self._open[incident.id] = incident
+            for key in incident.keys:
+                self._by_key.setdefault(key, incident)
+        self._quiet.broken()
 
     def due(self, now: datetime) -> list[Incident]:
         """Return the incidents that are over; so is one whose last alert lies in the future: the clock was set.

@@ -1,7 +1,7 @@
 """Decides what becomes of a detection: a new alert, one more of a known one, or nothing; and when an alert is over."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,11 +29,11 @@ Key = tuple[str, str, str | None]
 
 
 @dataclass(slots=True)
-class _Fold:
+class Fold:
     """One alert and its repeats.
 
     ``newest`` is a repeat that was not told yet; ``muted``: the rate folded the alert away; ``told``: what was made, or
-    allowed, of which it told.
+    allowed, of which it told; ``grown``: its place among those with repeats that were not told.
     """
 
     alert: Alert
@@ -46,6 +46,7 @@ class _Fold:
     muted: bool = False
     newest: Detection | None = None
     evidence: tuple[str, ...] = ()
+    grown: int = 0
 
 
 class Manager:
@@ -60,12 +61,16 @@ class Manager:
         self._window = timedelta(seconds=config.alerts.fold)
         self._observe = config.mode == "observe"
         self._host = host
-        self._folds: OrderedDict[Key, _Fold] = OrderedDict()
+        self.folds: OrderedDict[Key, Fold] = OrderedDict()
+        self.moved: dict[Key, None] = {}
+        """Folds that changed or went since somebody emptied it, the one that did so last at the end."""
         self._grown: dict[Key, None] = {}
+        self._growths = 0
         self._quiet = Quiet(self._window)
-        self._incidents = Incidents()
-        self._rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
-        self._now: datetime | None = None
+        self.open = Incidents()
+        self.rate = Rate(config.alerts.max_per_hour, max(self._window, timedelta(minutes=1)), host)
+        self.now: datetime | None = None
+        """The last tick."""
         self.heard: Callable[[Detection], None] = _nobody_listens
         """Called with each detection that an alert tells of, now or later."""
         self.raised: Counter[tuple[str, Level]] = Counter()
@@ -77,14 +82,14 @@ class Manager:
 
         ``now`` is the time of feeding: the last tick, or before the first one the completing event's own time.
         """
-        now = now or self._now or detection.events[-1].timestamp
+        now = now or self.now or detection.events[-1].timestamp
         if LEVELS.index(detection.rule.level) < self._min:
             self.suppressed["level"] += 1
             return []
         self.heard(detection)
         story = tell(detection)
         key = _key(detection, story)
-        fold = self._folds.get(key)
+        fold = self.folds.get(key)
         if fold is not None and not self._breaks(fold, detection, now):
             return self._repeat(key, fold, detection, story, now)
         return self._raise(key, fold, detection, story, now)
@@ -94,24 +99,43 @@ class Manager:
         context = event.replguard
         if context is None or context.instance is None or not _is_over(context):
             return []
-        now, ended = self._now or event.timestamp, context.instance.id
-        for key in [key for key, fold in self._folds.items() if _is_about(fold.alert, ended)]:
+        now, ended = self.now or event.timestamp, context.instance.id
+        for key in [key for key, fold in self.folds.items() if _is_about(fold.alert, ended)]:
             self._settle(key)
         found: list[Alert] = []
-        for incident in self._incidents:
+        for incident in self.open:
             over = [alert for alert in incident.alerts.values() if _is_about(alert, ended)]
+            if over:
+                self.open.move(incident)
             found += [_resolved(incident.alerts.pop(alert.event.id), now) for alert in over]
         return found
 
     def tick(self, now: datetime) -> list[Alert]:
         """Return what time brings: counts of repeats when their window ends, and what is resolved."""
-        self._now = now
+        self.now = now
         alerts: list[Alert] = []
         for key in self._finished(now):
-            alerts += self._update(key, self._folds[key], now)
-        for incident in self._incidents.due(now):
+            alerts += self._update(key, self.folds[key], now)
+        for incident in self.open.due(now):
             alerts += self._close(incident, now)
-        return alerts + self._rate.tick(now)
+        return alerts + self.rate.tick(now)
+
+    def restore(self, folds: Iterable[tuple[Key, Fold]], now: datetime | None) -> None:
+        """Go on with folds of before a start, in their order; incidents and rate have been taken back."""
+        self.folds.update(folds)
+        grown = sorted(((fold.grown, key) for key, fold in self.folds.items() if fold.grown), key=lambda pair: pair[0])
+        self._grown = dict.fromkeys(key for _, key in grown)
+        self._growths = grown[-1][0] if grown else 0
+        self.now = now
+        self._quiet.broken()
+
+    def _move(self, key: Key) -> None:
+        self.moved.pop(key, None)
+        self.moved[key] = None
+
+    def alerts(self) -> Iterator[Alert]:
+        """Yield the alerts that are firing."""
+        return (alert for incident in self.open for alert in list(incident.alerts.values()))
 
     def open(self) -> list[Incident]:
         """Return the open incidents."""
@@ -119,61 +143,66 @@ class Manager:
 
     def firing(self) -> Counter[Level]:
         """Return how many alerts are firing, by level."""
-        found = Counter(alert.rule.level for incident in self._incidents for alert in list(incident.alerts.values()))
-        summary = self._rate.firing()
+        found = Counter(alert.rule.level for alert in self.alerts())
+        summary = self.rate.firing()
         return found + Counter([summary] if summary else [])
 
     def incidents(self) -> Counter[Level]:
         """Return how many incidents are open, by the highest real level in each."""
-        return Counter(incident.level for incident in self._incidents)
+        return Counter(incident.level for incident in self.open)
 
     def _finished(self, now: datetime) -> list[Key]:
         """Return the folds with repeats whose window is over. Until the first can be, as time goes on, none is."""
         if self._quiet.holds(now):
             return []
-        over = [key for key in self._grown if self._is_over(self._folds[key], now)]
+        over = [key for key in self._grown if self._is_over(self.folds[key], now)]
         if over:
             self._quiet.broken()
         else:
-            self._quiet.begin(now, (self._folds[key].opened + self._window for key in self._grown))
+            self._quiet.begin(now, (self.folds[key].opened + self._window for key in self._grown))
         return over
 
     # -- folding -------------------------------------------------------------------------------------------------
 
-    def _breaks(self, fold: _Fold, detection: Detection, now: datetime) -> bool:
+    def _breaks(self, fold: Fold, detection: Detection, now: datetime) -> bool:
         """Whether a detection is more than a repeat: louder, further, or after the window."""
         louder = LEVELS.index(detection.rule.level) > LEVELS.index(fold.level)
         further = not set(detection.stages) <= set(fold.alert.replguard.stages)
         return louder or further or self._is_over(fold, now)
 
-    def _is_over(self, fold: _Fold, now: datetime) -> bool:
+    def _is_over(self, fold: Fold, now: datetime) -> bool:
         return now - fold.opened >= self._window or fold.opened - now > _NEVER
 
-    def _repeat(self, key: Key, fold: _Fold, detection: Detection, story: Story, now: datetime) -> list[Alert]:
+    def _repeat(self, key: Key, fold: Fold, detection: Detection, story: Story, now: datetime) -> list[Alert]:
         fold.count += 1
         fold.newest = detection
+        self._move(key)
         ids = (event.event.id for event in detection.events)
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
-        fold.incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
+        fold.incident = self.open.join(_joins(detection, story), detection.events[0].event.id, now)
+        if key not in self._grown:
+            self._growths += 1
+            fold.grown = self._growths
         self._grown[key] = None
         self._quiet.came(now, fold.opened + self._window)
         if _news(story) <= fold.told or fold.news >= MAX_NEWS or fold.muted:
             return []
-        if not self._rate.has_room(now, fold.level):
+        if not self.rate.has_room(now, fold.level):
             return []
         fold.news += 1
         fold.told |= _news(story)
         return self._update(key, fold, detection.events[-1].timestamp)
 
-    def _update(self, key: Key, fold: _Fold, now: datetime) -> list[Alert]:
+    def _update(self, key: Key, fold: Fold, now: datetime) -> list[Alert]:
         self._grown.pop(key, None)
-        fold.alert = replace(self._latest(fold), timestamp=now)
+        self._move(key)
+        fold.alert, fold.grown = replace(self._latest(fold), timestamp=now), 0
         if fold.muted:
             return []
-        self._incidents.raised(fold.incident, fold.alert, fold.level)
+        self.open.raised(fold.incident, fold.alert, fold.level)
         return [fold.alert]
 
-    def _latest(self, fold: _Fold) -> Alert:
+    def _latest(self, fold: Fold) -> Alert:
         """Return the alert of a fold with its newest repeat, under its own id, with the count and evidence of all."""
         if fold.newest is None:
             return fold.alert
@@ -182,50 +211,53 @@ class Manager:
         fold.newest = None
         return _merged(fold.alert, new, fold.count, fold.evidence)
 
-    def _raise(self, key: Key, before: _Fold | None, detection: Detection, story: Story, now: datetime) -> list[Alert]:
+    def _raise(self, key: Key, before: Fold | None, detection: Detection, story: Story, now: datetime) -> list[Alert]:
         first = self._update(key, before, now) if before is not None and key in self._grown else []
-        for incident in self._incidents.due(now):
+        for incident in self.open.due(now):
             first += self._close(incident, now)
-        incident = self._incidents.join(_joins(detection, story), detection.events[0].event.id, now)
+        incident = self.open.join(_joins(detection, story), detection.events[0].event.id, now)
         level = self._shown(detection.rule.level)
         alert = build.alert(detection, story, incident.id, level, self._host)
-        if key in self._folds and before is not None and before.alert.event.id == alert.event.id:
+        if key in self.folds and before is not None and before.alert.event.id == alert.event.id:
             ids = (*before.alert.replguard.evidence, *alert.replguard.evidence)
             alert = _merged(before.alert, alert, before.count + 1, build.evidence(ids))
-        fold = _Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _news(story))
+        fold = Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _news(story))
         self._keep(key, fold)
         new = detection.rule.level == "critical" and incident.level != "critical"
-        if not self._rate.has_room(now, detection.rule.level) and not new:
+        if not self.rate.has_room(now, detection.rule.level) and not new:
             fold.muted = True
             self.suppressed["rate"] += 1
-            return first + self._rate.fold(alert, now)
-        self._incidents.raised(incident, alert, detection.rule.level)
+            return first + self.rate.fold(alert, now)
+        self.open.raised(incident, alert, detection.rule.level)
         self.raised[detection.rule.name, level] += 1
         return [*first, alert]
 
     def _shown(self, level: Level) -> Level:
         return min(level, OBSERVE, key=LEVELS.index) if self._observe else level
 
-    def _keep(self, key: Key, fold: _Fold) -> None:
-        self._folds[key] = fold
-        self._folds.move_to_end(key)
-        while len(self._folds) > MAX_FOLDS:
-            old, _ = self._folds.popitem(last=False)
+    def _keep(self, key: Key, fold: Fold) -> None:
+        self.folds[key] = fold
+        self.folds.move_to_end(key)
+        self._move(key)
+        while len(self.folds) > MAX_FOLDS:
+            old, _ = self.folds.popitem(last=False)
             self._grown.pop(old, None)
+            self._move(old)
             self.evicted["folds"] += 1
 
     # -- endings -------------------------------------------------------------------------------------------------
 
     def _close(self, incident: Incident, now: datetime) -> list[Alert]:
-        self._incidents.forget(incident)
-        for key in [key for key, fold in self._folds.items() if fold.incident is incident]:
+        self.open.forget(incident)
+        for key in [key for key, fold in self.folds.items() if fold.incident is incident]:
             self._settle(key)
         return [_resolved(alert, now) for alert in incident.alerts.values()]
 
     def _settle(self, key: Key) -> None:
         """End a fold; its alert stays in the incident with the last count."""
-        fold = self._folds.pop(key)
+        fold = self.folds.pop(key)
         self._grown.pop(key, None)
+        self._move(key)
         if fold.alert.event.id in fold.incident.alerts:
             fold.incident.alerts[fold.alert.event.id] = self._latest(fold)
 

@@ -3,6 +3,8 @@
 from collections import Counter, deque
 from datetime import datetime, timedelta
 
+import msgspec
+
 from replguard.events.alert import LEVELS, SEVERITY, Alert, AlertContext, AlertMeta, AlertRule, Level
 from replguard.events.host import Host
 from replguard.events.identity import short_hash
@@ -13,6 +15,22 @@ RULE = AlertRule(id="replguard-alert-rate", name="More alerts than the hourly li
 LOUD: tuple[Level, ...] = ("high", "critical")
 """Levels with room of their own: no number of cheap lower alerts may mute them."""
 _MOST_EVIDENCE = 100
+
+
+class Kept(msgspec.Struct):
+    """What goes on after a start: what was raised in the last hour, and the summary of what was too much."""
+
+    raised: dict[bool, list[datetime]]
+    folded: dict[str, int]
+    levels: dict[Level, int]
+    evidence: list[str]
+    id: str
+    level: Level
+    real: Level
+    told: int
+    told_at: datetime | None
+    first: datetime | None
+    last: datetime | None
 
 
 class Rate:
@@ -34,6 +52,24 @@ class Rate:
         self._told_at: datetime | None = None
         self._first: datetime | None = None
         self._last: datetime | None = None
+
+    def kept(self) -> Kept:
+        """Return what is to go on after a start."""
+        raised = {loud: list(times) for loud, times in self._raised.items()}
+        return Kept(
+            raised, dict(self._folded), dict(self._levels), list(self._evidence), self._id, self._level, self._real,
+            self._told, self._told_at, self._first, self._last,
+        )  # fmt: skip
+
+    def restore(self, kept: Kept) -> None:
+        """Go on from before a start."""
+        for loud, times in kept.raised.items():
+            self._raised[loud].extend(times)
+        self._folded.update(kept.folded)
+        self._levels.update(kept.levels)
+        self._evidence.extend(kept.evidence)
+        self._id, self._level, self._real, self._told = kept.id, kept.level, kept.real, kept.told
+        self._told_at, self._first, self._last = kept.told_at, kept.first, kept.last
 
     def has_room(self, now: datetime, level: Level) -> bool:
         """Whether one more alert of this real level may be raised now; if so it is counted."""

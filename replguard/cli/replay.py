@@ -10,6 +10,7 @@ from msgspec import structs
 
 from replguard import config as configuration
 from replguard.alerts.manager import Manager
+from replguard.alerts.memory import alerts_go_on
 from replguard.config import Config
 from replguard.detector import Detector
 from replguard.errors import ConfigError, ReplguardError
@@ -105,11 +106,12 @@ def replay(
 ) -> Iterator[Alert | Fault | str]:
     """Yield the alerts of recorded events, what could not be read, and a sentence for what was passed over.
 
-    With each start of the daemon alerts begin anew; correlations go on, from what the log then held.
+    With each start of the daemon correlations go on, from what the log then held. So do alerts, where the daemon said
+    just before that they do; else they begin anew.
     """
     index = Index(ruleset.rules)
     detector = Detector(ruleset, Manager(config, host), index)
-    past = Past(detector.engine.span)
+    past, go_on = Past(detector.engine.span), False
     for item in events:
         if isinstance(item, Fault):
             yield item
@@ -119,13 +121,14 @@ def replay(
         if _is_start(item):
             if tally is not None:
                 tally.take(detector.engine)
-            detector = Detector(ruleset, Manager(config, host), index)
+            detector = Detector(ruleset, detector.alerts if go_on else Manager(config, host), index)
             if past.lacks(item.timestamp):
                 yield (
                     f"at the start of {item.timestamp:%Y-%m-%d %H:%M:%S} UTC correlations go on from the last "
                     f"{LIMIT:,} events that mattered; older ones of their window are left out"
                 )
             detector.resume(past.before(item.timestamp))
+        go_on = alerts_go_on(item)
         yield from detector.feed(item)
         past.keep(item, detector.engine)
     if tally is not None:

@@ -29,7 +29,7 @@ class _Reply(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Candidate:
+class Candidate:
     """A process that may be an agent: open replies (with the helper that held the connection), and counted turns."""
 
     proc: Proc
@@ -56,8 +56,8 @@ class Agents:
 
     def __init__(self, limit: int = 4096) -> None:
         self._limit = limit
-        self._candidates: dict[str, _Candidate] = {}
-        self._waiting: list[tuple[_Candidate, Proc, datetime]] = []
+        self._candidates: dict[str, Candidate] = {}
+        self._waiting: list[tuple[Candidate, Proc, datetime]] = []
 
     def reply(
         self,
@@ -80,7 +80,7 @@ class Agents:
         for depth, here in enumerate(proc.chain()):
             if not _may_drive(here, depth) or (depth and here.entity in launchers):
                 break
-            candidate = self._candidates.pop(here.entity, None) or _Candidate(here)
+            candidate = self._candidates.pop(here.entity, None) or Candidate(here)
             self._candidates[here.entity] = candidate
             if connection is not None:
                 for former in [r for r in candidate.replies if r.connection == connection and r.helper is proc]:
@@ -117,7 +117,7 @@ class Agents:
             return self._turn(candidate, replied)
         return None
 
-    def _driver(self, parent: Proc) -> _Candidate | None:
+    def _driver(self, parent: Proc) -> Candidate | None:
         """Return who has a program started: its parent, or who writes to a shell that lives long what it is to do."""
         found = self._candidates.get(parent.entity)
         if found is None and parent.parent is not None and _fed(parent, parent.parent):
@@ -147,6 +147,10 @@ class Agents:
         fresh = [(last, proc) for last, proc in found if when - last <= within]
         return [proc for _, proc in sorted(fresh, key=lambda pair: pair[0], reverse=True)]
 
+    def candidates(self) -> list[Proc]:
+        """Return the living processes that an endpoint answered."""
+        return [candidate.proc for candidate in self._candidates.values() if candidate.proc.alive]
+
     @property
     def any(self) -> bool:
         """Whether an endpoint answered anybody."""
@@ -163,7 +167,7 @@ class Agents:
         candidate = self._candidates.get(proc.entity)
         return candidate.endpoint if candidate else None
 
-    def _turn(self, candidate: _Candidate, when: datetime) -> Seen | None:
+    def _turn(self, candidate: Candidate, when: datetime) -> Seen | None:
         candidate.turns.append(when)
         while candidate.turns and when - candidate.turns[0] > TURNS_WITHIN:
             candidate.turns.popleft()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from replguard.events.event import Event
+from replguard.events.event import Event, Meta
 from replguard.events.fact import Attribution, Authorised, FileRef
 from replguard.events.file import File
 from replguard.events.hint import Hint
@@ -14,7 +14,7 @@ from replguard.provenance.agents import Agents
 from replguard.provenance.asking import Asking
 from replguard.provenance.authority import Authority
 from replguard.provenance.derived import Derived, Finding
-from replguard.provenance.early import Early
+from replguard.provenance.early import Early, hint, host_path
 from replguard.provenance.facts import fact
 from replguard.provenance.fragments import Fragments
 from replguard.provenance.ledger import Artefact, Inode, Ledger
@@ -86,7 +86,7 @@ class Copies:
     def _mark(self, made: Artefact, file: File, event: Event) -> None:
         """Have what was made watched as the original is: a server that uses it is a replica."""
         if file.type != "symlink" and file.device is not None and file.inode is not None:
-            self.early.found((file.device, file.inode), _hint(file, made.path, _host_path(made, event)))
+            self.early.found((file.device, file.inode), hint(file, made.path, host_path(made, event)))
 
     # -- content: what the examiner says -------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Copies:
             if maker is not None:
                 if self.outline.worth(file.size or 0) and self.derived.reads(maker, when):
                     about = making.last.replguard
-                    self.early.made(key, _hint(file, file.path, about.host_path if about else None), when)
+                    self.early.made(key, hint(file, file.path, about.host_path if about else None), when)
                 self.derived.wrote(maker, key, making)
 
     def examined(self, result: Examination) -> list[Event]:
@@ -214,6 +214,23 @@ class Copies:
         for known in self._files():
             states[known.model] = states.get(known.model, True) and known.state != "listed"
         return frozenset(model for model, done in states.items() if done)
+
+    def resume(self) -> None:
+        """After a start, have watched what was made before."""
+        for made in self._ledger.artefacts():
+            self.early.found(
+                made.inode, hint(File(path=made.path, device=made.inode[0], inode=made.inode[1]), made.path)
+            )
+
+    def settle(self, now: datetime) -> None:
+        """A moment after a start, have examined what was made before and not told, but for what is still written."""
+        for making, file in self._makings.untold():
+            if not making.closed and making.maker is not None and making.maker.alive:
+                continue
+            making.last = msgspec.structs.replace(making.last, event=Meta(action="file_close_write"))
+            about, making.asked = making.last.replguard, now
+            self._asking.ask(file, "file_close_write", about.host_path if about else None, "toucher")
+            self._wrote(making, file, (file.device or 0, file.inode or 0))
 
     @property
     def evicted(self) -> int:
@@ -345,20 +362,6 @@ class Copies:
             return making.maker, making.seen or "lineage"
         likely = self._makers.likely(file, making.began, making.last.timestamp)
         return likely, "unknown" if likely is None else "inferred"
-
-
-def _hint(file: File, path: str, host_path: str | None) -> Hint:
-    return Hint(
-        kind="inode", path=path, host_path=host_path, device=file.device, inode=file.inode, size=file.size or None
-    )
-
-
-def _host_path(made: Artefact, event: Event) -> str | None:
-    """Return our way to what was made by an act in another namespace, on a file or on a folder that it lies in."""
-    there, here = event.file.path if event.file else None, event.replguard.host_path if event.replguard else None
-    if there is None or here is None or not (made.path + "/").startswith(there + "/"):
-        return None
-    return here + made.path[len(there) :]
 
 
 def _entry(proc: Proc) -> Proc:

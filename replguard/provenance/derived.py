@@ -104,7 +104,9 @@ class _Reading:
 
 
 @dataclass(slots=True)
-class _Reader:
+class Reader:
+    """A program that read something protected, and when last."""
+
     proc: Proc
     last: datetime
     files: OrderedDict[Inode, _Reading] = field(default_factory=OrderedDict)
@@ -151,7 +153,9 @@ class _Sum:
 
 
 @dataclass(slots=True)
-class _Writer:
+class Writer:
+    """A program that wrote files, and until when they are judged."""
+
     proc: Proc
     files: OrderedDict[Inode, _File] = field(default_factory=OrderedDict)
     until: datetime | None = None
@@ -164,9 +168,9 @@ class Derived:
         """``model_size`` returns the bytes of a model by its name, ``known`` a process by its entity id."""
         self.pipes = Pipes(known)
         self._model_size = model_size
-        self._readers: Fair[str, _Reader] = Fair(MOST)
-        self._writers: Fair[str, _Writer] = Fair(MOST)
-        self._due: dict[str, _Writer] = {}
+        self._readers: Fair[str, Reader] = Fair(MOST)
+        self._writers: Fair[str, Writer] = Fair(MOST)
+        self._due: dict[str, Writer] = {}
         self._opened: OrderedDict[tuple[str, int], tuple[Inode, Origin]] = OrderedDict()
         self._sent: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._spoken: OrderedDict[tuple[str, str], Finding] = OrderedDict()
@@ -187,7 +191,7 @@ class Derived:
         """Take the bytes that a process has read of a protected or derived file so far."""
         self._last_read = max(when, self._last_read or when)
         who = program(proc)
-        reader = self._readers.pop(who.entity) or _Reader(who, when)
+        reader = self._readers.pop(who.entity) or Reader(who, when)
         self._readers.put(who.entity, reader, entry.find(who).proc.entity)
         reader.last = max(when, reader.last)
         reading = reader.files.pop(inode, None)
@@ -211,7 +215,7 @@ class Derived:
         if making.closed and making.grown is None and total and (who.entity, total) in self._opened:
             inode, origin = self._opened[who.entity, total]
             self.read(proc, inode, origin, "reflink", total, when)
-        writer = self._writers.pop(who.entity) or _Writer(who)
+        writer = self._writers.pop(who.entity) or Writer(who)
         self._writers.put(who.entity, writer, entry.find(who).proc.entity)
         file = writer.files.pop(key, None)
         if file is None or file.marks[-1][1] > total:
@@ -291,7 +295,7 @@ class Derived:
         for actor in parts:
             yield from self._judge_together(actor)
 
-    def _judge(self, writer: _Writer) -> Iterator[Finding]:
+    def _judge(self, writer: Writer) -> Iterator[Finding]:
         if not writer.files:
             return
         newest = max(file.last for file in writer.files.values())
@@ -340,7 +344,7 @@ class Derived:
             large = [one._replace(bytes=together) for one in found if one.key == spoken.key]
         yield from large
 
-    def _alone(self, writer: _Writer) -> Iterator[Finding]:
+    def _alone(self, writer: Writer) -> Iterator[Finding]:
         """Judge each file of a shared daemon by what was read while it was written."""
         for key, file in writer.files.items():
             since, until = file.began - MEANWHILE, file.last + MEANWHILE
@@ -380,7 +384,7 @@ class Derived:
                 yield Taint(each.origin, min(each.total, whole), whole, each.first, each.last, each.sure)
 
 
-def _made(writer: _Writer, taint: Taint) -> list[Finding]:
+def _made(writer: Writer, taint: Taint) -> list[Finding]:
     """Return the files that a program wrote while it had something in its hands."""
     since, ended = taint.first - SETTLE, taint.last + TAINT
     files = [(key, file) for key, file in writer.files.items() if not file.content and since <= file.last <= ended]

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from replguard.events.event import Event
+from replguard.events.file import File
 from replguard.events.hint import Hint
-from replguard.provenance.ledger import Inode
+from replguard.provenance.ledger import Artefact, Inode
 from replguard.provenance.processes import Proc
 
 KEPT = timedelta(seconds=60)
@@ -78,3 +79,18 @@ class Early:
 
     def _drop(self, key: Inode) -> None:
         self._watch(msgspec.structs.replace(self._files.pop(key).hint, drop=True))
+
+
+def hint(file: File, path: str, host_path: str | None = None) -> Hint:
+    """Return what has a file watched."""
+    return Hint(
+        kind="inode", path=path, host_path=host_path, device=file.device, inode=file.inode, size=file.size or None
+    )
+
+
+def host_path(made: Artefact, event: Event) -> str | None:
+    """Return our way to what was made by an act in another namespace, on a file or on a folder that it lies in."""
+    there, here = event.file.path if event.file else None, event.replguard.host_path if event.replguard else None
+    if there is None or here is None or not (made.path + "/").startswith(there + "/"):
+        return None
+    return here + made.path[len(there) :]

@@ -6,7 +6,6 @@ at its own port, and what goes to network and FUSE mounts. What a proxy of this 
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -57,8 +56,7 @@ class Settings(NamedTuple):
     path: Path | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Touched:
+class Touched(msgspec.Struct, eq=False, tag=True):
     """A touch that was noted of an actor, and when he had touched the model before: to note it of another."""
 
     when: datetime
@@ -68,8 +66,7 @@ class _Touched:
     before: datetime | None
 
 
-@dataclass(slots=True, eq=False)
-class _Charged:
+class Charged(msgspec.Struct, eq=False, tag=True):
     """Bytes that were counted as an actor's: what is needed to count them as another's."""
 
     when: datetime
@@ -104,7 +101,7 @@ class Egress:
         self._relays = Relays()
         self._touches: Fair[tuple[str, str], datetime] = Fair(MOST_ACTORS)
         self._actors: Fair[str, frozenset[str]] = Fair(MOST_ACTORS)
-        self._recent: deque[_Touched | _Charged] = deque(maxlen=MOST_RECENT)
+        self._recent: deque[Touched | Charged] = deque(maxlen=MOST_RECENT)
         self.answers = Answers(instances)
         self._written: Fair[Inode, int] = Fair(MOST_WRITTEN)
         self._late: deque[tuple[datetime, str, datetime]] = deque(maxlen=MOST_ACTORS)
@@ -145,7 +142,7 @@ class Egress:
         self._actors.put(found.proc.entity, known | {model}, owner)
         first = self.accounts.find(found.principal, when) is None
         before = self.accounts.touch(found.principal, owner, model, path, when)
-        self._recent.append(_Touched(when, proc, found, model, before))
+        self._recent.append(Touched(when, proc, found, model, before))
         self.store.changed()
         if first and since < when:
             self._late.append((when, found.principal, since))
@@ -288,7 +285,7 @@ class Egress:
         models = self._models(account, found, now) if account is not None else ()
         if account is None or not models:
             return []
-        self._recent.append(_Charged(now, proc, found, event, amount, models, attribution))
+        self._recent.append(Charged(now, proc, found, event, amount, models, attribution))
         self.store.changed()
         lines = [(model, self._line(account, model, event)) for model in models]
         news = [(model, line) for model, line in lines if self._add(line, event, amount)]
@@ -348,18 +345,18 @@ class Egress:
             self._take_back(one)
         told: list[Event] = []
         for one in mine:
-            if isinstance(one, _Touched):
+            if isinstance(one, Touched):
                 self.touched(one.proc, one.model, one.when, one.when)
             else:
                 told += self._charge(one.event, one.proc, one.amount, one.attribution, again=True)
         return told
 
-    def _take_back(self, one: _Touched | _Charged) -> None:
+    def _take_back(self, one: Touched | Charged) -> None:
         """Undo what was noted of a principal: the last first."""
         account = self.accounts.find(one.actor.principal, one.when)
         if account is None:
             return
-        if isinstance(one, _Touched):
+        if isinstance(one, Touched):
             account.untouch(one.model, one.when, one.before)
             self._touches.pop((one.proc.entity, one.model))
             return
@@ -367,7 +364,7 @@ class Egress:
             line.take_back(one.amount, one.when, self._limit)
 
 
-def _moves(one: _Touched | _Charged, agent: Proc) -> bool:
+def _moves(one: Touched | Charged, agent: Proc) -> bool:
     """Whether a label that has just come makes what was noted another's."""
     return one.actor.kind != "agent" and entry.find(one.proc).proc is agent
 

@@ -12,8 +12,10 @@ from replguard.provenance.accounts import Account, Accounts, Line
 from replguard.provenance.baseline import Change, changed
 
 SOURCE = "egress ledger"
-EVERY = timedelta(seconds=10)
-"""How often what changed is written: a daemon that is killed loses as much; nothing of what it told."""
+EVERY, AT_MOST = timedelta(seconds=1), timedelta(seconds=10)
+"""How long after a change it is written: a daemon that is killed loses as much; nothing of what it told."""
+RATE = 64 * 2**10
+"""Bytes a second that are written on the average: a large ledger is written less often."""
 
 
 class _Ledger(msgspec.Struct, kw_only=True):
@@ -37,6 +39,7 @@ class Store:
         self._accounts = accounts
         self._dirty = self._soon = False
         self._written: datetime | None = None
+        self._pause = EVERY
         self._failed = False
         self._news: list[str] = []
 
@@ -69,7 +72,7 @@ class Store:
 
     def tick(self, now: datetime) -> list[Event]:
         """Write what changed, and return what has to be told."""
-        if self._dirty and (self._soon or self._written is None or abs(now - self._written) >= EVERY):
+        if self._dirty and (self._soon or self._written is None or abs(now - self._written) >= self._pause):
             self._written = now
             self.save(now)
         told = [changed(Change(news, ours=False), now, SOURCE) for news in self._news]
@@ -83,6 +86,7 @@ class Store:
         lines = [line for line in self._accounts.lines() if line.total(now)]
         accounts = [account for account in self._accounts if account.models(now)]
         ledger = msgspec.json.encode(_Ledger(accounts=accounts, lines=lines, rests=list(self._accounts.rests())))
+        self._pause = min(AT_MOST, max(EVERY, timedelta(seconds=len(ledger) / RATE)))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             wholefile.write(self._path, msgspec.json.encode(_File(_digest(ledger), msgspec.Raw(ledger))))

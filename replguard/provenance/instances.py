@@ -138,9 +138,9 @@ class Instances:
         fronts = above.union(*self._fronts.values()) & self._listens.keys()
         return set(self._holds) | fronts
 
-    def listeners(self) -> set[str]:
-        """Return the entity ids of all who accept connections."""
-        return {entity for entity, addresses in self._listens.items() if addresses}
+    def doors(self) -> Iterator[tuple[str, str]]:
+        """Yield who accepts connections where."""
+        return ((entity, address) for entity, addresses in self._listens.items() for address in addresses)
 
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""

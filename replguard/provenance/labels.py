@@ -63,6 +63,11 @@ class Labels:
             self._watch(Hint(kind="process", pid=noted.pid, entity_id=noted.entity))
         return []
 
+    def resume(self) -> None:
+        """After a start, have watched who may be an agent."""
+        for proc in self._agents.candidates():
+            self._watch(Hint(kind="process", pid=proc.pid, entity_id=proc.entity))
+
     def endpoint_of(self, event: Event) -> Live | None:
         """Return the instance that a connection goes to."""
         end, source = event.destination, event.source.ip if event.source else None

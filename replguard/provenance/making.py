@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from replguard.events.event import Event
 from replguard.events.fact import Attribution
+from replguard.events.file import File
 from replguard.fair import Fair
 from replguard.provenance import entry
 from replguard.provenance.ledger import Inode
@@ -113,6 +114,11 @@ class Makings:
                     break
                 if making.asked is None and not making.told and not making.started:
                     there.pop(key)
+
+    def untold(self) -> list[tuple[Making, File]]:
+        """Return the files of touchers of which nothing was told, but that they are being made."""
+        found = ((making, making.last.file) for making in self._touchers.values() if not making.told)
+        return [(making, file) for making, file in found if file is not None]
 
     def get(self, key: Inode) -> Making | None:
         """Return what is known of a file, None for one that nobody was heard to make."""

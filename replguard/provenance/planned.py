@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
@@ -56,7 +57,9 @@ _SCRIPT_WORDS = 6
 """Arguments among which an interpreter's script is: after its options."""
 
 
-class _Written(NamedTuple):
+class Written(NamedTuple):
+    """Who wrote a file, or asked for a unit, and when."""
+
     writer: Proc
     when: datetime
 
@@ -70,13 +73,13 @@ class _Asked(NamedTuple):
     client: str | None
 
 
-class _Work:
+@dataclass(slots=True)
+class Work:
     """What one agent put in place. ``lists`` are the lines that it added to files of commands."""
 
-    def __init__(self) -> None:
-        self.asked: deque[_Asked] = deque(maxlen=MOST_ASKED)
-        self.lists: OrderedDict[str, tuple[_Asked, ...]] = OrderedDict()
-        self.local: _Written | None = None
+    asked: deque[_Asked] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
+    lists: OrderedDict[str, tuple[_Asked, ...]] = field(default_factory=OrderedDict)
+    local: Written | None = None
 
 
 class Planned:
@@ -85,8 +88,8 @@ class Planned:
     def __init__(self, agents: Agents, lines: Callable[[str], Iterable[str]] = places.lines) -> None:
         self._agents = agents
         self._lines = lines
-        self._work: OrderedDict[str, _Work] = OrderedDict()
-        self._files: Fair[str, _Written] = Fair(MOST)
+        self._work: OrderedDict[str, Work] = OrderedDict()
+        self._files: Fair[str, Written] = Fair(MOST)
         self._known: OrderedDict[str, frozenset[bytes]] = OrderedDict()
         self._dropped = 0
 
@@ -113,7 +116,7 @@ class Planned:
         if agent is None:
             self._others(event, file)
             return
-        work, written = self._work_of(agent), _Written(proc, event.timestamp)
+        work, written = self._work_of(agent), Written(proc, event.timestamp)
         for name in _names(file):
             self._files.put(name, written, agent.entity)
         if places.has_commands(file.path):
@@ -141,7 +144,7 @@ class Planned:
         if proc is None or proc.image not in ("ssh", "scp", "sftp") or event.destination is None:
             return
         if stays(event) and (agent := self._agents.drives(proc)) is not None:
-            self._work_of(agent).local = _Written(proc, event.timestamp)
+            self._work_of(agent).local = Written(proc, event.timestamp)
 
     def asked(self, proc: Proc, when: datetime) -> None:
         """Note the command line of a process that a model drives: it may ask somebody else to start something.
@@ -160,10 +163,10 @@ class Planned:
         work.asked.append(_Asked(text, proc, when + ASKED_WITHIN, None if itself else proc.image))
         if proc.image == "systemd-run":
             for name in _UNIT_ASKED.findall(text):
-                self._files.put(f"unit:{name}", _Written(proc, when), agent.entity)
+                self._files.put(f"unit:{name}", Written(proc, when), agent.entity)
 
-    def _work_of(self, agent: Proc) -> _Work:
-        work = self._work.pop(agent.entity, None) or _Work()
+    def _work_of(self, agent: Proc) -> Work:
+        work = self._work.pop(agent.entity, None) or Work()
         self._work[agent.entity] = work
         while len(self._work) > MOST_AGENTS:
             oldest = next(iter(self._work))

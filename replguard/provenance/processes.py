@@ -6,8 +6,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from replguard.events.event import Event
 from replguard.events.process import Parent, Process, User, spare
 
@@ -26,13 +24,18 @@ _INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves", "plann
 """What a place follows from: the process's own sections, and what changes only now and then."""
 
 
+_AS_BORN: tuple[Any, ...] = (False, False, False, 1, 0, (), frozenset(), None, (-1, False), None)
+"""What a process is from ``executed`` on, before anything is learnt of it."""
+_set = object.__setattr__
+
+
 class Age:
     """Counts what could make the place of some process another one: a place of an earlier age is worked out anew."""
 
     now = 0
 
 
-class Proc(msgspec.Struct, eq=False):
+class Proc:
     """One process: what it is now, who started it, and what provenance learnt about it.
 
     ``executed`` says that its own image is known, ``spawned`` that it was seen to begin it: no fork of its parent.
@@ -41,34 +44,55 @@ class Proc(msgspec.Struct, eq=False):
     ``first_args`` are its arguments before it gave itself a title. ``planner`` is the process that wrote what it runs,
     or asked for it, where another started it; ``judged`` when and how it was decided whether that one counts. ``place``
     is what `entry.place` worked out.
+
+    No msgspec.Struct: what is kept on disk names a process by its entity id, and a Struct would be written out.
     """
 
+    __slots__ = tuple(
+        "entity pid parent process user since ended adopted executed spawned confirmed_agent generation serves"
+        " first_args children planner judged place".split()
+    )
     entity: str
     pid: int
     parent: "Proc | None"
     process: Process
     user: User | None
     since: datetime
-    ended: datetime | None = None
-    adopted: bool = False
-    executed: bool = False
-    spawned: bool = False
-    confirmed_agent: bool = False
-    generation: int = 1
-    serves: int = 0
-    first_args: tuple[str, ...] = ()
-    children: set[str] | frozenset[str] = frozenset()
-    planner: "Proc | None" = None
-    judged: tuple[int, bool] = (-1, False)
-    place: Any = None
+    ended: datetime | None
+    adopted: bool
+    executed: bool
+    spawned: bool
+    confirmed_agent: bool
+    generation: int
+    serves: int
+    first_args: tuple[str, ...]
+    children: set[str] | frozenset[str]
+    planner: "Proc | None"
+    judged: tuple[int, bool]
+    place: Any
+
+    def __init__(
+        self,
+        entity: str,
+        pid: int,
+        parent: "Proc | None",
+        process: Process,
+        user: User | None,
+        since: datetime,
+        *,
+        adopted: bool = False,
+    ) -> None:
+        given = (entity, pid, parent, process, user, since, None, adopted, *_AS_BORN)
+        for name, value in zip(self.__slots__, given, strict=True):
+            _set(self, name, value)  # not as below: there is no place yet that could follow from it
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set, and forget the places that follow from it."""
-        super().__setattr__(name, value)
+        _set(self, name, value)
         if name in _INHERITED or (name in _OWN and self.children):
             Age.now += 1
         elif name in _OWN:
-            super().__setattr__("place", None)
+            _set(self, "place", None)
 
     def bear(self, entity: str) -> None:
         """Note a child. Most processes have none, and an empty set is a tenth of what is remembered of one."""
@@ -126,12 +150,18 @@ class ProcessTable:
         self._living: dict[str, Proc] = {}
         self._lately: deque[Proc] = deque(maxlen=LATELY)
         self.evicted = 0
+        self.moved: dict[str, Proc] = {}
+        """Processes that began, executed or ended since somebody emptied it."""
 
     def __len__(self) -> int:
         return len(self._by_entity)
 
     def __iter__(self) -> Iterator[Proc]:
         return iter(self._by_entity.values())
+
+    def living(self) -> list[Proc]:
+        """Return the processes of which no exit was seen, the oldest first."""
+        return list(self._living.values())
 
     def around(self, began: datetime, ended: datetime) -> Iterator[Proc]:
         """Yield the processes that lived at any time between; of those that ended, the last ones."""
@@ -168,6 +198,7 @@ class ProcessTable:
         pid, entity, section = section.pid, section.entity_id, spare(section)
         known = self._by_entity.get(entity)
         if known is not None:
+            self.moved[entity] = known
             if _another_program(event, section, known):
                 known.first_args = section.args
             known.process, known.user = section, event.user or known.user
@@ -182,7 +213,7 @@ class ProcessTable:
         if former is not None and former.alive:
             self._end(former, event.timestamp)
         self._by_entity[proc.entity] = self._by_pid[pid] = proc
-        self._living[proc.entity] = proc
+        self._living[proc.entity] = self.moved[proc.entity] = proc
         self._evict()
         return proc
 
@@ -199,6 +230,22 @@ class ProcessTable:
         self._living.pop(proc.entity, None)
         self._lately.append(proc)
         self._ended.append(proc)
+        self.moved[proc.entity] = proc
+
+    def restore(self, proc: Proc) -> None:
+        """Take back a process that was known before a start, with its parent; it may have ended since."""
+        if proc.entity in self._by_entity:
+            return
+        self._by_entity[proc.entity] = proc
+        if proc.alive:
+            self._living[proc.entity] = self._by_pid[proc.pid] = proc
+        else:
+            self._by_pid.setdefault(proc.pid, proc)
+            self._ended.append(proc)
+            self._lately.append(proc)
+        if proc.parent is not None:
+            proc.parent.bear(proc.entity)
+        self._evict()
 
     def _parent(self, section: Process) -> tuple[Proc | None, bool]:
         """Return the parent, and whether it is a guess.
@@ -249,6 +296,7 @@ class ProcessTable:
     def _forget(self, victim: Proc) -> None:
         del self._by_entity[victim.entity]
         self._living.pop(victim.entity, None)
+        self.moved.pop(victim.entity, None)
         if self._by_pid.get(victim.pid) is victim:
             del self._by_pid[victim.pid]
         for child in victim.children:

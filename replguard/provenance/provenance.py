@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from replguard.provenance.endpoints import Endpoints, stays
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
+from replguard.provenance.memory import Memory
 from replguard.provenance.planned import Planned
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.provenance.serving import Serving
@@ -64,6 +66,7 @@ class Provenance:
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
         names: contained.Names | None = None,
+        memory: Path | None = None,
     ) -> None:
         contained.Current.names = names or contained.Names()
         self.table = ProcessTable()
@@ -82,6 +85,7 @@ class Provenance:
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
         self.serving.over = self.egress.answers.over
+        self.memory = Memory(memory, self, self.table, self._ours)
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
@@ -138,19 +142,44 @@ class Provenance:
         """Return the facts that follow from what the examiner found."""
         return self.labels.keep([*self.copies.examined(result), *self._used_before()])
 
+    def resume(self, now: datetime) -> None:
+        """Go on with what was known before a start. To be called before anything is fed."""
+        if self.memory.open(now):
+            self.labels.resume()
+            self.serving.resume(now)
+        self.copies.resume()
+
     def tick(self, now: datetime) -> list[Event]:
         """Once a second: ask the examiner again, and return what is allowed no longer, or is now."""
+        told = self._ticked(now)
+        self.memory.save()
+        return [*told, *self.memory.told(now)]
+
+    def _ticked(self, now: datetime) -> list[Event]:
         self.copies.outline.stale()
+        missed = self._missed(now)
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
         made += self._used_before()
         made += self.serving.refresh(passed) if self.uses.fed(now) else []
+        made += self.serving.settle(passed)
         kept = self.labels.keep([*made, *self.serving.review(passed)])
-        return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
+        return [*missed, *self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
+
+    def _missed(self, now: datetime) -> list[Event]:
+        """A moment after a start, return the facts of what ended since it was known."""
+        ended = self.memory.ended(now)
+        if ended is None:
+            return []
+        facts = [fact for event in ended for fact in self.feed(event)]
+        self.copies.settle(now)
+        return facts
 
     def end(self) -> list[Event]:
         """Return what egress would have told within seconds: the daemon ends, and its ledger is all that is kept."""
-        return self.egress.settle()
+        told = self.egress.settle()
+        self.memory.save(last=True)
+        return told
 
     def _used_before(self) -> list[Event]:
         """Return what follows from uses of a file that was recognised only now."""
@@ -268,7 +297,7 @@ class Provenance:
     # -- serving -------------------------------------------------------------------------------------------------
 
     def _listening(self, event: Event, proc: Proc | None) -> list[Event]:
-        if proc is not None:
+        if proc is not None and event.event.kind != "state":
             self.uses.listening(proc, event.timestamp)
         return self.serving.listening(event, proc)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -29,6 +29,8 @@ class _Judged(NamedTuple):
     over: bool
 
 
+LOOKED = timedelta(seconds=20)
+"""How long after a start every sensor has told what it found at its first look."""
 ANY = ("0.0.0.0", "::", "*")  # noqa: S104 - compared with, never bound
 """Addresses of a listener that takes connections to any address of the host."""
 
@@ -44,6 +46,8 @@ class Serving:
         """Told of each instance that has ended."""
         self._memory: dict[tuple[str, str | None], int] = {}
         self._watched: set[str] = set()
+        self._unsure: set[tuple[str, str]] = set()
+        self._until: datetime | None = None
         self._named: dict[str, set[str]] = {"holder": set(), "listener": set()}
 
     def listening(self, event: Event, proc: Proc | None) -> list[Event]:
@@ -51,6 +55,7 @@ class Serving:
         address = _address(event.server)
         if proc is None or address is None:
             return []
+        self._unsure.discard((proc.entity, address))
         if _accepts(event, address):
             self._instances.listen(proc, address)
         if event.event.kind == "state":
@@ -58,6 +63,24 @@ class Serving:
         port = event.server.port if event.server else None
         allowed = self._authority.means(proc, entry.find(proc), event.timestamp, port)
         return [fact("network_listen", event, proc, authorised=allowed, exposed=_exposed(event.server))]
+
+    def resume(self, now: datetime) -> None:
+        """After a start, have watched where instances listen, and who belongs to them."""
+        self._unsure = set(self._instances.doors())
+        self._until = now + LOOKED
+        for live in self._instances.live.values():
+            self._hint(live, drop=False)
+        self._members()
+
+    def settle(self, cause: Event) -> list[Event]:
+        """Forget the listeners of before a start that no sensor found again since, and return what follows."""
+        if not self._unsure or self._until is None or cause.timestamp < self._until:
+            return []
+        for entity, address in self._unsure:
+            if (proc := self._instances.process(entity)) is not None:
+                self._instances.unlisten(address, proc)
+        self._unsure.clear()
+        return self.refresh(cause)
 
     def closed(self, event: Event, proc: Proc | None) -> None:
         """Note that a listener is gone."""
@@ -128,7 +151,7 @@ class Serving:
         Who holds weights and who listens is looked at too: what joins them is not seen in either of them alone.
         """
         self._name("holder", self._instances.asked())
-        self._name("listener", self._instances.listeners())
+        self._name("listener", {entity for entity, _ in self._instances.doors()})
         serving = {entity for live in self._instances.live.values() for entity in live.members}
         for entity in serving ^ self._watched:
             proc = self._instances.process(entity)

@@ -1,7 +1,7 @@
 """The engine: events in, detections out. No I/O and no clock, so that live, replay and tests use the same one."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -123,12 +123,14 @@ class Engine:
         longest = max((rule.timespan for rule in self.ruleset.correlations), default=0.0)
         return timedelta(seconds=min(longest + TOLERANCE, LONGEST.total_seconds()))
 
-    def resume(self, events: Iterable[Event]) -> None:
-        """Take in what happened before a start: correlations go on from it, and nothing is told or counted again."""
+    def resume(self, events: Iterable[Event]) -> Iterator[tuple[Event, list[Detection]]]:
+        """Take in what happened before a start: correlations go on from it, and nothing is counted again.
+
+        Yields each event with what it raised, which is known already but for the last of it.
+        """
         matches, self.matches = self.matches, dict(self.matches)
         for event in events:
-            if event.health is not None or self._index.matches(event):
-                self.feed(event)
+            yield event, self.feed(event) if event.health is not None or self._index.matches(event) else []
         self.matches = matches
         self.state.late = 0
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from replguard import yamlfile
@@ -66,6 +66,12 @@ class Sinks:
         """Hand an alert to every sink; never blocks. Alerts are immutable: what one sink gets no other can change."""
         for outlet in self._outlets:
             outlet.deliver(alert)
+
+    def remind(self, alerts: Iterable[Alert]) -> None:
+        """Hand what was told before a start to the sinks that go on telling it."""
+        for alert in alerts:
+            for outlet in self._outlets:
+                outlet.remind(alert)
 
     def keep(self, checkpoint: Kept) -> None:
         """Offer a checkpoint of the log to every sink that takes them; never blocks."""

@@ -47,6 +47,8 @@ def open(settings: Settings) -> Sequence[Sink]:  # noqa: A001 - the name that th
 class Alertmanager(Sink):
     """One member. Alerts are known by their id and level: a higher level is another alert, and ends the lower one."""
 
+    reminds = True
+
     def __init__(self, url: str, settings: Settings) -> None:
         headers = {"User-Agent": f"replguard/{__version__}", "Content-Type": "application/json", **settings.headers}
         self._poster = Poster(url.rstrip("/") + "/api/v2/alerts", headers, settings.timeout)

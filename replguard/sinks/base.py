@@ -26,11 +26,13 @@ class Sink(ABC):
     """One way out. Called from one thread of its own; may block, up to its own timeout.
 
     ``longest`` is the longest pause in seconds between two attempts after failures. ``checkpoints``: it takes
-    checkpoints of the log besides alerts; kept on another machine they are what root cannot write anew.
+    checkpoints of the log besides alerts; kept on another machine they are what root cannot write anew. ``reminds``: it
+    tells again and again what is firing, and so has to know after a start what was before it.
     """
 
     longest = 60.0
     checkpoints = False
+    reminds = False
 
     @abstractmethod
     def send(self, alert: Alert) -> None:

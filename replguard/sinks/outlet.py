@@ -51,6 +51,11 @@ class Outlet:
         if LEVELS.index(alert.rule.level) >= self._least:
             self._take(alert)
 
+    def remind(self, alert: Alert) -> None:
+        """Take an alert that was told before a start, where the sink tells it again; never blocks."""
+        if self._sink.reminds:
+            self.deliver(alert)
+
     def keep(self, checkpoint: Kept) -> None:
         """Take a checkpoint, where the sink takes any; never blocks."""
         if self._sink.checkpoints:

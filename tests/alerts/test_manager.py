@@ -216,7 +216,7 @@ def test_state_is_bounded(monkeypatch):
     for n in range(20):
         alerts.feed(same(n, rule=f"r{n}"))
     assert alerts.evicted["folds"] == 15
-    assert len(alerts._folds) == 5
+    assert len(alerts.folds) == 5
 
 
 def test_a_clock_that_is_set_back_opens_no_hole():

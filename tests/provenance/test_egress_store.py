@@ -71,10 +71,10 @@ def test_it_is_written_now_and_then_and_at_once_when_something_was_told(tmp_path
     before = path.read_bytes()
     accounts.touch("q", "o", "llama", None, START)
     store.changed()
-    store.tick(START + timedelta(seconds=1))
+    store.tick(START + timedelta(seconds=0.5))
     assert path.read_bytes() == before
     store.soon()
-    store.tick(START + timedelta(seconds=2))
+    store.tick(START + timedelta(seconds=0.6))
     assert path.read_bytes() != before
     assert path.stat().st_mode & 0o777 == 0o600
 

@@ -20,7 +20,7 @@ def test_a_sequence_goes_on_after_a_start(tmp_path):
         before.feed(one)
         kept.keep(one, before)
     after = Engine(rules)
-    after.resume(kept.before(START + timedelta(minutes=5)))
+    list(after.resume(kept.before(START + timedelta(minutes=5))))
     assert after.matches == {"a": 0, "b": 0, "seq": 0}
     assert [name for name, _, _ in fed(after, [run(400, "bb", "x")])] == ["seq"]
 
@@ -81,7 +81,7 @@ def test_the_whole_log_and_what_was_kept_of_it_give_the_same(tmp_path_factory, f
         live.feed(one)
         kept.keep(one, live)
     by_log, by_past = Engine(rules), Engine(rules)
-    by_log.resume(log)
-    by_past.resume(kept.before(START))
+    list(by_log.resume(log))
+    list(by_past.resume(kept.before(START)))
     later = made(then, 60)
     assert list(fed(by_log, later)) == list(fed(by_past, later))

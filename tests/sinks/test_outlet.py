@@ -203,3 +203,16 @@ def test_pauses_grow_to_the_longest():
         pauses.append(outlet._backoff())
     assert pauses == sorted(pauses)
     assert 60 <= pauses[-1] <= 90
+
+
+@pytest.mark.parametrize("reminds", [True, False])
+def test_who_tells_again_is_reminded(made, reminds):
+    """What was told before a start goes to the sinks that go on telling it, and to no other."""
+    outlet, far, _ = made
+    far.reminds = reminds
+    outlet.remind(alert(1))
+    outlet.deliver(alert(2))
+    deadline = time.monotonic() + 30
+    while len(far.got) < 1 + reminds and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert far.got == [alert(1).event.id, alert(2).event.id][1 - reminds :]

@@ -1,7 +1,8 @@
 """A host made of events: what sensors would tell of processes, files and sockets, fed to provenance by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,6 +57,7 @@ class Host:
         now: datetime = START,
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        memory: Path | None = None,
     ) -> None:
         self.now = now
         self.protected: dict[tuple[int, int], Protected] = {}
@@ -66,19 +68,43 @@ class Host:
         self.fresh: list[Event] = []
         self._pid, self._inode = 100, 1000
         self.baseline = baseline or Baseline(None)
-        self.provenance = Provenance(
+        self._manifest, self._endpoints, self._index_ready = manifest or Manifest(), endpoints, index_ready
+        self._egress, self._remote, self._memory = egress, remote, memory
+        self.gone: set[str] = set()
+        self.provenance = self._begin()
+        self.init = self.exec("systemd", parent=None, pid=1, user=ROOT, kind="state", session=1)
+
+    def _begin(self) -> Provenance:
+        made = Provenance(
             own_pid=DAEMON,
-            authority=Authority(manifest or Manifest(), self.baseline),
-            endpoints=Endpoints(endpoints),
+            authority=Authority(self._manifest, self.baseline),
+            endpoints=Endpoints(self._endpoints),
             by_inode=lambda device, inode: self.protected.get((device, inode)),
             files=lambda: list(self.protected.values()),
             examine=self.requests.append,
             watch=self.hints.append,
-            index_ready=index_ready,
-            egress=egress,
-            remote=remote,
+            index_ready=self._index_ready,
+            egress=self._egress,
+            remote=self._remote,
+            memory=self._memory,
         )
-        self.init = self.exec("systemd", parent=None, pid=1, user=ROOT, kind="state", session=1)
+        made.memory.runs = lambda proc: proc.entity not in self.gone
+        return made
+
+    def killed(self, seconds: float = 2.0, *, gone: Iterable[Proc] = ()) -> None:
+        """Kill the daemon and start it, while processes may end; ask for those of before by `same`."""
+        self.requests.clear()
+        self.hints.clear()
+        self.gone |= {proc.entity for proc in gone}
+        self.wait(seconds)
+        self.provenance = self._begin()
+        self.provenance.resume(self.now)
+
+    def same(self, proc: Proc) -> Proc:
+        """Return a process as it is known now."""
+        found = self.provenance.table.get(proc.entity)
+        assert found is not None, f"{proc.image} is not known any more"
+        return found
 
     # -- the clock and the wire ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container
+.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts floods lint docs man reference bpf lock clean check-python container
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -64,6 +64,8 @@ power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under
 container: $(VENV)/.dev ## build a root as the Containerfile says and watch this host from a container of it (root; debootstrap)
 	@PYTHONPATH=tests $(PY) -m support.image $(IMAGE)
 	@REPLGUARD_IMAGE=$(abspath $(IMAGE)) $(PY) -m pytest -q --timeout=0 tests/scenarios/test_container.py
+floods: $(VENV)/.dev ## flood the host as an ordinary user in full, see whether another is still told of (root)
+	@PYTHONPATH=tests $(PY) -m floods $(ARGS)
 
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .

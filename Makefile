@@ -64,6 +64,7 @@ power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under
 container: $(VENV)/.dev ## build a root as the Containerfile says and watch this host from a container of it (root; debootstrap)
 	@PYTHONPATH=tests $(PY) -m support.image $(IMAGE)
 	@REPLGUARD_IMAGE=$(abspath $(IMAGE)) $(PY) -m pytest -q --timeout=0 tests/scenarios/test_container.py
+
 floods: $(VENV)/.dev ## flood the host as an ordinary user in full, see whether another is still told of (root)
 	@PYTHONPATH=tests $(PY) -m floods $(ARGS)
 

@@ -235,6 +235,9 @@ class Metrics(msgspec.Struct, frozen=True):
 
     listen: str = "127.0.0.1:10947"
     """Address and port of the page, or empty for none. A port that is taken is tried again."""
+    web_config: str = ""
+    """A web configuration as Prometheus' exporters have it: TLS, certificates of clients, passwords. Empty: none, and
+    whoever reaches the address reads the page."""
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")

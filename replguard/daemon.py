@@ -94,7 +94,7 @@ class Daemon:
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
         self.runner = Runner(found, self._noticed)
-        self.page = Page(config.metrics.listen, self._numbers, self._report)
+        self.page = Page(config.metrics.listen, self._numbers, self._report, config.metrics.web_config)
 
     def _pipeline(self, config: Config) -> Pipeline:
         self.authority = Authority(self.policy.manifest, Baseline(self._state / "baseline.json"))
@@ -381,6 +381,7 @@ class Daemon:
             judging=standing.judging(self.policy.ruleset),
             problems=[*map(str, self.policy.problems + self.policy.unsafe), *filter(None, [self.page.trouble])],
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
+            guarded=bool(self.policy.config.metrics.web_config),
             serving=self.serving(),
             overview=self._observer.look(now, self._numbers(), self.policy.manifest, self.pipeline),
             mounts=standing.watching(self.runner.mounts(), self.holdings.inventory),

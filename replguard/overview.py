@@ -129,7 +129,7 @@ class Observer:
         """Return how things stand."""
         rate = self._rates(sheet, now)
         cases = sorted(
-            pipeline.detector.alerts.open(), key=lambda each: (-LEVELS.index(each.level), -each.last.timestamp())
+            pipeline.detector.alerts.open, key=lambda each: (-LEVELS.index(each.level), -each.last.timestamp())
         )
         sealed = sheet.value("checkpoint_timestamp_seconds")
         return Overview(

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from replguard.alerts.memory import Memory
+from replguard.crowd import Crowd
 from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.alert import Alert
@@ -43,6 +44,8 @@ from replguard.weights.examiner import Examination
 
 QUEUE = 65_536
 """Events that may wait: half a minute at 2,000 a second, some 100 MiB at the very most."""
+CROWDED = 8_192
+"""Events that wait from which on each user has a share: what others do is not to wait behind a flood."""
 HEAVIEST = 32 * 2**20
 """Characters of arguments that may wait besides: a program may be started with 2 MiB of them, many times a second."""
 TICK = 1.0
@@ -108,10 +111,14 @@ class Pipeline:
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
+        self._crowd = Crowd()
 
     def put(self, item: Item) -> bool:
         """Take something from any thread without waiting; False when there is no room."""
-        if self._queue.qsize() >= QUEUE:
+        waiting = self._queue.qsize()
+        if waiting >= QUEUE:
+            return False
+        if isinstance(item, Event) and not self._crowd.takes(item, pressure=waiting / CROWDED):
             return False
         weight = _weight(item)
         if weight:

@@ -52,6 +52,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     judging: str
     problems: list[str]
     metrics: str
+    guarded: bool = False
+    """The page asks who wants it."""
     serving: list[Serves] = []
     overview: Overview | None = None
     mounts: str = ""

@@ -137,10 +137,6 @@ class Manager:
         """Yield the alerts that are firing."""
         return (alert for incident in self.open for alert in list(incident.alerts.values()))
 
-    def open(self) -> list[Incident]:
-        """Return the open incidents."""
-        return list(self._incidents)
-
     def firing(self) -> Counter[Level]:
         """Return how many alerts are firing, by level."""
         found = Counter(alert.rule.level for alert in self.alerts())

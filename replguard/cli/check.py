@@ -15,6 +15,7 @@ from replguard.config import Config
 from replguard.errors import ConfigError, Problem
 from replguard.events import clock
 from replguard.events.text import printable
+from replguard.metrics import web
 from replguard.policy import unsafe
 from replguard.provenance import manifest as manifests
 from replguard.rules.cases import read_cases
@@ -44,7 +45,7 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
     fixtures beside rules of your own are looked at too. Changes nothing.
     """
     settings, problems = _config(config)
-    problems += unsafe(config, settings)
+    problems += unsafe(config, settings) + web.validate(settings.metrics.web_config)
     manifest, wrong = manifests.load(Path(settings.manifest))
     problems += wrong
     fixtures = [path for path in paths if path.name.endswith(FIXTURES)]
@@ -57,6 +58,7 @@ def command(config: Path | None, paths: tuple[Path, ...]) -> None:
         click.echo(printable(str(problem)), err=True)
     absent = [f"weights.paths: {path} is not there yet" for path in settings.weights.paths if not os.path.exists(path)]  # noqa: PTH110 - pathlib raises for what is hidden
     absent += [f"watch.paths: {path} is not there" for path in settings.watch.paths if not os.path.exists(path)]  # noqa: PTH110 - pathlib raises for what is hidden
+    absent += filter(None, [web.exposed(settings.metrics.listen, settings.metrics.web_config)])
     for warning in (*absent, *_idle(found), *manifests.warnings(manifest, clock.now().date())):
         click.echo(printable(f"warning: {warning}"), err=True)
     if problems:

@@ -108,8 +108,9 @@ def read(config: Path | None, settings: Config) -> Status | str:
 
 def _ask(status: Status, now: datetime) -> Answer:
     answer = Answer(status, stale(status, now))
-    if not status.metrics:
-        answer.trouble = "there is no metrics page, and what it would count is not known"
+    if status.guarded or not status.metrics:
+        asks = "the metrics page asks for a certificate or a password (metrics.web_config): read it with that"
+        answer.trouble = asks if status.guarded else "there is no metrics page, and what it would count is not known"
         return answer
     try:
         answer.metrics = _scrape(status.metrics)

@@ -89,7 +89,11 @@ class Provenance:
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
-        self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
+        self._steps = self._by_kind()
+
+    def _by_kind(self) -> dict[str, Callable[[Event, Proc | None], list[Event]]]:
+        """Return what each kind of event leads to."""
+        return {
             "process_children": self._child_unseen,
             "process_exit": self._ended,
             "file_create": self.copies.named,

@@ -7,6 +7,7 @@ another user does; other network namespaces, without root. UDP in other namespac
 to clients. Bytes are told of connections that are open at a look, of TCP alone, where the kernel does not tell them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from replguard.kernel.sockdiag import (
     Socket,
 )
 from replguard.sensors.base import Timed
+from replguard.sensors.losses import Losses
 from replguard.sensors.processes.who import Who
 from replguard.sensors.sockets.sent import Amount, Sent
 from replguard.sensors.sockets.tables import SHARED, Ledger, Sources, endpoint, ephemeral
@@ -41,6 +43,8 @@ SPACES_EVERY = 5
 """Looks between searches for network namespaces."""
 MOST_HOLDERS = 16
 """Processes that are told for one listener which many share."""
+MOST_NEW = 500
+"""New listeners of one user that are told at a look, the others at the next ones."""
 TRIES = 10
 """Looks in which the owner of a new listener is searched: on a busy host one look may not reach everybody."""
 TRIES_CONNECTED = 5
@@ -56,6 +60,7 @@ class _Listener:
     inode: int
     server: Endpoint
     transport: str
+    user: int | None = None
 
 
 class NetworkSensor(Timed):
@@ -80,6 +85,8 @@ class NetworkSensor(Timed):
         self._ownerless: dict[int, int] = {}
         self._unowned: dict[int, tuple[Socket, int]] = {}
         self._sent: Sent | None = None
+        self._waiting: set[int] = set()
+        self._gaps = Losses(self)
 
     def start(self) -> None:
         self._who = Who()
@@ -101,13 +108,14 @@ class NetworkSensor(Timed):
         listeners = {listener.inode: listener for listener in self._listeners()}
         yield from self._listeners_changed(listeners, kind)
         yield from self._connections(kind)
+        yield from self._gaps.tell()
 
     def _listeners(self) -> Iterator[_Listener]:
         for found in self._sources.tcp([LISTEN]):
-            yield _Listener(found.inode, endpoint(found.source), "tcp")
+            yield _Listener(found.inode, endpoint(found.source), "tcp", found.uid)
         for found in self._sources.udp_bound():
             if found.source[1] not in self._ephemeral:
-                yield _Listener(found.inode, endpoint(found.source), "udp")
+                yield _Listener(found.inode, endpoint(found.source), "udp", found.uid)
         for inode, path in self._sources.unix():
             yield _Listener(inode, Endpoint(path=text(path)), "unix")
 
@@ -116,7 +124,7 @@ class NetworkSensor(Timed):
             listener = self._listening.pop(inode)
             for _, process in self._ledger.closes(inode):
                 yield self._told("socket_close", listener, process, kind)
-        fresh = now.keys() - self._listening.keys()
+        fresh = self._affordable(now, now.keys() - self._listening.keys(), kind)
         again = self._ownerless.keys() & now.keys()
         owners = self._owners(fresh | again, all_holders=True)
         for inode in sorted(fresh | again):
@@ -128,6 +136,21 @@ class NetworkSensor(Timed):
             for process in (*holders,) or (None,):
                 if self._ledger.listens(inode, now[inode].server, process):
                     yield self._told("socket_listen", now[inode], process, kind)
+
+    def _affordable(self, now: dict[int, _Listener], fresh: set[int], kind: str) -> set[int]:
+        """Return the new listeners that are told at this look: of each user so many, lest one keep others waiting."""
+        if kind == "state":
+            return fresh
+        self._gaps.add("poll", "listeners of a user who has too many at once", len(self._waiting - now.keys()))
+        told: Counter[int | None] = Counter()
+        taken: set[int] = set()
+        for inode in sorted(fresh):
+            user = now[inode].user
+            told[user] += 1
+            if user is None or told[user] <= MOST_NEW:
+                taken.add(inode)
+        self._waiting = fresh - taken
+        return taken
 
     def _connections(self, kind: str) -> Iterator[Event]:
         counts = not self._ledger.kernel

@@ -31,6 +31,8 @@ HUNG = 10.0
 """Seconds in one call of a sensor without an event, after which it is told as hung: a dead server may hold it."""
 FOR_GOOD = 4
 """Failures in a row, seven seconds of them, after which another sensor takes the place of one that names it."""
+LOSS_EVERY = 1.0
+"""Seconds between two tellings of what the pipeline had no room for."""
 MOST_HINTS = 20_000
 """Hints that are remembered for a sensor that begins later."""
 EARLY_WAIT = 3.0
@@ -182,7 +184,7 @@ class _Loop:
         self._put = put
         self._before = before
         self._replace = replace
-        self._lost = 0
+        self._lost, self._loss_due = 0, 0.0
         self._telling = self._hung = False
         self._since: float | None = None
         """When the sensor was called or told something last; None while it waits."""
@@ -322,6 +324,7 @@ class _Loop:
         self._telling = True
         try:
             self._tell(events)
+            self._tell_loss()  # of a sensor that has nothing more to tell too
         finally:
             self._telling, self._since = False, None
         self.sensor.counters.cpu_seconds = clock.cpu()
@@ -338,13 +341,17 @@ class _Loop:
                 continue
             if not ours:
                 counters.passed()
-            if self._lost:
-                self._tell_loss()
+            self._tell_loss()
 
     def _tell_loss(self) -> None:
+        """Tell what the pipeline refused, at most once a second: in a flood every other event may be refused."""
+        if not self._lost or clock.monotonic() < self._loss_due:
+            return
         lost, self._lost = self._lost, 0
         if self._put(self.sensor.health("loss", "full", stage="queue", lost=lost)) is False:
             self._lost = lost
+        else:
+            self._loss_due = clock.monotonic() + LOSS_EVERY
 
     def _report(self, error: Exception) -> None:
         reason = _words(error)

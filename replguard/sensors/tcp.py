@@ -7,6 +7,8 @@ them, not that they came); bytes by SCTP, by raw and ping sockets and past the k
 Bytes that stay on the host are told by TCP alone, by the port of loopback and from 64 KiB on a connection; bytes of one
 call are counted when it returns. A reply is told at its first byte, so its size is what had come by then.
 Of a process with more than 2,048 destinations at a time the others are told as one, which is counted.
+Of a user (of root: a control group) who makes more than 4,000 connections or 500 listeners in a second the rest is not
+told, which is counted; the network sensor's next looks find what stays.
 Of more than 32,768 connections at a time the least used lose their outcome and replies, which is not.
 When the ring overflows the loss is told, and the network sensor's next look finds what is still open.
 """
@@ -100,6 +102,7 @@ class TcpSensor(Probed):
     def prepare(self, programs: libbpf.Programs) -> None:
         self._flows.restart()
         self._sums, self._shares, self._merged = programs.map("sums"), programs.map("shares"), 0
+        self._crowded = 0
         self._hint(programs)
         programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
         clients = ephemeral()
@@ -269,6 +272,11 @@ class TcpSensor(Probed):
             "kernel", "sends of a process to too many destinations to tell these apart", merged - self._merged
         )
         self._merged = merged
+        crowded = programs.number(programs.map(".bss.crowded"), 0)
+        self._gaps.add(
+            "kernel", "listeners and connections of a user who has too many at once", crowded - self._crowded
+        )
+        self._crowded = crowded
 
     def _walk(self) -> None:
         """Let the kernel count what the connections that are open have sent, in every network namespace."""

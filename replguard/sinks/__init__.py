@@ -16,7 +16,7 @@ from replguard.events.health import Health
 from replguard.sinks.base import Common, Sink
 from replguard.sinks.outlet import Outlet
 
-_PARTS = frozenset({"base", "http", "outlet", "template"})
+_PARTS = frozenset({"base", "http", "outlet", "secret", "template"})
 """Modules here that are no sinks."""
 
 
@@ -38,6 +38,10 @@ def validate(configured: Mapping[str, Any]) -> list[str]:
         made, _, wrong = _make(name, given)
         faults += wrong
         for sink in made:
+            try:
+                sink.check()
+            except ValueError as error:
+                faults.append(f"sinks.{name}: {error}")
             sink.close()
     return faults
 

@@ -18,6 +18,7 @@ from replguard.events.alert import Alert
 from replguard.events.text import printable
 from replguard.sinks.base import Common, Rejected, Sink
 from replguard.sinks.http import Poster
+from replguard.sinks.secret import Secret
 
 RESEND = 60.0
 """Seconds between two posts of the same firing alert: what Prometheus itself does."""
@@ -29,10 +30,15 @@ MOST = 1_000
 
 
 class Settings(Common, frozen=True, kw_only=True):
-    """``urls`` are all members of the cluster, without ``/api/v2/alerts``; ``labels`` are added to every alert."""
+    """``urls`` are all members of the cluster, without ``/api/v2/alerts``; ``labels`` are added to every alert.
+
+    ``headers_file`` names files that hold the values of headers, by name; one without a slash is a systemd credential.
+    They are read at each post.
+    """
 
     urls: tuple[str, ...]
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    headers_file: dict[str, str] = msgspec.field(default_factory=dict)
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     timeout: Seconds = Seconds(10)
 
@@ -50,12 +56,20 @@ class Alertmanager(Sink):
     reminds = True
 
     def __init__(self, url: str, settings: Settings) -> None:
-        headers = {"User-Agent": f"replguard/{__version__}", "Content-Type": "application/json", **settings.headers}
+        headers: dict[str, str | Secret] = {
+            "User-Agent": f"replguard/{__version__}",
+            "Content-Type": "application/json",
+            **settings.headers,
+            **{name: Secret(file) for name, file in settings.headers_file.items()},
+        }
         self._poster = Poster(url.rstrip("/") + "/api/v2/alerts", headers, settings.timeout)
         self._labels = settings.labels
         self._firing: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
         self._resolved: OrderedDict[tuple[str, str], tuple[dict[str, Any], datetime]] = OrderedDict()
         self._due: float = 0.0
+
+    def check(self) -> None:
+        self._poster.check()
 
     def send(self, alert: Alert) -> None:
         now = clock.now()

@@ -41,6 +41,9 @@ class Sink(ABC):
     def keep(self, checkpoint: Kept) -> None:  # noqa: B027 - called where ``checkpoints`` is true
         """Send a checkpoint. Raises as ``send`` does."""
 
+    def check(self) -> None:  # noqa: B027 - most sinks need nothing else
+        """Raise ValueError where a file that it needs besides cannot be used now; it is tried again at each send."""
+
     def pause(self) -> float | None:
         """Return the seconds after which ``idle`` wants to be called; None for never."""
         return None

@@ -354,3 +354,19 @@ def test_who_listens_answers_where_nobody_holds_the_connection(
     assert {(e.process.pid, e.replguard.attribution, e.network.initiated) for e in found} == {
         (os.getpid(), "inferred", False)
     }
+
+
+def test_who_opens_thousands_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many new ones of one user are told at a look, the others at the next; one that is gone by then is lost."""
+    monkeypatch.setattr(module, "MOST_NEW", 3)
+    one = NetworkSensor(Ledger())
+    known = {n: module._Listener(n, module.Endpoint(ip="127.0.0.1", port=n), "tcp", user=7) for n in range(1, 9)}
+    known[100] = module._Listener(100, module.Endpoint(ip="127.0.0.1", port=100), "tcp", user=8)
+    known[101] = module._Listener(101, module.Endpoint(path="/x"), "unix")
+    first = one._affordable(known, set(known), "event")
+    assert first == {1, 2, 3, 100, 101}
+    left = {n: known[n] for n in known if n != 8}
+    assert one._affordable(left, left.keys() - first, "event") == {4, 5, 6}
+    assert one._affordable(left, {7}, "event") == {7}
+    assert sum(one.counters.dropped.values()) == 1
+    assert one._affordable(known, set(known), "state") == set(known)

@@ -159,6 +159,25 @@ def test_what_the_queue_refuses_is_counted_and_told_once() -> None:
     assert counters.received == counters.evaluated + counters.filtered + counters.dropped.total()
 
 
+def test_a_loss_is_told_though_nothing_more_passes() -> None:
+    """A sensor that falls silent after a flood says what it lost; and not with each event of the flood."""
+    events: list[Event] = []
+
+    def put(event: Event) -> bool:
+        events.append(event)
+        return event.health is not None
+
+    sensor = Ticker()
+    runner = Runner([sensor], put)
+    runner.start()
+    try:
+        assert until(lambda: sensor.counters.dropped["queue", "full"] >= 20)
+    finally:
+        runner.stop()
+    told = states(events, "ticker").count("loss")
+    assert 1 <= told < 15
+
+
 def test_hints_reach_every_sensor_even_after_one_refuses() -> None:
     """A sensor that chokes on a hint keeps it from no other."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support import others
 from support.deadmount import NAME, mounted
 from support.host import FakeHost, python
 from support.programs import Lacking
@@ -522,6 +523,21 @@ def test_a_flood_of_destinations_harms_its_maker_alone(sensor: TcpSensor, ends: 
         assert 1 < len(apart) <= records.SHARE
         assert not theirs or {e.destination.ip for e in theirs} == {FAR}
     assert sum(sensor.counters.dropped.values()) == 500
+
+
+@pytest.mark.skipif(others.PYTHON is None, reason="needs a Python that any user can run")
+def test_a_flood_of_listeners_harms_its_maker_alone(sensor: TcpSensor) -> None:
+    """Of one user so many are told a second, the rest is counted; the one listener of another is told."""
+    for _ in range(4 * records.LISTENING):
+        socket.create_server(("127.0.0.1", 0)).close()
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
+    port = int(others.run(others.NOBODY, others.PYTHON, "-c", code).stdout)
+    told = until(sensor, lambda e: e.server is not None and (e.server.port == port or e.process.pid == ME), 10_000)
+    theirs = [e.action for e in told if e.server.port == port and e.process.pid != ME]
+    assert theirs == ["socket_listen", "socket_close"]
+    crowded = {k: v for k, v in sensor.counters.dropped.items() if "too many at once" in k[1]}
+    assert sum(crowded.values()) > 0
+    assert sum(crowded.values()) + len(told) >= 8 * records.LISTENING
 
 
 def test_shares_are_small_while_room_is_short(sensor: TcpSensor, ends: tuple[End, End]) -> None:

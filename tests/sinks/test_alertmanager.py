@@ -133,3 +133,17 @@ def test_bounded(server, time, monkeypatch):
     server.bodies.clear()
     sink.idle()
     assert len(bodies(server)[0]) == 3
+
+
+def test_a_header_may_stand_in_a_file(server, tmp_path):
+    """Read at each post; one that is not there is a fault."""
+    (tmp_path / "token").write_text("Bearer x\n")
+    (tmp_path / "token").chmod(0o600)
+    url = server.url.removesuffix("/hook")
+    (sink,) = open_sink(Settings(urls=(url,), headers_file={"Authorization": str(tmp_path / "token")}))
+    sink.check()
+    sink.send(alert(1))
+    assert server.headers[0]["Authorization"] == "Bearer x"
+    (tmp_path / "token").unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        sink.check()

@@ -100,3 +100,44 @@ def test_faults_are_told_at_once():
     for settings in (Settings(url="file:///x"), Settings(url="http://x", template="{")):
         with pytest.raises(ValueError, match=r"."):
             open_sink(settings)
+
+
+def test_secrets_come_from_files_and_may_change(server, tmp_path):
+    """URL and header are read at each post; neither stands in the configuration, nor in what is told of a fault."""
+    url, token = tmp_path / "url", tmp_path / "token"
+    url.write_text(f"{server.url}\n")
+    token.write_text("Bearer first\n")
+    for path in (url, token):
+        path.chmod(0o600)
+    settings = {"url_file": str(url), "headers_file": {"Authorization": str(token)}}
+    assert validate({"webhook": settings}) == []
+    (sink,) = open_sink(Settings(**settings))
+    sink.send(alert(1))
+    token.write_text("Bearer second\n")
+    sink.send(alert(2))
+    assert [each["Authorization"] for each in server.headers] == ["Bearer first", "Bearer second"]
+    url.write_text("hidden-words")
+    with pytest.raises(OSError, match="holds no URL") as told:
+        sink.send(alert(3))
+    assert "hidden" not in str(told.value)
+    assert ["holds no URL" in each and "hidden" not in each for each in validate({"webhook": settings})] == [True]
+    token.unlink()
+    with pytest.raises(OSError, match="holds no URL"):
+        sink.send(alert(3))
+
+
+def test_one_way_to_say_the_url(tmp_path):
+    """Neither is a fault, and so are both."""
+    for settings in ({}, {"url": "http://a", "url_file": "b"}):
+        assert validate({"webhook": settings}) == ["sinks.webhook: needs one of 'url' and 'url_file'"]
+
+
+def test_a_secret_that_is_not_there_yet_is_waited_for(server, tmp_path):
+    """The sink is made all the same: the alert is sent once the file is there."""
+    sinks = Sinks({"webhook": {"url_file": str(tmp_path / "url")}}, lambda _: None)
+    sinks.start()
+    sinks.deliver(alert(1))
+    (tmp_path / "url").write_text(server.url)
+    assert server.came.acquire(timeout=20)
+    sinks.stop(5)
+    assert wire.alert(server.bodies[0]) == alert(1)

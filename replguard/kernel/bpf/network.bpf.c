@@ -24,6 +24,9 @@
 #define SHARE 2048		/* of these, what one process may have */
 #define TIGHT 16		/* the same, once three quarters are taken: a flood is to harm its maker alone */
 #define SHARES 4096		/* processes whose share is counted */
+#define USERS 1024	/* whose listeners and connections are counted, by user; of root by control group */
+#define PACE 4000	/* connections that are told a second: a flood is to harm its maker alone */
+#define LISTENING 500	/* the same of listeners, which begin and end */
 #define SENDERS 8192		/* threads and sockets that are in the middle of sending a datagram */
 #define STEP 20			/* what stays on this host is counted by the MiB, */
 #define LITTLE (64 << 10)	/* the rest at the end, but of little nothing */
@@ -125,6 +128,24 @@ struct {
 	__type(value, u64);
 } shares SEC(".maps");
 
+struct user_key {
+	u64 group;		/* control group of root's, 0 for anybody else: a user may make any number of these */
+	u32 user;
+	u32 listens;		/* 1: of listeners */
+};
+
+struct spent {
+	u64 second;
+	u64 count;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, USERS);
+	__type(key, struct user_key);
+	__type(value, struct spent);
+} spent SEC(".maps");
+
 /* Where the datagram goes that is being sent: the socket need not be connected, or not to there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -143,6 +164,8 @@ volatile u32 ephemeral[2] SEC(".bss.ephemeral");
 /* How many destinations there are in sums (user space corrects it), and how often one was not told apart. */
 u64 held SEC(".bss.held");
 u64 merged SEC(".bss.merged");
+/* How many listeners and connections were not told, because their user had too many. */
+u64 crowded SEC(".bss.crowded");
 /* 1: it is noted where datagrams go. */
 volatile u32 noting SEC(".bss.noting");
 
@@ -150,6 +173,7 @@ const volatile u32 layout[] SEC(".rodata.layout") = {
 	sizeof(struct record), __builtin_offsetof(struct record, space), __builtin_offsetof(struct record, source_port),
 	__builtin_offsetof(struct record, source), __builtin_offsetof(struct record, destination), sizeof(struct flow),
 	__builtin_offsetof(struct flow, address), sizeof(struct sum), FLOWS, RING, FIRST, sizeof(struct share_key), SHARE,
+	PACE, LISTENING,
 };
 
 static __always_inline u32 bit(u64 *ports, u16 port)
@@ -419,17 +443,43 @@ static __always_inline void hand_over(struct sock *sk, u64 bytes, u32 ends)
 	count(&flow, sk, connection, all - told);
 }
 
+/* Whether one more listener or connection of the current user may be told in this second. */
+static __noinline u32 affords(u32 listens)
+{
+	struct user_key key = {.user = bpf_get_current_task_btf()->cred->euid.val, .listens = listens};
+	u64 now = bpf_ktime_get_boot_ns() / 1000000000;
+	struct spent fresh = {.second = now}, *spent_;
+
+	if (!key.user)
+		key.group = bpf_get_current_cgroup_id();
+	spent_ = bpf_map_lookup_elem(&spent, &key);
+	if (!spent_) {
+		bpf_map_update_elem(&spent, &key, &fresh, BPF_NOEXIST);
+		return 1;
+	}
+	if (spent_->second != now) {
+		spent_->second = now;
+		spent_->count = 0;
+	}
+	if (__sync_fetch_and_add(&spent_->count, 1) < (listens ? LISTENING : PACE))
+		return 1;
+	__sync_fetch_and_add(&crowded, 1);
+	return 0;
+}
+
 static __always_inline void listens(struct sock *sk, u32 kind)
 {
 	struct record record;
 	u16 port = sk->__sk_common.skc_num;
 
+	if (kind == LISTENS)
+		__sync_fetch_and_or(&listening[(port >> 6) & 1023], 1ull << (port & 63));
+	if (!affords(1))
+		return;
 	fill(&record, kind, sk);
 	by_current(&record);
 	record.inode = inode_of(sk);
 	record.watched = 0;
-	if (kind == LISTENS)
-		__sync_fetch_and_or(&listening[(port >> 6) & 1023], 1ull << (port & 63));
 	send(&record, sizeof(record), kind);
 }
 
@@ -482,7 +532,8 @@ int network_state(u64 *context)
 		return 0;
 	}
 	if (to == SYN_SENT) {
-		asks(sk, key);
+		if (affords(0))
+			asks(sk, key);
 		return 0;
 	}
 	if (to != ESTABLISHED && to != CLOSE && to != FIN_WAIT1 && to != LAST_ACK)

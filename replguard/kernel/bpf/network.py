@@ -61,6 +61,8 @@ PORTS = 8192
 TICK_NS = round(TICK * 1e9)
 SHARE = 2048
 """Destinations that one process may have to itself of these; fewer when they run out."""
+PACE, LISTENING = 4000, 500
+"""Connections, and listeners, of one user that are told in a second, of root those of one control group."""
 SHARE_KEY = Struct("=QI4x")
 _RECORD = Struct("=IIQQQQIIHHBBBx16s16s")
 _FLOW = Struct("=QIHBB16s")

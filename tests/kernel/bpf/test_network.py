@@ -53,10 +53,12 @@ def test_ports_are_bits() -> None:
 
 def test_the_layout_of_the_c_structures_is_the_decoders() -> None:
     """Sizes and offsets that the compiler wrote into the object equal those of the struct formats."""
-    told = struct.unpack("<13I", section(bpf.image(network.OBJECT), ".rodata.layout"))
+    told = struct.unpack("<15I", section(bpf.image(network.OBJECT), ".rodata.layout"))
     assert told == (
         *(network.RECORD, 40, 48, 56, 72, network.FLOW, 16, network.SUM.size),
         *(network.FLOWS, network.RING, network.FIRST, network.SHARE_KEY.size, network.SHARE),
+        network.PACE,
+        network.LISTENING,
     )
 
 

@@ -78,7 +78,7 @@ class MountingSensor(HostSensor):
             return
         KEPT.adopted.add(self.name)
         self._read()
-        listed = mounts(root=self._root) or []
+        listed = mounts(hostroot.pid(), self._root) or []
         self._mounts = {mount.id: mount for mount in listed if self._mounter(mount) is None}
 
     def stop(self) -> None:

@@ -19,6 +19,8 @@ FIRST = 3
 """The first descriptor that is handed in (SD_LISTEN_FDS_START)."""
 MOST = 1024
 """Descriptors that are looked at: many times those that we ever have kept."""
+PATIENCE = 0.1
+"""Seconds that a manager which does not read is waited for."""
 KINDS = {
     "anon_inode:bpf_link": "link",
     "anon_inode:bpf-map": "map",
@@ -92,8 +94,10 @@ class Kept:
             for part, descriptor in parts.items():
                 name = f"{owner}.{build(form, parts)}.{part}"
                 # Unless told otherwise systemd watches what it keeps: it would be woken by every event.
-                if notify("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", descriptors=[descriptor]):
-                    self._stored.add(name)
+                words = ("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0")
+                if not notify(*words, descriptors=[descriptor], patience=PATIENCE):
+                    return  # a set that is not whole is of no use, and whoever does not read must not hold us up
+                self._stored.add(name)
 
     def refuse(self, owner: str, reason: str) -> None:
         """Give up what was kept for an owner, for a reason that is told."""
@@ -105,9 +109,10 @@ class Kept:
         """Have the manager keep no more of an owner's, and close what was handed in."""
         with self._lock:
             self.adopted.discard(owner)
+            reads = True
             for name in [name for name in self._stored if name.startswith(f"{owner}.")]:
                 self._stored.discard(name)
-                notify("FDSTOREREMOVE=1", f"FDNAME={name}")
+                reads = reads and notify("FDSTOREREMOVE=1", f"FDNAME={name}", patience=PATIENCE)
                 with contextlib.suppress(KeyError):
                     os.close(self._held.pop(name))
 

@@ -6,8 +6,11 @@ from array import array
 from collections.abc import Sequence
 
 
-def notify(*states: str, descriptors: Sequence[int] = ()) -> bool:
-    """Send states such as ``READY=1``, with descriptors. False when no service manager asked, or cannot be reached."""
+def notify(*states: str, descriptors: Sequence[int] = (), patience: float = 1.0) -> bool:
+    """Send states such as ``READY=1``, with descriptors. False when no service manager asked, or cannot be reached.
+
+    One that does not read is waited for, ``patience`` seconds.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -16,7 +19,7 @@ def notify(*states: str, descriptors: Sequence[int] = ()) -> bool:
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.settimeout(1.0)
+            sender.settimeout(patience)
             sender.sendmsg(["\n".join(states).encode()], rights, 0, address)
     except OSError:
         return False

@@ -193,7 +193,8 @@ def test_what_cannot_be_gone_on_with_harms_nothing(host: Host, what: str) -> Non
     with subprocess.Popen(["true", "afterwards"]) as after:
         pass
     until(lambda: host.of(after.pid, "process_exit"), SECONDS)
-    assert len(host.of(after.pid, "process_exec")) == 1
+    assert len(host.of(after.pid, "process_exec")) == len(host.of(after.pid, "process_exit")) == 1
     if what != "refused":
         until(lambda: host.kept() == LAST, SECONDS)
+        assert host.kept() == LAST
         assert len(host.manager.names) == len(set(host.manager.names))

@@ -186,7 +186,7 @@ def test_what_cannot_be_gone_on_with_harms_nothing(host: Host, what: str) -> Non
         ]
     _, _, pid, _ = host.act()
     host.watcher.start()
-    until(lambda: any("blind for" in reason for _, reason in host.health("daemon")), SECONDS)
+    until(lambda: any("the run before" in reason for _, reason in host.health("daemon")), SECONDS)
     (reason,) = [reason for state, reason in host.health("daemon") if state == "degraded" and "the run" in reason]
     assert (UNFIT in reason) == (what != "refused")
     assert host.of(pid, "process_exec") == []

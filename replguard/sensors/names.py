@@ -58,8 +58,7 @@ LONGEST, PORTION = 0.05, 1 << 16
 """Seconds that one reading may take before hints and mounts are looked at again, and bytes that are read at a time."""
 SLICE = 0.02
 CATCH_UP, RECONCILE = 10.0, 60.0
-"""Seconds that the first reading may take of what waited while nobody read, and after which nobody is named any more
-whose memory was opened then."""
+"""Seconds that the first reading may take of what waited, and until nobody is named any more of whom it tells."""
 SIZES_EVERY, NODES_EVERY = 0.5, 60.0
 _PLACES = 8192
 
@@ -127,8 +126,7 @@ class NamesSensor(Readable):
         self._missed = Missed(queues.since.timestamp() if queues.since is not None else None)
         mounted = self._mounted = Mounted(self._group, queues.mask, self._tells, self.verdicts)
         self._missed.skip = mounted.skip
-        if queues.went_on:  # a trial has marked them by the time of the start
-            self._unread |= set(mounted.unlike(queues.marked))
+        self._unread |= set(mounted.unlike(queues.marked)) if queues.went_on else set()
         self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
         self._acts.files.wanted = self._wanted or self._acts.files.wanted
         self._acts.files.worth = self._worth or self._acts.files.worth

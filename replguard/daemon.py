@@ -222,11 +222,9 @@ class Daemon:
         KEPT.release([sensor.name for sensor in self.runner.sensors if not self.runner.up(sensor.name)])
         self._settled.set()
         self._looked_back.wait(READY_WITHIN)
-        if self._before is not None:
-            kept = standing.kept(self.runner)
-            told = self._before.meanwhile(self._started, self.host.boot_id or "", kept)
-            if told is not None:
-                self._report(told)
+        before, kept = self._before, standing.kept(self.runner)
+        if before is not None and (told := before.meanwhile(self._started, self.host.boot_id or "", kept)) is not None:
+            self._report(told)
 
     def _passed_over(self, segments: int) -> None:
         """Say that sequences which began long ago may not go on: there was more in the log than a start may read."""

@@ -22,8 +22,10 @@ from replguard.events.text import printable
 from replguard.evidence.witness import Witness
 from replguard.holdings import Holdings
 from replguard.kernel import machine, memory, notify, resolve
+from replguard.kernel.carried import CARRIED
+from replguard.kernel.keep import KEPT
 from replguard.liveness import Liveness
-from replguard.log.ending import ending
+from replguard.log.ending import Ending, ending
 from replguard.log.keys import Keys
 from replguard.log.recent import recent, told
 from replguard.log.segments import Writer
@@ -77,6 +79,8 @@ class Daemon:
         self._stop = threading.Event()
         self._last = threading.Event()
         self._reload = threading.Event()
+        self._settled, self._looked_back = threading.Event(), threading.Event()
+        self._before: Ending | None = None
         self._file = StatusFile(self._state)
         self._observer = Observer(Path(config.log.dir))
         self._threads: list[threading.Thread] = []
@@ -124,6 +128,8 @@ class Daemon:
             told_until=self._told_until,
             witness=self.witness.ask,
             memory=self._state / "alerts.state",
+            carried=CARRIED.until,
+            behind=lambda: bool(KEPT.owners) and not self._settled.is_set(),
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -209,14 +215,21 @@ class Daemon:
             _log.exception("the log cannot be gone through again: sequences begin anew")
 
     def _look_back(self) -> None:
-        """Say for how long nothing was seen, if the run before was not stopped. Before anything of ours is written."""
+        """Find out how the run before ended, before anything of ours is written."""
         try:
-            before = ending(Path(self.policy.config.log.dir), Keys(self._state / "log-raw.key").knows)
+            self._before = ending(Path(self.policy.config.log.dir), Keys(self._state / "log-raw.key").knows)
         except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
             _log.exception("how the log ended cannot be told")
-            return
-        if before is not None and (untold := before.untold(self._started, self.host.boot_id or "")):
-            self.pipeline.put(health("daemon", "degraded", untold))
+        self._looked_back.set()
+
+    def _meanwhile(self) -> None:
+        """Say what was seen of the time in which no daemon ran, once every sensor has read what was kept for it."""
+        KEPT.release([sensor.name for sensor in self.runner.sensors if not self.runner.up(sensor.name)])
+        self._settled.set()
+        self._looked_back.wait(READY_WITHIN)
+        before, kept = self._before, standing.kept(self.runner)
+        if before is not None and (told := before.meanwhile(self._started, self.host.boot_id or "", kept)) is not None:
+            self._report(told)
 
     def _passed_over(self, segments: int) -> None:
         """Say that sequences which began long ago may not go on: there was more in the log than a start may read."""
@@ -232,6 +245,7 @@ class Daemon:
         if not self.runner.ready(0):
             slow = [s.name for s in self.runner.sensors if not self.runner.up(s.name)]
             self.pipeline.put(health("daemon", "degraded", f"not ready after {READY_WITHIN:.0f} s: {', '.join(slow)}"))
+        self._meanwhile()
         for absent in self.absent:
             self.pipeline.put(health(absent.name, "degraded", absent.reason))
         for problem in self.policy.problems:

@@ -91,6 +91,8 @@ class Pipeline:
         told_until: Callable[[], datetime | None] = clock.now,
         witness: Callable[[Alert], None] = lambda _: None,
         memory: Path | None = None,
+        behind: Callable[[], bool] = lambda: False,
+        carried: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -105,7 +107,7 @@ class Pipeline:
         self.memory = Memory(memory, detector.alerts)
         self._last = ""
         self._schedule = checkpoints.Schedule()
-        self._told_until, self._witness = told_until, witness
+        self._told_until, self._witness, self._behind, self._carried = told_until, witness, behind, carried
         self._order = Order()
         self._pulse = Pulse()
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -147,6 +149,7 @@ class Pipeline:
                 self.put(health("canary", "canary"))
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
+        self._carried(clock.now())
         self._guard("end", lambda: self.judge(self.provenance.end()))
         self._guard("end", self._remember)
         self._guard("end", self._fix)
@@ -169,10 +172,13 @@ class Pipeline:
         except queue.Empty:
             item = None
         self._carry(item)
-        for event in self._order.ready(clock.now(), told_until):
+        # What happened before the start comes from one sensor after another, and is put in order once it is all there.
+        for event in self._order.ready(clock.now(), told_until) if not self._behind() else ():
             self._guard(event.event.action, self.observe, event)
         # One write for what came together: a reader of the log waits no longer than for the order of events.
         self._guard("log", self.raw.flush, clock.now())
+        if self._order.until is not None:
+            self._carried(self._order.until)
 
     def _carry(self, item: Item | None) -> None:
         """Put an event in its place in time; carry anything else through."""

@@ -14,7 +14,9 @@ import structlog
 from replguard import wholefile, yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
+from replguard.kernel.keep import KEPT
 from replguard.kernel.procfs import text
+from replguard.log.ending import Kept
 from replguard.masking.mask import mask
 from replguard.overview import Overview
 from replguard.provenance.learned import Serves
@@ -119,6 +121,21 @@ def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
         SensorLine(s.name, s.area, s.mode if runner.up(s.name) else "failed", s.why, s.blind) for s in runner.sensors
     ]
     return found + [SensorLine(a.name, a.area, "off", a.reason, None) for a in absent]
+
+
+def kept(runner: Runner) -> Kept:
+    """Return what the kernel kept for whom while no daemon ran, and what it had no room for."""
+    going = [sensor for sensor in runner.sensors if runner.up(sensor.name)]
+    read = {sensor.name for sensor in going if sensor.name in KEPT.adopted}
+    lost = sum(
+        count
+        for sensor in going
+        if sensor.name in read
+        for (stage, _), count in list(sensor.counters.dropped.items())
+        if stage == "kernel"
+    )
+    unfit = [f"{owner}: {reason}" for owner, reason in KEPT.unfit.items()]
+    return Kept(read, {sensor.name for sensor in going} - read, lost, unfit)
 
 
 def configured(path: Path | None) -> str:

@@ -216,6 +216,22 @@ def test_what_was_there_before_us_is_not_fed_to_rules(pipeline: Pipeline) -> Non
     assert pipeline.flow.fed == 0
 
 
+def test_what_happened_before_the_start_is_put_in_order_once_it_is_all_there(pipeline: Pipeline) -> None:
+    """One sensor after another tells its part of it: none is carried through before the last has."""
+    behind = [True]
+    pipeline._behind = lambda: behind[0]
+    long_ago = datetime.now(UTC) - timedelta(seconds=20)
+    times = {7: long_ago + timedelta(seconds=3), 8: long_ago, 9: long_ago + timedelta(seconds=2)}
+    for pid, when in times.items():
+        pipeline.put(replace(probe(pid), timestamp=when))
+        pipeline._take(0.0)
+    assert pipeline.flow.fed == 0
+    behind[0] = False
+    pipeline._take(0.0)
+    assert isinstance(pipeline.sinks, Outlet)
+    assert [alert.process.pid for alert in pipeline.sinks.alerts if alert.process is not None] == [8, 9, 7]
+
+
 def test_what_we_say_of_ourselves_holds_no_credential(pipeline: Pipeline) -> None:
     """A reason quotes errors, and an error what it was given."""
     pipeline.observe(health("webhook", "failed", f"https://me:{PLAIN}@example.org refused: password={PLAIN}"))

@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from replguard import standing
 from replguard.config import Weights
 from replguard.errors import ReplguardError
+from replguard.kernel.keep import Kept
+from replguard.sensors.base import Counters
 from replguard.sensors.files.verdicts import Verdict
 from replguard.standing import SensorLine, Status, StatusFile
 from replguard.weights.inventory import Inventory
@@ -26,6 +29,21 @@ STATUS = Status(
     problems=[],
     metrics="",
 )
+
+
+def test_what_was_kept_is_what_those_who_went_on_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever did not, or does not work, saw nothing; losses count where something was kept."""
+    sensors = [SimpleNamespace(name=name, counters=Counters()) for name in ("exec", "gpu", "tcp", "file")]
+    for sensor in sensors:
+        sensor.counters.lose("kernel", "ring full", 3)
+        sensor.counters.lose("decode", "malformed", 9)
+    runner = SimpleNamespace(sensors=sensors, up=lambda name: name != "file")
+    kept = Kept()
+    kept.adopted |= {"exec", "file"}
+    kept.unfit["tcp"] = "it is not whole"
+    monkeypatch.setattr(standing, "KEPT", kept)
+    found = standing.kept(runner)  # type: ignore[arg-type]
+    assert found == ({"exec"}, {"gpu", "tcp"}, 3, ["tcp: it is not whole"])
 
 
 def test_the_status_is_written_whole_and_removed(tmp_path: Path) -> None:

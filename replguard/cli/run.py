@@ -19,6 +19,8 @@ from replguard import standing
 from replguard.daemon import Daemon
 from replguard.events.text import printable
 from replguard.kernel import memory
+from replguard.kernel.carried import CARRIED
+from replguard.kernel.keep import KEPT
 from replguard.masking.mask import also, mask
 from replguard.policy import Policy
 from replguard.sensors import registry
@@ -38,6 +40,8 @@ def command(config: Path | None, *, as_json: bool) -> None:
 
     Prints the sensors and then `ready`. SIGHUP reads manifest and rules again; SIGTERM and Ctrl-C end it.
     """
+    KEPT.receive()
+    CARRIED.begin()
     memory.frugal()
     _diagnostics()
     faulthandler.enable(file=2)  # the watchdog's SIGABRT tells where each thread stands

@@ -18,6 +18,8 @@ class Order:
 
     def __init__(self, window: timedelta = WINDOW) -> None:
         self._window = window
+        self.until: datetime | None = None
+        """Up to when all that had come was yielded."""
         self._held: list[tuple[datetime, int, Event]] = []
         self._arrived = 0
 
@@ -39,6 +41,7 @@ class Order:
         ready, self._held = self._held[:due], self._held[due:]
         for _, _, event in ready:
             yield event
+        self.until = until
 
     def rest(self) -> Iterator[Event]:
         """Yield, in order, everything that is left."""

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from ctypes import c_char_p, c_int, c_uint, c_uint64, c_void_p
+from pathlib import Path
 from typing import NamedTuple
 
 CLOSE_WRITE, OPEN, MOVED_FROM, MOVED_TO = 0x8, 0x20, 0x40, 0x80
@@ -24,6 +25,7 @@ NAMES_AND_TARGETS = NAMES | REPORT_TARGET
 INODE, FILESYSTEM = 0x0, 0x100
 BUFFER = 1 << 18
 _CLOEXEC, _NONBLOCK = 0x1, 0x2
+_EVENT_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _ADD, _REMOVE, _DONT_FOLLOW = 0x1, 0x2, 0x4
 _HANDLE_ONLY = 0x200
 """AT_HANDLE_FID, since 6.5: a handle to compare, also of filesystems that cannot open by it."""
@@ -101,12 +103,28 @@ def inode(handle: bytes) -> int | None:
 
 
 class Group:
-    """One fanotify group with a bounded queue. Raises OSError, as every call of it."""
+    """One fanotify group with a bounded queue. Raises OSError, as every call of it.
 
-    def __init__(self, report: int, *, event_flags: int = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) -> None:
+    ``kept`` is the descriptor of one that is there already, which is its own from now on, also where it raises: with
+    its marks, and with what waits in its queue.
+    """
+
+    def __init__(self, report: int, kept: int | None = None) -> None:
         self.unreadable = 0
         """Events that were lost because the kernel could not open for us what was opened: a process that has ended."""
-        self.fd = _call("fanotify_init", report | _CLOEXEC | _NONBLOCK, event_flags)
+        self.fd = kept if kept is not None else _call("fanotify_init", report | _CLOEXEC | _NONBLOCK, _EVENT_FLAGS)
+        if kept is not None and reports(kept) != report:
+            self.close()
+            raise OSError(errno.EINVAL, "what was kept is another kind of fanotify group")
+
+    def marked(self) -> set[str]:
+        """Return the filesystems that have a mark as a whole, by their device as mountinfo writes it."""
+        try:
+            lines = Path(f"/proc/self/fdinfo/{self.fd}").read_text().splitlines()
+            found = [int(line[14:].split()[0], 16) for line in lines if line.startswith("fanotify sdev:")]
+        except (OSError, ValueError):
+            return set()
+        return {f"{device >> 20}:{device & 0xFFFFF}" for device in found}
 
     def mark(self, path: bytes | int, mask: int, kind: int = INODE) -> None:
         """Have events of an inode, or of the whole filesystem that it lies on; by path, or by a descriptor."""
@@ -144,6 +162,17 @@ class Group:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = _NO_FILE
+
+
+def reports(descriptor: int) -> int | None:
+    """Return what a group was made to report, None for anything but a group that is read as ours are."""
+    try:
+        line = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().partition(b"fanotify flags:")[2]
+        flags = int(line.split()[0], 16)
+    except (OSError, IndexError, ValueError):
+        return None
+    ours = _CLOEXEC | _NONBLOCK
+    return flags & ~ours if flags & ours == ours else None
 
 
 def handle_of(path: bytes) -> bytes | None:

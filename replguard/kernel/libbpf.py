@@ -59,6 +59,9 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_lookup_batch": (c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)),
     "bpf_map_delete_elem": (c_int, (c_int, c_void_p)),
     "bpf_program__fd": (c_int, (c_void_p,)),
+    "bpf_map_create": (c_int, (c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p)),
+    "bpf_prog_get_fd_by_id": (c_int, (c_uint32,)),
+    "bpf_map_get_fd_by_id": (c_int, (c_uint32,)),
     "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, c_void_p)),
     "bpf_enable_stats": (c_int, (c_int,)),
     "libbpf_set_print": (c_void_p, (_PRINT,)),
@@ -150,8 +153,10 @@ class Programs:
     """The programs of one object, running from ``attach`` to ``close``.
 
     ``left`` names those that are not wanted, with the reason. ``missing`` names them and those that this kernel
-    refuses; the others run without them.
+    refuses; the others run without them. ``adopted``: they ran before we did, and need no ``attach``.
     """
+
+    adopted = False
 
     def __init__(self, image: bytes, library: Library | None = None, left: Mapping[str, str] | None = None) -> None:
         self._image = image
@@ -242,7 +247,7 @@ class Programs:
 
         Raises OSError.
         """
-        descriptor = int(self._calls.bpf_iter_create(self._calls.bpf_link__fd(self._links[name])))
+        descriptor = int(self._calls.bpf_iter_create(self.links()[name]))
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), "bpf_iter_create")
         try:
@@ -265,15 +270,23 @@ class Programs:
             raise OSError(ctypes.get_errno(), "bpf_map_lookup_elem")
         return value.value
 
+    def links(self) -> dict[str, int]:
+        """Return the descriptors by which the programs are attached: whoever has one of them keeps it running."""
+        return {name: int(self._calls.bpf_link__fd(link)) for name, link in self._links.items()}
+
+    def programs(self) -> list[int]:
+        """Return the descriptors of the programs that run."""
+        assert self._object is not None  # noqa: S101 - closed programs do not run
+        found = ((name, self._calls.bpf_program__fd(program)) for name, program in self._programs(self._object))
+        return [int(descriptor) for name, descriptor in found if name not in self.missing]
+
     def run_time(self) -> int:
         """Return the nanoseconds that the programs have run while anybody measured (see ``measure``)."""
-        assert self._object is not None  # noqa: S101 - closed programs do not run
         total = 0
-        for name, program in self._programs(self._object):
-            if name not in self.missing:
-                info, size = ctypes.create_string_buffer(_RUN_TIME + 8), c_uint32(_RUN_TIME + 8)
-                if self._calls.bpf_obj_get_info_by_fd(self._calls.bpf_program__fd(program), info, byref(size)) == 0:
-                    total += int.from_bytes(info.raw[_RUN_TIME:], sys.byteorder)
+        for descriptor in self.programs():
+            info, size = ctypes.create_string_buffer(_RUN_TIME + 8), c_uint32(_RUN_TIME + 8)
+            if self._calls.bpf_obj_get_info_by_fd(descriptor, info, byref(size)) == 0:
+                total += int.from_bytes(info.raw[_RUN_TIME:], sys.byteorder)
         return total
 
     def measure(self) -> int:
@@ -284,6 +297,20 @@ class Programs:
         descriptor = int(self._calls.bpf_enable_stats(_STATS_RUN_TIME))
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), "bpf_enable_stats")
+        return descriptor
+
+    def get(self, descriptor: int, key: bytes, size: int) -> bytes:
+        """Return the value of an entry of a map, of so many bytes. Raises OSError."""
+        value = ctypes.create_string_buffer(size)
+        if self._calls.bpf_map_lookup_elem(descriptor, key, value) != 0:
+            raise OSError(ctypes.get_errno(), "bpf_map_lookup_elem")
+        return value.raw
+
+    def create(self, kind: int, name: str, key: int, value: int, most: int) -> int:
+        """Return the descriptor of a new map of our own, of keys and values of these sizes. Raises OSError."""
+        descriptor = int(self._calls.bpf_map_create(kind, name.encode(), key, value, most, None))
+        if descriptor < 0:
+            raise OSError(ctypes.get_errno(), "bpf_map_create")
         return descriptor
 
     def put(self, descriptor: int, key: bytes, value: bytes) -> None:

@@ -35,10 +35,14 @@ class Mounted(NamedTuple):
 
 
 class MountGroup:
-    """Watches mount namespaces. Raises OSError, as every call of it."""
+    """Watches mount namespaces; by a kept descriptor, those that it watched before. Raises OSError, as every call."""
 
-    def __init__(self) -> None:
-        self._group = fanotify.Group(REPORT_MNT)
+    def __init__(self, kept: int | None = None) -> None:
+        self._group = fanotify.Group(REPORT_MNT, kept)
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self._group.fd
 
     def watch(self, namespace: str) -> None:
         """Watch a mount namespace by its file, such as ``/proc/self/ns/mnt``; twice is once."""

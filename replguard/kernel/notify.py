@@ -2,19 +2,25 @@
 
 import os
 import socket
+from array import array
+from collections.abc import Sequence
 
 
-def notify(*states: str) -> bool:
-    """Send states such as ``READY=1``. False when no service manager asked, or it cannot be reached."""
+def notify(*states: str, descriptors: Sequence[int] = (), patience: float = 1.0) -> bool:
+    """Send states such as ``READY=1``, with descriptors. False when no service manager asked, or cannot be reached.
+
+    One that does not read is waited for, ``patience`` seconds.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.settimeout(1.0)
-            sender.sendto("\n".join(states).encode(), address)
+            sender.settimeout(patience)
+            sender.sendmsg(["\n".join(states).encode()], rights, 0, address)
     except OSError:
         return False
     return True

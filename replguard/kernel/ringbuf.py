@@ -34,12 +34,32 @@ class Ring:
         self._read = memoryview(self._consumer)[:8].cast("Q")
         self._written = memoryview(self._producer)[:8].cast("Q")
 
-    def read(self, most: int = MOST) -> Iterator[bytes]:
+    @property
+    def position(self) -> int:
+        """Up to where it was read."""
+        return int(self._read[0])
+
+    def rewind(self, position: int) -> bool:
+        """Go back to where it had been read up to before; False where that was written over since.
+
+        Room that was given back may be taken in this moment: it is looked again whether it was.
+        """
+        now = self.position
+        if position > now or position % 8 or self._written[0] - position > self.size:
+            return False
+        self._read[0] = position
+        if self._written[0] - position <= self.size:
+            return True
+        self._read[0] = now
+        return False
+
+    def read(self, most: int = MOST, until: int | None = None) -> Iterator[bytes]:
         """Yield up to ``most`` records that are complete, oldest first. They are copies: their room is given back.
 
-        A record that is still being written ends the reading: those behind it come next time.
+        A record that is still being written ends the reading: those behind it come next time; and so does ``until``, a
+        position up to which it was read.
         """
-        position, end, taken = self._read[0], self._written[0], 0
+        position, end, taken = self._read[0], self._written[0] if until is None else until, 0
         try:
             while position < end and taken < most:
                 at = self._page + position % self.size

@@ -1,15 +1,30 @@
-"""How the log of the run before ended: whether it was stopped, and since when nothing was seen."""
+"""How the log of the run before ended: whether it was stopped, and what was seen since."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from replguard.events import wire
+from replguard.events.health import Health, State
 from replguard.log import names, reader, walk
 from replguard.log.reader import Record
 
 DAEMON = b'"component":"daemon"'
 WORDS = ("started", "ready", "stopped")
+
+
+class Kept(NamedTuple):
+    """What became of the time in which no daemon ran: the sensors that read it, those that saw nothing of it.
+
+    ``lost`` counts what found no room meanwhile, ``unfit`` says what had been kept and could not be read.
+    """
+
+    read: Collection[str] = ()
+    blind: Collection[str] = ()
+    lost: int = 0
+    unfit: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +35,28 @@ class Ending:
     boot_id: str
     stopped: bool
 
-    def untold(self, now: datetime, boot_id: str) -> str | None:
-        """Say for how long nothing was seen, and why; None for a run that was stopped."""
-        if self.stopped:
+    def meanwhile(self, now: datetime, boot_id: str, kept: Kept) -> Health | None:
+        """Say what was seen of the time from this end to ``now``; None for a run that was stopped and had none keep.
+
+        Which is all, where the kernel went on and what it kept was read; else nothing, and why.
+        """
+        if self.stopped and not (kept.read or kept.unfit):
             return None
         why = "and the host was started anew" if self.boot_id != boot_id else "as if it was killed"
-        seconds = max(0.0, (now - self.until).total_seconds())
-        since = f"{self.until:%Y-%m-%dT%H:%M:%SZ}"
-        return f"the run before ended without being stopped, {why}: blind for {seconds:.0f} s, from {since} on"
+        how = "was stopped" if self.stopped else f"ended without being stopped, {why}"
+        seconds = f"{max(0.0, (now - self.until).total_seconds()):.0f} s"
+        span = f"from {self.until:%Y-%m-%dT%H:%M:%SZ} to {now:%Y-%m-%dT%H:%M:%SZ}"
+        if not kept.read:
+            blind = f"blind for {seconds}, {span}"
+            unfit = f" ({'; '.join(sorted(kept.unfit))})" if kept.unfit else ""
+            return Health(component="daemon", state="degraded", reason=f"the run before {how}: {blind}{unfit}")
+        lost = f"{kept.lost} losses of it are told" if kept.lost else "nothing of it was lost"
+        parts = [f"the run before {how}: what the kernel kept for {seconds}, {span}, was read, and {lost}"]
+        parts += [f"read by {', '.join(sorted(kept.read))}"]
+        parts += [f"nothing of that time was seen by {', '.join(sorted(kept.blind))}"] if kept.blind else []
+        parts += sorted(kept.unfit)
+        state: State = "degraded" if kept.lost or kept.unfit else "recovered"
+        return Health(component="daemon", state=state, reason="; ".join(parts), lost=kept.lost or None)
 
 
 def ending(folder: Path, knows: walk.Knows) -> Ending | None:

@@ -20,6 +20,7 @@ from replguard.sensors.files.verdicts import Verdicts
 PORTABLE = Context(tier="portable")
 AT_ONCE = datetime.max.replace(tzinfo=UTC)
 """The promise of a sensor whose events bear the time at which it found them: there is nothing earlier to come."""
+WENT_ON = "what the kernel kept while nobody read is read now."
 Drives = Callable[[int], bool | None]
 """Tells of a pid whether a model may drive the process, None where that is not known yet, or no more."""
 LIMITED = "without root, what other users' processes hold is hidden."
@@ -71,7 +72,8 @@ class Sensor(ABC):
     first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
     makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
     before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``verdicts`` say which mounts it
-    watches, if it watches any.
+    watches, if it watches any. ``went_on`` says in a sentence that the
+    kernel collected for it while nobody read, None if it began anew.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Sensor(ABC):
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
     verdicts: Verdicts | None = None
+    went_on: str | None = None
 
     def __init__(self) -> None:
         self.counters = Counters()

@@ -12,7 +12,7 @@ its own, a thread that is younger than a second, and the calls of the x32 ABI.
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -30,10 +30,12 @@ from replguard.kernel import libbpf, machine, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.bpf.process import ACCESS, EXEC, EXIT, FORK, MEMORY, SIGNAL, Act, Exec, Head
 from replguard.kernel.procfs import PROC
-from replguard.sensors.probed import KERNEL, Probed, tried
-from replguard.sensors.processes import argv
+from replguard.kernel.told import Told
+from replguard.sensors.probed import KERNEL, LOOK, Probed, tried
+from replguard.sensors.processes import argv, meanwhile
 from replguard.sensors.processes.describe import Describer
 from replguard.sensors.processes.known import Known
+from replguard.sensors.processes.meanwhile import MEANWHILE
 from replguard.sensors.processes.watched import Watched
 
 AREA = "process"
@@ -68,7 +70,7 @@ class ExecSensor(Probed):
         self._users_until = 0.0
         self._born: dict[int, Head] = {}
         self._gone: set[tuple[int, int]] = set()
-        self._begun = self._fresh = False
+        self._begun = self._behind = False
         self._watched = Watched(self._entity, root, threads=self.config.sensors.memory_access)
 
     def left(self) -> dict[str, str]:
@@ -80,10 +82,12 @@ class ExecSensor(Probed):
         self._own_groups = not _first_groups(self._root)
         self._hybrid = (procfs.read(f"{self._root}/self/cgroup") or b"").count(b"\n") != 1
         super().start()
-        self._fresh = True
 
-    def prepare(self, programs: libbpf.Programs) -> None:
+    def prepare(self, programs: libbpf.Programs, noted: Told) -> None:  # noqa: ARG002 - it tells no sums
         self._watched.begin(programs)
+
+    def reconcile(self) -> None:
+        self._watched.reconcile()
 
     def require(self, programs: libbpf.Programs) -> None:
         if not {"process_exec", "process_exec_bounded"} - programs.missing.keys():
@@ -102,11 +106,20 @@ class ExecSensor(Probed):
 
     def tick(self) -> Iterable[Event]:
         """The first look tells what runs already."""
-        if self._fresh:
-            yield from self._look(first=not self._begun)
-            self._begun, self._fresh = True, False
         yield from super().tick()
         self._watched.follow()
+
+    def begin(self, taken: list[bytes]) -> Iterator[Event]:
+        """Tell what runs already, then what was done while nobody read: as it would have been told, look by look."""
+        heads = list(meanwhile.heads(taken))
+        born = {(head.pid, head.ticks) for head in heads if head.kind == FORK}
+        yield from self._look(first=not self._begun, but=born)
+        self._begun, self._behind = True, self.programs.adopted
+        if self._behind:
+            MEANWHILE.note(heads, self.at)
+        for part in meanwhile.looks(taken, LOOK):
+            yield from self.decoded(part)
+        self._behind = False
 
     def check(self) -> Iterable[Event]:
         self._watched.look()
@@ -219,18 +232,32 @@ class ExecSensor(Probed):
     def _ended(self, head: Head) -> Iterator[Event]:
         known = self._known.get(head.pid)
         if known is None or known.ticks != head.ticks:
-            self.counters.skip()  # the second of two threads that ended together, or told already
+            yield from self._ended_unknown(head)
             return
         del self._known[head.pid]
+        if self._behind:
+            MEANWHILE.ends(head)
         if head.pid in self._watched:
             self._watched.drop(head.pid)
         process = msgspec.structs.replace(known.process, exit_code=head.exit_code)
         yield self._told("process_exit", head, process, known.user)
 
+    def _ended_unknown(self, head: Head) -> Iterator[Event]:
+        """Tell the end of a process that ran before we did, and ended before we looked; no other that is not known.
+
+        Else it is the second of two threads that ended together, or told already.
+        """
+        if not self._behind or not MEANWHILE.ends(head):
+            self.counters.skip()
+            return
+        entity = self._describer.entity(head.pid, head.ticks)
+        process = Process(pid=head.pid, entity_id=entity, parent=self._parent(head), exit_code=head.exit_code)
+        yield self._told("process_exit", head, process, self._user(head.uid, None))
+
     def _acted(self, head: Head, act: Act) -> Iterator[Event]:
         """Tell of a signal or an access. The kernel's own signals, of the OOM killer or a terminal, have no sender."""
         target = self._known.get(act.target)
-        if target is None:
+        if target is None and not self._behind:
             self.counters.skip()
             return
         known = self._known.get(head.pid)
@@ -250,7 +277,8 @@ class ExecSensor(Probed):
             )  # fmt: skip
         if act.kernel:
             process, user, about = None, None, msgspec.structs.replace(about, attribution="unknown")
-        yield self.event(action, self.at(head.when), process=process, target=target.process, user=user, replguard=about)
+        of = target.process if target is not None else Process(pid=act.target)  # it ended while nobody read
+        yield self.event(action, self.at(head.when), process=process, target=of, user=user, replguard=about)
 
     def _user(self, uid: int, audit: int | None) -> User:
         found = self._users.get((uid, audit))
@@ -311,8 +339,11 @@ class ExecSensor(Probed):
         found = procfs.unit_run(head.pid, self._root)
         return found if found != (None, None) and self._lives(head) else (None, None)
 
-    def _look(self, *, first: bool = False) -> Iterator[Event]:
-        """Compare with the list of processes: what is there and was not told, and the other way round."""
+    def _look(self, *, first: bool = False, but: Container[tuple[int, int]] = ()) -> Iterator[Event]:
+        """Compare with the list of processes: what is there and was not told, and the other way round.
+
+        ``but`` are those, by pid and start, of which the records tell that they were made.
+        """
         listed = machine.newest_first(machine.pids(self._root), machine.last_pid(self._root))[::-1]
         for pid in self._known.keys() - set(listed):
             gone = self._known.pop(pid)
@@ -324,7 +355,7 @@ class ExecSensor(Probed):
             if stat.kthread:
                 continue
             known = self._known.get(pid)
-            if known is not None and known.ticks == stat.start_ticks:
+            if (known is not None and known.ticks == stat.start_ticks) or (pid, stat.start_ticks) in but:
                 continue
             process = self._describer.describe(pid, stat)
             if process is not None and process.entity_id is not None:

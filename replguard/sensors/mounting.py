@@ -4,6 +4,7 @@ What it cannot see: a shutdown by a direct call to the kernel, or without system
 mounted something that is gone again within a second, and of mounts beyond the kernel's queue, which is told.
 """
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.process import Process
 from replguard.kernel import mountwatch
-from replguard.kernel.mounts import Mount
+from replguard.kernel.keep import KEPT
+from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.mountwatch import MountGroup
-from replguard.sensors.base import AT_ONCE
+from replguard.sensors.base import AT_ONCE, WENT_ON
 from replguard.sensors.host import HostSensor
 from replguard.sensors.losses import Losses
 from replguard.sensors.processes.who import Who
@@ -24,6 +26,7 @@ from replguard.sensors.processes.who import Who
 AREA = "host"
 TIER = "kernel"
 REPLACES = frozenset({"host"})
+FORM = "fanotify mounts"
 _REMEMBERED = 1024
 
 
@@ -40,11 +43,43 @@ class MountingSensor(HostSensor):
         self._group: MountGroup | None = None
         self._mounters: OrderedDict[int, Process] = OrderedDict()
         self._losses = Losses(self)
+        self._new = False
 
     def start(self) -> None:
         self._who = Who()
-        self._group = MountGroup()
-        self._group.watch(f"/proc/{hostroot.pid()}/ns/mnt")
+        self._group = self._kept()
+        if self._group is None:
+            self._group = MountGroup()
+            self._group.watch(_namespace())
+        self._new = True
+
+    def _kept(self) -> MountGroup | None:
+        """Return the group that went on while nobody read, if it is of the namespace that we are in.
+
+        A service manager that gives each start a namespace of its own ends the one before with its last process.
+        """
+        self.went_on, kept = None, KEPT.adopt(self.name, FORM)
+        group = None
+        for part, descriptor in kept.items():
+            if len(kept) == 1 and part == _part():
+                with contextlib.suppress(OSError):
+                    group = MountGroup(descriptor)
+            else:
+                os.close(descriptor)
+        if kept and group is None:
+            KEPT.drop(self.name)
+        self.went_on = WENT_ON if group is not None else None
+        return group
+
+    def _begin(self, group: MountGroup) -> None:
+        """Have the group kept; tell of what was mounted while nobody looked, as far as it is there."""
+        if self.went_on is None:
+            KEPT.keep(self.name, FORM, {_part(): group.fileno()})
+            return
+        KEPT.adopted.add(self.name)
+        self._read()
+        listed = mounts(hostroot.pid(), self._root) or []
+        self._mounts = {mount.id: mount for mount in listed if self._mounter(mount) is None}
 
     def stop(self) -> None:
         if self._group is not None:
@@ -52,11 +87,22 @@ class MountingSensor(HostSensor):
             self._group = None
 
     def poll(self) -> Iterator[Event]:
+        if self._new and self._group is not None:
+            self._new = False
+            self._begin(self._group)
         yield from super().poll()
         yield from self._losses.tell()
 
     def mounter(self, mount: Mount) -> Process | None:
         """Return the process that the kernel named for a mount."""
+        self._read()
+        return self._mounter(mount)
+
+    def _mounter(self, mount: Mount) -> Process | None:
+        number = mountwatch.unique_id(os.fsencode(hostroot.Host.root) + mount.path) if not mount.remote else None
+        return self._mounters.get(number) if number is not None else None
+
+    def _read(self) -> None:
         for told in self._group.read() if self._group is not None else ():
             if told.lost:
                 self._losses.add("kernel", "who mounts: fanotify overflow")
@@ -64,8 +110,15 @@ class MountingSensor(HostSensor):
                 self._mounters[told.mount] = self._who.process(told.pid) or Process(pid=told.pid)
         while len(self._mounters) > _REMEMBERED:
             self._mounters.popitem(last=False)
-        number = mountwatch.unique_id(os.fsencode(hostroot.Host.root) + mount.path) if not mount.remote else None
-        return self._mounters.get(number) if number is not None else None
+
+
+def _namespace() -> str:
+    return f"/proc/{hostroot.pid()}/ns/mnt"
+
+
+def _part() -> str:
+    """Return the name under which a group for our own namespace is kept."""
+    return f"ns{os.stat(_namespace()).st_ino}"  # noqa: PTH116 - as with all of /proc
 
 
 def open(config: Config) -> MountingSensor:  # noqa: A001, ARG001 - the registry calls every sensor module alike

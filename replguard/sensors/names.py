@@ -7,7 +7,7 @@ hundredths of a second after the act.
 What it can lose: events beyond the kernel's queue (16,384 between two looks). That is told, and folders are read again.
 """
 
-# ruff: noqa: PTH119, PTH120 - paths are bytes here: names need not be text
+# ruff: noqa: PTH120 - paths are bytes here: names need not be text
 
 import contextlib
 import os
@@ -30,14 +30,16 @@ from replguard.events.process import Process
 from replguard.kernel import fanotify
 from replguard.kernel.fanotify import Group
 from replguard.kernel.procfs import text
-from replguard.sensors.base import Drives, Readable
+from replguard.sensors.base import WENT_ON, Drives, Readable
 from replguard.sensors.files import disks, places
 from replguard.sensors.files.acts import Acts
+from replguard.sensors.files.backlog import Backlog
 from replguard.sensors.files.memory import Memory
 from replguard.sensors.files.missed import LATER, TOO_MUCH, Missed
-from replguard.sensors.files.mounted import EVERY, Mounted, begin
+from replguard.sensors.files.mounted import EVERY, Mounted
 from replguard.sensors.files.opens import Key, Opens
 from replguard.sensors.files.places import Root
+from replguard.sensors.files.queues import Queues
 from replguard.sensors.files.sections import lstat
 from replguard.sensors.files.shown import context, section
 from replguard.sensors.files.superblocks import below
@@ -55,6 +57,8 @@ LOOK = 0.025
 LONGEST, PORTION = 0.05, 1 << 16
 """Seconds that one reading may take before hints and mounts are looked at again, and bytes that are read at a time."""
 SLICE = 0.02
+CATCH_UP, RECONCILE = 10.0, 60.0
+"""Seconds that the first reading may take of what waited, and until nobody is named any more of whom it tells."""
 SIZES_EVERY, NODES_EVERY = 0.5, 60.0
 _PLACES = 8192
 
@@ -93,6 +97,10 @@ class NamesSensor(Readable):
         self._processes: dict[int, Process | None] = {}
         self._eventfd, self._waking = -1, threading.Lock()
         self._group: Group | None = None
+        self._queues: Queues | None = None
+        self._backlog: Backlog | None = None
+        self._new = False
+        self._unread: set[bytes] = set()
         self._mounted: Mounted | None = None
         self.verdicts = Verdicts(self._roots if only else ())
         self._wanted: Callable[[str], bool] | None = None
@@ -110,18 +118,20 @@ class NamesSensor(Readable):
 
     def start(self) -> None:
         self._eventfd = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable: hints may have come before
-        self._group, mask = begin(older=self._older)
+        queues = self._queues = Queues(self.name, self._opens, self._memory, older=self._older)
+        self._group, self._new = queues.group, True
+        self._backlog = Backlog(queues.since or clock.now()) if queues.went_on else None
+        self.went_on = WENT_ON if queues.went_on else None
         self._who = Who()
-        self._missed = Missed()
-        mounted = self._mounted = Mounted(self._group, mask, self._tells, self.verdicts)
+        self._missed = Missed(queues.since.timestamp() if queues.since is not None else None)
+        mounted = self._mounted = Mounted(self._group, queues.mask, self._tells, self.verdicts)
         self._missed.skip = mounted.skip
+        self._unread |= set(mounted.unlike(queues.marked)) if queues.went_on else set()
         self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
         self._acts.files.wanted = self._wanted or self._acts.files.wanted
         self._acts.files.worth = self._worth or self._acts.files.worth
         self._acts.files.scripts.drives = self._drives or self._acts.files.scripts.drives
-        self._due = {"sizes": 0.0, "nodes": 0.0}
-        self._opens.start()
-        self._memory.start(named=not self._older)
+        self._due = {"sizes": 0.0, "nodes": 0.0, "settle": 0.0}
         self._poller = select.poll()
         for descriptor in (self._eventfd, self._group.fd, self._opens.fileno(), self._memory.fileno()):
             if descriptor >= 0:
@@ -129,13 +139,11 @@ class NamesSensor(Readable):
         self._because(mounted)
 
     def stop(self) -> None:
-        self._opens.stop()
-        self._memory.stop()
-        if self._group is not None:
-            self._group.close()
+        if self._queues is not None:
+            self._queues.close()
         if self._mounted is not None:
             self._mounted.close()
-        self._group, self._mounted = None, None
+        self._group = self._mounted = self._queues = self._backlog = None
         with self._waking:  # a hint must not be written to whatever gets the number next
             eventfd, self._eventfd = self._eventfd, -1
             if eventfd >= 0:
@@ -153,8 +161,8 @@ class NamesSensor(Readable):
         return waiting
 
     def quiet(self) -> bool:
-        """What waits in the kernel gets the time at which it is read."""
-        return self._group is not None
+        """What waits in the kernel gets the time at which it is read, but for what waits there at the start."""
+        return self._group is not None and self._backlog is None
 
     @property
     def period(self) -> float:  # type: ignore[override]
@@ -177,7 +185,7 @@ class NamesSensor(Readable):
             os.eventfd_read(self._eventfd)
             self._take_hints()
         if self._group is not None and self._mounted is not None and self._group.fd in ready:
-            end, left = clock.monotonic() + LONGEST, True
+            end, left = clock.monotonic() + (LONGEST if self._backlog is None else CATCH_UP), True
             while left and clock.monotonic() < end:
                 until = clock.now()
                 left = yield from self._names(self._group, self._mounted)
@@ -188,16 +196,28 @@ class NamesSensor(Readable):
         if self._memory.fileno() in ready:
             yield from self._accessed()
         self._missed.good()
+        self._backlog = None
         self.told_until = until
 
     def tick(self) -> Iterator[Event]:
         now = clock.monotonic()
+        if self._new and self._queues is not None:
+            self._new, self._due["settle"] = False, now + RECONCILE
+            self._queues.keep()
+            self._missed.begin([(path, True) for path in self._unread], urgency=LATER)
+            self._unread = set()
         yield from self.read()
         if now >= self._due["sizes"]:
             self._due["sizes"] = now + SIZES_EVERY
             self._memory.tidy()
+            if self._queues is not None and not self._missed.waiting:
+                self._queues.read()
+            if self._memory.unclaimed:
+                yield from self._accessed()
             yield from self._losses.tell()
             yield from self._grown()
+        if now >= self._due["settle"]:
+            self._memory.settle()
         if now >= self._due["nodes"]:
             self._due["nodes"] = now + NODES_EVERY
             self._opens.nodes(disks.gpus())
@@ -275,8 +295,9 @@ class NamesSensor(Readable):
                 self.counters.skip()
             else:
                 records.append(record)
-        for act in self._acts.of(records):
-            yield from self._told(act, when)
+        acts = self._acts.of(records)
+        for act, at in self._backlog.of(acts) if self._backlog is not None else ((act, when) for act in acts):
+            yield from self._told(act, at)
         return True
 
     def _told(self, act: Act, when: datetime) -> Iterator[Event]:
@@ -308,7 +329,8 @@ class NamesSensor(Readable):
             )
             if watched.holds is not None:
                 about = msgspec.structs.replace(about, origin=FileRef(path=text(watched.path), device=watched.holds))
-            yield self.event("file_open", now, file=section(act), process=process, replguard=about)
+            when = self._backlog.opened(pid) if self._backlog is not None else now
+            yield self.event("file_open", when, file=section(act), process=process, replguard=about)
 
     def _accessed(self) -> Iterator[Event]:
         for access in self._memory.read():
@@ -325,31 +347,9 @@ class NamesSensor(Readable):
     def _grown(self) -> Iterator[Event]:
         """Tell of files that are still written, and of those that were closed before we knew them."""
         now = clock.now()
-        for what, file, found in self._acts.files.making.look():
-            shown = self._acts.files.shown.get(file.path, file.path)
-            act = Act("file_grow", shown, file.path, found, 0)
-            if what == "grown":
-                yield self.event(
-                    "file_grow",
-                    now,
-                    file=section(act),
-                    process=file.writer,
-                    replguard=context(act, known=file.writer is not None),
-                )
-            elif file.path not in self._acts.files.late:
-                file.changed = clock.monotonic()
-            elif self._who.writer(file.device, file.inode, os.path.basename(file.path), urgent=True) is None:
-                self._acts.files.forget(file.path)
-                closed = act._replace(action="file_close_write")
-                yield self.event(
-                    closed.action,
-                    now,
-                    file=section(closed),
-                    process=file.writer,
-                    replguard=context(closed, known=file.writer is not None),
-                )
-            else:
-                self._acts.files.late.discard(file.path)
+        for act, writer in self._acts.files.grown(self._who):
+            about = context(act, known=writer is not None)
+            yield self.event(act.action, now, file=section(act), process=writer, replguard=about)
 
     def _found(self, path: bytes, found: os.stat_result) -> Iterator[Event]:
         """Tell of a file that a rescan found, at the time that it was changed last."""

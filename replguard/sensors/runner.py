@@ -19,6 +19,7 @@ from replguard.errors import Unavailable
 from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
+from replguard.kernel.keep import KEPT
 from replguard.sensors.base import Readable, Sensor, Timed
 from replguard.sensors.files.verdicts import Verdict
 
@@ -241,6 +242,7 @@ class _Loop:
                 self._session(recovered=failed)
             except Exception as error:  # noqa: BLE001 - whatever a sensor meets, it is tried again
                 failed = True
+                KEPT.drop(self.sensor.name)  # it begins anew: what it failed at may lie in what was kept
                 self._report(error)
                 reason = _words(error)
             finally:
@@ -269,7 +271,8 @@ class _Loop:
         sensor = self.sensor
         self._since = clock.monotonic()
         sensor.start()
-        self._deliver([sensor.health("recovered" if recovered else "started", sensor.why)])
+        said = " ".join(filter(None, (sensor.went_on, sensor.why))) or None
+        self._deliver([sensor.health("recovered" if recovered else "started", said)])
         if sensor.fallen and not recovered:
             self._deliver([sensor.health("degraded", f"the kernel tier does not work here: {sensor.fallen}")])
         self.up = True

@@ -49,6 +49,7 @@ from replguard.kernel.bpf.network import (
 from replguard.kernel.mounts import of_superblock
 from replguard.kernel.procfs import PROC, text
 from replguard.kernel.sockdiag import ESTABLISHED, LISTEN, Socket
+from replguard.kernel.told import Told
 from replguard.sensors.losses import Losses
 from replguard.sensors.probed import KERNEL, Probed, tried
 from replguard.sensors.processes.who import Who
@@ -83,6 +84,7 @@ class TcpSensor(Probed):
     )
 
     records = records
+    told_key, most_told = records.FLOW, 2 * records.FLOWS
 
     def __init__(self, config: Config | None = None, root: str = PROC, ledger: Ledger | None = None) -> None:
         super().__init__(config, root)
@@ -99,14 +101,32 @@ class TcpSensor(Probed):
         super().start()
         self._ledger.told_by_kernel(replies=RECEIVE not in self.programs.missing)
 
-    def prepare(self, programs: libbpf.Programs) -> None:
-        self._flows.restart()
-        self._sums, self._shares, self._merged = programs.map("sums"), programs.map("shares"), 0
-        self._crowded = 0
+    def prepare(self, programs: libbpf.Programs, noted: Told) -> None:
+        self._flows.restart(noted)
+        self._sums, self._shares = programs.map("sums"), programs.map("shares")
+        self._merged_at, self._crowded_at = noted.counter(b"mrg"), noted.counter(b"crd")
+        self._merged, self._crowded, self._before = 0, 0, bytes(records.PORTS)
+        if programs.adopted:
+            self._go_on(programs, noted)
+        else:
+            programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
         self._hint(programs)
-        programs.put(programs.map(".bss.listening"), _FIRST, records.ports(_listening()))
         clients = ephemeral()
         programs.put(programs.map(".bss.ephemeral"), _FIRST, struct.pack("=II", clients.start, clients.stop - 1))
+
+    def _go_on(self, programs: libbpf.Programs, noted: Told) -> None:
+        """Go on from what was told, and with the ports that were watched, until it is known which are."""
+        amounts = noted.amounts()
+        self._merged, self._crowded = amounts.get(self._merged_at, 0), amounts.get(self._crowded_at, 0)
+        self._before = programs.get(programs.map(".bss.hinted"), _FIRST, records.PORTS)
+        for key, held in programs.entries(self._sums, records.FLOW, records.SUM.size):
+            if amounts.get(key, 0) <= records.SUM.unpack(held)[0]:  # else the kernel began it anew
+                self._flows.went_on(key, amounts.get(key, 0))
+
+    def reconcile(self) -> None:
+        with self._lock:
+            self._before = bytes(records.PORTS)
+            self._hint(self.programs)
 
     def require(self, programs: libbpf.Programs) -> None:
         if STATE in programs.missing:
@@ -147,7 +167,8 @@ class TcpSensor(Probed):
                 self._hint(self._programs)
 
     def _hint(self, programs: libbpf.Programs) -> None:
-        programs.put(programs.map(".bss.hinted"), _FIRST, records.ports(set(self._hints)))
+        ours, theirs = (int.from_bytes(ports, "little") for ports in (records.ports(set(self._hints)), self._before))
+        programs.put(programs.map(".bss.hinted"), _FIRST, (ours | theirs).to_bytes(records.PORTS, "little"))
 
     def tick(self) -> Iterable[Event]:
         yield from super().tick()
@@ -271,12 +292,18 @@ class TcpSensor(Probed):
         self._gaps.add(
             "kernel", "sends of a process to too many destinations to tell these apart", merged - self._merged
         )
-        self._merged = merged
+        self._merged = self._noted_as(self._merged_at, self._merged, merged)
         crowded = programs.number(programs.map(".bss.crowded"), 0)
         self._gaps.add(
             "kernel", "listeners and connections of a user who has too many at once", crowded - self._crowded
         )
-        self._crowded = crowded
+        self._crowded = self._noted_as(self._crowded_at, self._crowded, crowded)
+
+    def _noted_as(self, key: bytes, before: int, now: int) -> int:
+        """Note that a count was told, for whoever goes on after us; return it."""
+        if now != before and self._noted is not None:
+            self._noted.note(key, now)
+        return now
 
     def _walk(self) -> None:
         """Let the kernel count what the connections that are open have sent, in every network namespace."""
@@ -356,5 +383,6 @@ def _listening() -> set[int]:
 
 def open(config: Config) -> TcpSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
-    tried(TcpSensor(config, ledger=Ledger()))
-    return TcpSensor(config)
+    sensor = TcpSensor(config)
+    sensor.early = tried(TcpSensor(config, ledger=Ledger())).early
+    return sensor

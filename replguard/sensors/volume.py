@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from ctypes import c_uint64
 from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
+from struct import Struct
 
 import msgspec
 
@@ -31,6 +32,7 @@ from replguard.kernel.bpf import volume as records
 from replguard.kernel.bpf.volume import Amount
 from replguard.kernel.mounts import Mount, mounts
 from replguard.kernel.procfs import text
+from replguard.kernel.told import Told
 from replguard.sensors.files import rests
 from replguard.sensors.files.rests import Rests
 from replguard.sensors.files.sections import file_section, lstat
@@ -47,6 +49,8 @@ MOUNTS_EVERY = 5.0
 UNCOUNTED = frozenset("tmpfs ramfs hugetlbfs".split())
 """Filesystems whose reads pass no probe."""
 
+_START = Struct("=Q")
+
 Key = tuple[int, int]
 
 
@@ -58,6 +62,7 @@ class VolumeSensor(Probed):
     blind = "reads and writes of tmpfs, memfd and reflinks, and mappings of 2 MiB pages, are not counted."
     makes = frozenset({"file_read"})
     records = records
+    told_key, most_told = records.READER_KEY.size + _START.size, 2 * records.READERS
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
@@ -67,18 +72,39 @@ class VolumeSensor(Probed):
         self._marks: dict[int, rests.Mark] = {}
         self._rests, self._gaps = Rests(), Losses(self)
         self._next = 0
+        self._before: dict[bytes, int] = {}
         self._maybe: mmap | None = None
         self._mounts: list[Mount] = []
         self._mounts_due = 0.0
 
-    def prepare(self, programs: libbpf.Programs) -> None:
+    def prepare(self, programs: libbpf.Programs, noted: Told) -> None:
         self._who = Who()
         self._watched, self._readers = programs.map("watched"), programs.map("readers")
         self._maybe = mmap(programs.map(".bss"), records.MAYBE * 8, MAP_SHARED, PROT_READ | PROT_WRITE)
         known = [hint for _, hint, _ in self._files.values()]
-        self._files, self._slots, self._marks, self._rests = {}, {}, {}, Rests()
+        self._files, self._slots, self._marks = {}, {}, {}
+        self._rests = Rests(lambda key, start, told: noted.note(_reader(key, start), told))
+        self._before = {}
+        if programs.adopted:
+            self._go_on(programs, noted)
         self._hints.extendleft(reversed(known))
         self._take_hints()
+
+    def _go_on(self, programs: libbpf.Programs, noted: Told) -> None:
+        """Let files have the numbers that they had, and go on from what was told of who read them."""
+        for key, value in programs.entries(self._watched, records.KEY.size, records.WATCHED.size):
+            self._before[key] = records.WATCHED.unpack(value)[1]
+        self._next = max(self._before.values(), default=0)
+        amounts = noted.amounts()
+        for key, value in programs.entries(self._readers, records.READER_KEY.size, records.READER.size):
+            amount = records.reader(key, value, 0)
+            told = amounts.get(_reader((amount.pid, amount.slot, amount.kind), amount.start), 0)
+            self._rests.told(amount._replace(bytes=told if told <= amount.bytes else 0))  # else it was begun anew
+
+    def reconcile(self) -> None:
+        for key in self._before:
+            self.programs.remove(self._watched, key)
+        self._before = {}
 
     def require(self, programs: libbpf.Programs) -> None:
         if all(hook.program in programs.missing for hook in records.HOOKS):
@@ -151,17 +177,18 @@ class VolumeSensor(Probed):
         found = next((way for way in ways if way is not None), None)
         if found is None or found.kind in UNCOUNTED:
             return
-        self._next += 1
+        there = records.key(found.superblock, found.number)
+        slot = self._before.pop(there, 0)
+        if not slot:
+            slot = self._next = self._next + 1
         touch = int(min(TOUCH_BYTES, TOUCH_SHARE * (hint.size or 0)))
         try:
-            self.programs.put(
-                self._watched, records.key(found.superblock, found.number), records.watched(touch, self._next)
-            )
+            self.programs.put(self._watched, there, records.watched(touch, slot))
         except OSError as error:
             self._gaps.add("watch", f"map of watched files full ({error.strerror})")
             return
-        self._files[key], self._slots[self._next] = (self._next, hint, found), key
-        self._marks[self._next] = rests.mark(touch, hint.size or 0)
+        self._files[key], self._slots[slot] = (slot, hint, found), key
+        self._marks[slot] = rests.mark(touch, hint.size or 0)
         self._filter(found.number)
 
     def _drop(self, key: Key) -> None:
@@ -245,6 +272,12 @@ class VolumeSensor(Probed):
         if now >= self._mounts_due:
             self._mounts, self._mounts_due = mounts() or [], now + MOUNTS_EVERY
         return self._mounts
+
+
+def _reader(key: rests.Key, start: int) -> bytes:
+    """Return the key under which it is noted how much was told of a process that reads a file."""
+    pid, slot, kind = key
+    return records.READER_KEY.pack(pid, slot, kind == records.MAP) + _START.pack(start)
 
 
 def open(config: Config) -> VolumeSensor:  # noqa: A001 - the registry calls every sensor module alike

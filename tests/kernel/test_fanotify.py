@@ -114,6 +114,30 @@ def test_a_group_tells_and_a_handle_opens(tmp_path: Path) -> None:
         group.close()
 
 
+@pytest.mark.root
+def test_a_group_goes_on_by_its_descriptor(tmp_path: Path) -> None:
+    """With what waits in it, and with its marks; one that reports otherwise, or is none, is refused and closed."""
+    try:
+        group = Group(fanotify.NAMES_AND_TARGETS)
+        group.mark(os.fsencode(tmp_path), CREATE, fanotify.FILESYSTEM)
+    except OSError as error:
+        pytest.skip(f"fanotify does not work here: {error}")
+    kept = [os.dup(group.fd) for _ in range(2)] + [os.eventfd(0)]
+    group.close()
+    (tmp_path / "meanwhile").touch()
+    again = Group(fanotify.NAMES_AND_TARGETS, kept[0])
+    assert b"meanwhile" in {record.name for record in fanotify.parse(again.read())}
+    device = (tmp_path / "meanwhile").stat().st_dev
+    assert again.marked() == {f"{os.major(device)}:{os.minor(device)}"}
+    again.close()
+    for report, descriptor in ((fanotify.NAMES, kept[1]), (fanotify.NAMES_AND_TARGETS, kept[2])):
+        with pytest.raises(OSError, match="another kind"):
+            Group(report, descriptor)
+        assert not os.path.lexists(f"/proc/self/fd/{descriptor}")
+    assert again.marked() == set()
+    assert fanotify.reports(99_999) is None
+
+
 def test_what_has_no_handle_has_none(tmp_path: Path) -> None:
     """A name that is gone is no error."""
     assert fanotify.handle_of(os.fsencode(tmp_path / "none")) is None

@@ -1,5 +1,6 @@
 """The service manager hears of our state, and its absence stops nothing."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -23,6 +24,21 @@ def test_states_arrive_in_one_datagram(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         assert notify("READY=1", "STATUS=watching") is True
         assert manager.recv(256) == b"READY=1\nSTATUS=watching"
+
+
+def test_descriptors_go_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What arrives is the same open file."""
+    address, counter = str(tmp_path / "notify"), os.eventfd(41)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(2)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        assert notify("FDSTORE=1", "FDNAME=x", descriptors=[counter]) is True
+        said, descriptors, _, _ = socket.recv_fds(manager, 256, 4)
+    assert said == b"FDSTORE=1\nFDNAME=x"
+    assert [os.eventfd_read(descriptor) for descriptor in descriptors] == [41]
+    for descriptor in (counter, *descriptors):
+        os.close(descriptor)
 
 
 def test_an_abstract_socket_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

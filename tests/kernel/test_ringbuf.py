@@ -56,6 +56,27 @@ def ring(kernel: Kernel) -> Iterator[Ring]:
     made.close()
 
 
+def test_it_goes_back_to_where_it_had_read_up_to(kernel: Kernel, ring: Ring) -> None:
+    """And reads again no further than it is told; what was written over since, and what is no such place, is left."""
+    kernel.put(b"a" * 8)
+    list(ring.read())
+    position = ring.position
+    kernel.put(b"b" * 8)
+    kernel.put(b"c" * 8)
+    assert list(ring.read()) == [b"b" * 8, b"c" * 8]
+    end = ring.position
+    kernel.put(b"d" * 8)
+    assert ring.rewind(position)
+    assert list(ring.read(until=end)) == [b"b" * 8, b"c" * 8]
+    assert list(ring.read()) == [b"d" * 8]
+    assert not ring.rewind(ring.position + 8)
+    assert not ring.rewind(position + 1)
+    for _ in range(SIZE // 16):
+        kernel.put(b"e" * 8)
+    assert not ring.rewind(position)
+    assert kernel.consumed() == ring.position
+
+
 def test_records_come_in_order_and_make_room(kernel: Kernel, ring: Ring) -> None:
     """What was discarded is passed over; the consumer's position is told to the kernel."""
     for data, flags in ((b"one", 0), (b"never", DISCARD), (b"eightbyt", 0), (b"", 0)):

@@ -9,7 +9,7 @@ from replguard.config import Stream
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health
 from replguard.log import names
-from replguard.log.ending import ending
+from replguard.log.ending import Kept, ending
 from replguard.log.keys import Keys
 
 LATER = logs.NOW + timedelta(minutes=10)
@@ -44,17 +44,53 @@ def test_a_run_that_was_stopped(run):
     """Whatever comes after its last word."""
     found = run(word("started"), 1, word("ready"), 2, word("stopped", 5), 90)
     assert (found.stopped, found.until, found.boot_id) == (True, logs.NOW + timedelta(seconds=9), "boot")
-    assert found.untold(LATER, "boot") is None
+    assert found.meanwhile(LATER, "boot", Kept()) is None
 
 
 def test_a_run_that_was_not(run):
     """For how long nobody looked, and whether the host was started meanwhile."""
     found = run(word("started"), 1, word("ready"), word("stopped", component="sensor"), 90)
-    told = found.untold(LATER, "boot")
-    assert told == (
-        "the run before ended without being stopped, as if it was killed: blind for 591 s, from 2026-01-01T00:00:09Z on"
+    told = found.meanwhile(LATER, "boot", Kept(blind={"gpu"}))
+    assert told == Health(
+        component="daemon",
+        state="degraded",
+        reason="the run before ended without being stopped, as if it was killed: blind for 591 s, from "
+        "2026-01-01T00:00:09Z to 2026-01-01T00:10:00Z",
     )
-    assert "the host was started anew: blind for 591 s" in found.untold(LATER, "another")
+    assert "the host was started anew: blind for 591 s" in reason(found, Kept(), "another")
+
+
+def reason(found, kept, boot_id="boot"):
+    told = found.meanwhile(LATER, boot_id, kept)
+    return told.reason
+
+
+def test_what_the_kernel_kept_was_seen(run):
+    """By whom, by whom not, and whether any of it was lost; that is trouble, and so is what could not be read."""
+    found = run(word("started"), 1, word("ready"), 90)
+    told = found.meanwhile(LATER, "boot", Kept({"tcp", "exec"}, {"gpu"}))
+    assert told.state == "recovered"
+    assert told.reason == (
+        "the run before ended without being stopped, as if it was killed: what the kernel kept for 591 s, from "
+        "2026-01-01T00:00:09Z to 2026-01-01T00:10:00Z, was read, and nothing of it was lost; read by exec, tcp; "
+        "nothing of that time was seen by gpu"
+    )
+    told = found.meanwhile(LATER, "boot", Kept({"exec"}, lost=3))
+    assert (told.state, told.lost) == ("degraded", 3)
+    assert "was read, and 3 losses of it are told; read by exec" in told.reason
+    told = found.meanwhile(LATER, "boot", Kept({"exec"}, {"tcp"}, unfit=["tcp: it is not whole"]))
+    assert told.state == "degraded"
+    assert told.reason.endswith("nothing of that time was seen by tcp; tcp: it is not whole")
+
+
+def test_a_run_that_was_stopped_had_kept_what_could_not_be_read(run):
+    """As after an upgrade: then nothing of the time between was seen, which nobody meant."""
+    found = run(word("started"), word("stopped", 5))
+    assert reason(found, Kept(unfit=["exec: of another version"])) == (
+        "the run before was stopped: blind for 595 s, from 2026-01-01T00:00:05Z to 2026-01-01T00:10:00Z "
+        "(exec: of another version)"
+    )
+    assert reason(found, Kept(["exec"])).startswith("the run before was stopped: what the kernel kept for 595 s, from ")
 
 
 def test_an_earlier_run_does_not_speak_for_a_later_one(run):

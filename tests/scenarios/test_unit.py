@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,8 @@ from replguard.log import reader
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = "replguard.service"
 SECONDS = 30.0
+KEPT = 20
+"""Descriptors of all its sensors: how many it is depends on the kernel."""
 ALIKE = ("sensor", "area", "mode", "works")
 PLACES = {
     "/tmp": Path("/tmp"),
@@ -88,6 +91,15 @@ class Service:
                 if fact["event"]["action"] == "weights_copy" and fact["replguard"].get("status") == "done":
                     found[fact["file"]["path"]] = fact["replguard"]["origin"]["path"]
         return found
+
+    def raw(self) -> list[dict[str, Any]]:
+        """Return the raw log so far."""
+        found = reader.records([self.folder / "log" / "replguard"], "raw")
+        return [json.loads(record.data) for record in found if isinstance(record, reader.Record)]
+
+    def kept(self) -> int:
+        """Return how many descriptors systemd keeps for it."""
+        return int(self.manager.show(UNIT, "NFileDescriptorStore"))
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +238,38 @@ def test_it_is_fed_and_comes_back(started: Service) -> None:
         started.manager.until(lambda: started.manager.show(UNIT, "SubState") == "running")
     assert "Fatal Python error: Aborted" in started.errors.read_text()
     assert "in _watch_over" in started.errors.read_text()
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_what_is_done_until_it_runs_again_is_told(started: Service, tmp_path: Path, how: str) -> None:
+    """A program that began and ended while nobody ran, and what it copied; it says that nothing was lost."""
+    started.manager.until(lambda: started.kept() >= KEPT)
+    before = started.manager.pid(UNIT)
+    if how == "killed":
+        os.kill(before, signal.SIGKILL)
+    else:
+        started.manager.ctl("restart", "--no-block", UNIT)
+    started.manager.until(lambda: not Path(f"/proc/{before}").exists())
+    source, copy = started.folder / "models" / "m" / "model.safetensors", tmp_path / "copy"
+    subprocess.run(["cp", source, copy], check=True)
+    started.manager.until(lambda: started.manager.pid(UNIT) not in (0, before))
+    _until(lambda: str(copy) in started.copies())
+    assert started.copies()[str(copy)] == str(source)
+    command = f"cp {source} {copy}"
+    acts = [one["event"]["action"] for one in started.raw() if one.get("process", {}).get("command_line") == command]
+    assert [one for one in acts if one.startswith("process_")] == ["process_exec", "process_exit"]
+    told = [one["health"] for one in started.raw() if "the run before" in one.get("health", {}).get("reason", "")]
+    assert told[-1]["state"] == "recovered"
+    assert "was stopped: " in told[-1]["reason"] or how == "killed"
+    assert "nothing of it was lost" in told[-1]["reason"]
+
+
+def test_stopped_it_leaves_nothing_running(started: Service) -> None:
+    """What systemd kept for it is closed; the next start begins anew."""
+    started.manager.until(lambda: started.kept() >= KEPT)
+    started.manager.ctl("stop", UNIT)
+    started.manager.until(lambda: started.kept() == 0)
+    started.manager.ctl("start", UNIT)
 
 
 def test_it_reads_again_when_systemd_says_so(started: Service) -> None:

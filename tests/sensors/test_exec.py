@@ -16,18 +16,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from support import keeping
 from support.credentials import PLAIN
+from support.keeping import Between
 
 from replguard.config import Config, Sensors
 from replguard.errors import Unavailable
+from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.events.process import Process
 from replguard.kernel import libbpf, machine
 from replguard.kernel.bpf import process as records
+from replguard.kernel.carried import CARRIED
 from replguard.provenance import entry
 from replguard.provenance.processes import ProcessTable
 from replguard.sensors import exec as sensors
+from replguard.sensors import probed
 from replguard.sensors.exec import ExecSensor
 from replguard.sensors.processes.describe import Describer
 
@@ -365,6 +370,115 @@ def test_after_a_loss_the_list_of_processes_is_read(sensor: ExecSensor) -> None:
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    """Descriptors are kept from one sensor to the next."""
+    with keeping.between(monkeypatch) as one:
+        yield one
+
+
+def test_what_was_done_while_nobody_read_is_told_with_its_times(between: Between) -> None:
+    """One that began and ended, one that began and still runs, and the end of one that ran before."""
+    before = subprocess.Popen(["sleep", "600"])
+    with opened() as first:
+        list(first.tick())
+    began = clock.now()
+    before.kill()
+    before.wait()
+    with subprocess.Popen(["true", "meanwhile"]) as short:
+        pass
+    with subprocess.Popen(["sleep", "601"]) as still, opened() as second:
+        ended = clock.now()
+        assert second.went_on is not None
+        told = list(second.tick())
+        still.kill()
+    events = {
+        (event.process.pid, event.action): event for event in told if event.process and event.event.kind != "state"
+    }
+    run = events[short.pid, "process_exec"]
+    assert run.process is not None
+    assert run.process.args == ("true", "meanwhile")
+    assert run.process.parent is not None
+    assert run.process.parent.pid == os.getpid()
+    times = [run.timestamp, events[short.pid, "process_exit"].timestamp, events[still.pid, "process_exec"].timestamp]
+    assert [began, *times, ended] == sorted([began, *times, ended])
+    gone = events[before.pid, "process_exit"]
+    assert gone.process is not None
+    assert gone.process.entity_id is not None
+    assert gone.process.exit_code == 128 + signal.SIGKILL
+    kinds = {event.event.kind for event in told if event.process is not None and event.process.pid == still.pid}
+    assert kinds == {"event"}
+    assert not [event for event in told if event.health is not None]
+
+
+def test_what_was_counted_as_lost_before_is_not_told_again(between: Between) -> None:
+    """But what was lost meanwhile is."""
+    with opened() as first:
+        list(first.tick())
+        first._lost[0] = 0
+        place = first.programs.map("lost")
+        first.programs.put(place, (0).to_bytes(4, "little"), (5).to_bytes(8, "little"))
+        first._checked = 0.0
+        assert [event.health.lost for event in first.tick() if event.health is not None] == [5]
+    for expected in ([], [2]):
+        with opened() as again:
+            place = again.programs.map("lost")
+            count = 5 + sum(expected)
+            again.programs.put(place, (0).to_bytes(4, "little"), count.to_bytes(8, "little"))
+            assert [event.health.lost for event in again.tick() if event.health is not None] == expected
+
+
+def test_whom_the_run_before_watched_is_watched_until_it_is_known_who_is(between: Between) -> None:
+    """Somebody may have sent them a signal meanwhile."""
+    with opened() as first:
+        list(first.tick())
+        key = records.watch_key(records.FIRST_PIDS, os.getpid())
+        first.programs.put(first.programs.map("watched"), key, os.getpid().to_bytes(4, "little"))
+    with opened() as second:
+        watched = second.programs.map("watched")
+        list(second.tick())
+        assert key in dict(second.programs.entries(watched, 8, 4))
+        second._reconciles = second._checked = 0.0
+        list(second.tick())
+        assert dict(second.programs.entries(watched, 8, 4)) == {}
+
+
+def test_what_was_taken_and_not_written_is_read_again(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the times: what is in the log of the run before is not told twice. Without such a time nothing is."""
+    monkeypatch.setattr(probed, "WRITTEN", 0.0)
+    with opened() as first:
+        list(first.tick())
+        first._checked = 0.0
+        list(first.tick())
+        run(first, TRUE, "written")
+        until_now = clock.now()
+        lost = run(first, TRUE, "lost")
+    pid = lost["process_exec"].process.pid
+    monkeypatch.setattr(probed, "WRITTEN", 60.0)
+    for before, told in ((None, []), (clock.now(), []), (until_now, ["process_exec", "process_exit"])):
+        monkeypatch.setattr(CARRIED, "before", before)
+        with opened() as second:
+            again = [event for event in second.tick() if event.event.kind != "state" and event.process is not None]
+        assert [event.action for event in again if event.process.pid == pid] == told
+        assert not [event for event in again if event.process.args == (TRUE, "written")]
+
+
+@pytest.mark.parametrize("part", ["process_exec", "told"])
+def test_what_is_not_what_its_name_says_is_given_up(between: Between, part: str) -> None:
+    """It begins anew, and says why; nothing that was handed in is left open."""
+    with opened() as first:
+        list(first.tick())
+    counter = os.eventfd(0)
+    between.replace("exec", part, counter)
+    with opened() as second:
+        assert second.went_on is None
+        assert "exec" in between.unfit
+        list(second.tick())
+    os.close(counter)
+    with opened() as third:  # what was begun anew was kept
+        assert third.went_on is not None
 
 
 def test_a_record_that_is_none_is_counted(sensor: ExecSensor) -> None:

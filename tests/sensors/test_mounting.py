@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support import keeping
 
 from replguard.config import Config
 from replguard.errors import Unavailable
@@ -40,6 +41,39 @@ def test_a_bind_mount_has_its_process(tmp_path: Path) -> None:
     assert told.replguard.attribution == "kernel"
     assert told.file is not None
     assert told.file.target_path == str(tmp_path / "original")
+
+
+def test_what_was_mounted_while_nobody_looked_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With who did it, in the namespace that is still ours; of another one it begins anew."""
+    for name in ("original", "place"):
+        (tmp_path / name).mkdir()
+    with keeping.between(monkeypatch) as between:
+        try:
+            first = mounting.open(Config())
+        except Unavailable as unavailable:
+            pytest.skip(str(unavailable))
+        first.start()
+        list(first.poll())
+        first.stop()
+        mount = subprocess.Popen(["mount", "--bind", tmp_path / "original", tmp_path / "place"])
+        assert mount.wait(10) == 0
+        second, third = mounting.MountingSensor(), mounting.MountingSensor()
+        try:
+            second.start()
+            events = [e for e in second.poll() if e.action == "host_mount"]
+            assert second.went_on is not None
+            second.stop()
+            monkeypatch.setattr(mounting, "_part", lambda: "ns1")
+            third.start()
+            assert third.went_on is None
+            assert [e for e in third.poll() if e.action == "host_mount"] == []
+            third.stop()
+        finally:
+            subprocess.run(["umount", tmp_path / "place"], check=True)
+        assert between.unfit == {}
+    (told,) = [e for e in events if e.file is not None and e.file.path == str(tmp_path / "place")]
+    assert told.process is not None
+    assert told.process.pid == mount.pid
 
 
 def test_an_older_kernel_leaves_the_portable_sensor(monkeypatch: pytest.MonkeyPatch) -> None:

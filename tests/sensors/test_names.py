@@ -9,21 +9,26 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import pytest
+from support import keeping
 from support.filesystems import Mounts
 from support.host import one, python, running, until
+from support.keeping import Between
 from support.programs import Lacking
 
 from replguard.config import Config, Sensors, Watch
 from replguard.errors import Unavailable
+from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify, procfs
 from replguard.sensors import names
 from replguard.sensors.files import memory, opens
+from replguard.sensors.files.backlog import COARSE
 from replguard.sensors.files.mounted import Mounted
 from replguard.sensors.files.places import Root
 from replguard.sensors.names import NamesSensor
@@ -31,6 +36,7 @@ from replguard.sensors.processes.who import Who
 from replguard.weights.reading import open_handle
 
 pytestmark = pytest.mark.root
+MIB = 2**20
 LINKAT = """
 import ctypes,os
 def linkat(f, p):
@@ -577,6 +583,66 @@ def test_a_hint_is_not_written_to_what_is_closed(monkeypatch: pytest.MonkeyPatch
     os.close(number)
     sensor.watch(Hint(kind="inode"))
     assert (closed, late) == ([number], [-1])
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    """Descriptors are kept from one sensor to the next."""
+    with keeping.between(monkeypatch) as one:
+        yield one
+
+
+def test_what_is_done_while_nobody_reads_is_told(between: Between, tmp_path: Path) -> None:
+    """Names, opens and a filesystem that was mounted meanwhile; who opened the memory of one who is named later."""
+    folder = tmp_path.resolve() / "watched"
+    folder.mkdir()
+    model = folder / "model"
+    model.write_bytes(bytes(MIB))
+    with python("import sys\nprint(flush=True)\nsys.stdin.read()") as target:
+        target.stdout.readline()
+        process = Who().process(target.pid)
+        assert process is not None
+        named = Hint(kind="process", pid=target.pid, entity_id=process.entity_id)
+        first = opened()
+        first.watch(hinted(model))
+        first.watch(named)
+        first.start()
+        list(first.tick())
+        first.stop()
+        since = clock.now()
+        code = f"open('copy', 'wb').write(open('model', 'rb').read())\nopen('/proc/{target.pid}/mem', 'rb')"
+        pid = Watched(folder, first, []).act(code)
+        until_then = clock.now()
+        second = opened()
+        second.watch(hinted(model))
+        second.start()
+        assert second.went_on is not None
+        told = list(second.tick())
+        assert not [event for event in told if event.action == "process_access"]
+        second.watch(named)
+        second._due["sizes"] = 0.0
+        told += list(second.tick())
+        second.stop()
+    mine = {event.action: event for event in told if event.process is not None and event.process.pid == pid}
+    assert set(mine) == {"file_open", "file_create", "file_close_write", "process_access"}
+    assert mine["file_open"].timestamp <= mine["file_create"].timestamp <= mine["file_close_write"].timestamp
+    slack = timedelta(seconds=1)
+    assert since - slack <= mine["file_open"].timestamp
+    assert since - COARSE <= mine["file_close_write"].timestamp <= until_then + COARSE
+    assert mine["process_access"].target is not None
+    assert mine["process_access"].target.pid == target.pid
+
+
+def test_a_filesystem_that_was_mounted_while_nobody_read_is_read(between: Between, mounts: Mounts) -> None:
+    """It had no mark: what lies there and was changed is found by its times."""
+    first = opened()
+    first.start()
+    list(first.tick())
+    first.stop()
+    place = mounts.tmpfs(mounts.folder / "late")
+    (place / "large").write_bytes(bytes(MIB))
+    with running(names.open(Config())) as events:
+        one(events, "file_create", lambda e: e.file is not None and e.file.path == str(place / "large"), 20)
 
 
 def test_our_own_folders_and_places_that_are_not_watched_are_silent(tmp_path: Path) -> None:

@@ -113,6 +113,27 @@ def test_a_slow_sensor_delays_no_other() -> None:
     assert slow.stops == 1
 
 
+def test_what_the_kernel_kept_is_told_with_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And given up with a failure: what it failed at may lie in what was kept."""
+    dropped: list[str] = []
+    monkeypatch.setattr(module.KEPT, "drop", dropped.append)
+    sensor = Ticker()
+    sensor.went_on, sensor.why = "it went on.", "no better."
+    events: list[Event] = []
+    runner = Runner([sensor], events.append)
+    runner.start()
+    try:
+        assert until(lambda: sensor.counters.evaluated > 1)
+        assert dropped == []
+        sensor.fail = ValueError("odd")
+        assert until(lambda: states(events, "ticker")[-1] == "recovered")
+    finally:
+        runner.stop()
+    assert dropped == ["ticker"]
+    told = [event.health for event in events if event.health is not None]
+    assert told[0].reason == "it went on. no better."
+
+
 @pytest.mark.parametrize(("error", "reason"), [(ValueError("odd"), "ValueError: odd"), (Unavailable("gone."), "gone.")])
 def test_a_failing_sensor_is_reported_and_started_again(error: Exception, reason: str) -> None:
     """Failed with the reason, then recovered; the others never notice."""

@@ -6,15 +6,17 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from support import others
+from support import keeping, others
 from support.deadmount import NAME, mounted
 from support.host import FakeHost, python
+from support.keeping import Between
 from support.programs import Lacking
 from support.wires import FAR, FAR6, NEAR, NEAR6, NOBODY, End, wire
 
@@ -78,6 +80,7 @@ s.recv(1)
 print('done', flush=True)
 sys.stdin.read()
 """
+LISTENS = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()"
 URING = r"""
 #include <arpa/inet.h>
 #include <liburing.h>
@@ -762,6 +765,52 @@ def test_it_goes_when_it_stops(sensor: TcpSensor) -> None:
     sensor.watch(Hint(kind="endpoint", port=1))
     sensor.start()
     assert sensor.fileno() >= 0
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    """Descriptors are kept from one sensor to the next."""
+    with keeping.between(monkeypatch) as one:
+        yield one
+
+
+def hinted(sensor: TcpSensor, port: int) -> bool:
+    ports = sensor.programs.get(sensor.programs.map(".bss.hinted"), bytes(4), records.PORTS)
+    return bool(ports[port >> 3] >> (port & 7) & 1)
+
+
+def test_what_is_sent_while_nobody_reads_is_told_once(between: Between, ends: tuple[End, End], tmp_path: Path) -> None:
+    """Of a sum that was told only what is new; what listens and ends meanwhile is told with its process."""
+    near, far = ends
+    file = tmp_path / "file"
+    file.write_bytes(bytes(SIZE))
+    with far.python(SINK) as sink, far.python(SINK) as next_sink, contextlib.ExitStack() as stack:
+        port, next_port = (int(each.stdout.readline()) for each in (sink, next_sink))
+        with opened() as first:
+            first.watch(Hint(kind="endpoint", ip=FAR, port=port))
+            source = stack.enter_context(near.python(SOURCE, "sendall", FAR, port, SIZE, file))
+            assert source.stdout.readline() == "done\n"
+            assert sum(e.network.bytes for e in volume(first, source.pid, SIZE)) == SIZE
+        other = stack.enter_context(near.python(SOURCE, "sendall", FAR, next_port, SIZE, file))
+        assert other.stdout.readline() == "done\n"
+        with subprocess.Popen([sys.executable, "-S", "-c", LISTENS]) as listener:
+            pass
+        second = TcpSensor(None, ledger=Ledger())
+        second.start()
+        try:
+            assert second.went_on is not None
+            told = list(second.tick())
+            sent = [e for e in told if e.action == "network_volume"] + volume(second, other.pid, SIZE)
+            assert hinted(second, port)
+            second._reconciles = second._checked = 0.0
+            list(second.tick())
+            assert not hinted(second, port)
+        finally:
+            second.stop()
+    assert [e for e in sent if e.process.pid == source.pid] == []
+    assert sum(e.network.bytes for e in sent if e.process.pid == other.pid) == SIZE
+    mine = [e.action for e in told if e.process is not None and e.process.pid == listener.pid]
+    assert mine == ["socket_listen", "socket_close"]
 
 
 def test_it_opens_with_the_shared_ledger(sensor: TcpSensor) -> None:

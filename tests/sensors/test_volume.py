@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support import keeping
 from support.filesystems import Mounts
 from support.host import python, until
+from support.keeping import Between
 from support.programs import Lacking
 
 from replguard.config import Config, Sensors
@@ -307,6 +309,49 @@ def test_an_older_kernels_hooks_lose_the_reads(tmp_path: Path) -> None:
         assert until(lambda: bool(told(made, events, "file_grow", pid, path)))
     finally:
         made.stop()
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    """Descriptors are kept from one sensor to the next."""
+    with keeping.between(monkeypatch) as one:
+        yield one
+
+
+def started(*hints: Hint) -> VolumeSensor:
+    made = VolumeSensor(Config())
+    for each in hints:
+        made.watch(each)
+    made.start()
+    return made
+
+
+def test_what_is_read_while_nobody_looks_is_told_once(between: Between, model: Path, tmp_path: Path) -> None:
+    """A file has the number that it had, also where others are hinted before it; what was told is not told again."""
+    other, third = tmp_path / "other", tmp_path / "third"
+    for path in (other, third):
+        path.write_bytes(bytes(2 * MIB))
+    first = started(hint(other), hint(model))
+    needs(first, "volume_read")
+    events: list[Event] = []
+    before = run("cat", model)
+    assert until(lambda: len(told(first, events, "file_read", before, model)) >= 1)
+    list(first.tick())
+    first.stop()
+    meanwhile, wrote = run("cat", model), run("cp", model, tmp_path / "copy")
+    second = started(hint(model), hint(third))
+    assert second.went_on is not None
+    events = []
+    assert told(second, events, "file_read", meanwhile, model)[-1].replguard.bytes == SIZE  # type: ignore[union-attr]
+    assert told(second, events, "file_grow", wrote, tmp_path / "copy")
+    second._checked = 0.0
+    assert told(second, events, "file_read", before, model) == []
+    watched = dict(second.programs.entries(second._watched, records.KEY.size, records.WATCHED.size))
+    assert sorted(records.WATCHED.unpack(value)[1] for value in watched.values()) == [1, 2, 3]
+    second._reconciles = second._checked = 0.0
+    list(second.tick())
+    assert len(dict(second.programs.entries(second._watched, records.KEY.size, records.WATCHED.size))) == 2
+    second.stop()
 
 
 def test_a_malformed_record_is_counted(sensor: VolumeSensor) -> None:

@@ -9,7 +9,8 @@ from replguard.kernel.hooks import Hook
 
 OBJECT = "volume.bpf.o"
 READ, MAP, WRITE = KINDS = range(3)
-RING = 1 << 20
+RING, READERS = 1 << 20, 16384
+"""Bytes of the ring, and processes that read a file whose sums are kept at a time."""
 MAYBE = 1024
 """Words of 64 bits of the filter that is asked first."""
 SMALLEST = 1 << 20

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -68,18 +68,31 @@ class Memory:
         self._told: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._group: Group | None = None
         self._named = True
+        self._unclaimed: deque[Record] = deque(maxlen=0)
+        """What waited in a kept group about processes that it is not known yet who they are."""
 
-    def start(self, *, named: bool = True) -> None:
-        """Begin, or say ``why`` not."""
+    def start(self, *, named: bool = True, kept: int | None = None) -> None:
+        """Begin, anew or with a kept group, or say ``why`` not."""
         self._named, self.why = named, None
+        self._unclaimed = deque(maxlen=MOST if kept is not None else 0)
         try:
-            self._group = self._made()
+            self._group = self._made() if kept is None else self._again(kept)
         except OSError as error:
             self.why = f"who opens the memory of a process is not told: {fanotify.sentence(error)}"
         known = [(pid, held.entity, held.reader) for pid, held in self._held.items()]
         self._let_go()
         for pid, entity, reader in known:
             self.watch(pid, entity, reader=reader)
+
+    def _again(self, kept: int) -> Group:
+        """Return the group of a kept descriptor, whichever of the two it is."""
+        try:
+            return Group(fanotify.NAMES, os.dup(kept))
+        except OSError:
+            self._named = False
+            return Group(0, os.dup(kept))
+        finally:
+            os.close(kept)
 
     def _made(self) -> Group:
         if self._named:
@@ -150,6 +163,15 @@ class Memory:
             return True
         return len(alike) < most
 
+    @property
+    def unclaimed(self) -> bool:
+        """Whether anything waits for who it is about to be named."""
+        return bool(self._unclaimed)
+
+    def settle(self) -> None:
+        """Wait no longer: whoever was not named by now is not watched."""
+        self._unclaimed = deque(maxlen=0)
+
     def drop(self, pid: int) -> None:
         """Watch a process no more."""
         held = self._held.pop(pid, None)
@@ -173,7 +195,10 @@ class Memory:
         """Yield who opened whose memory; descriptors that come with it are closed at once."""
         records = list(fanotify.parse(self._group.read())) if self._group is not None else []
         self._lost(records)
-        found = [(self._target(record), record.pid) for record in records]
+        waiting = [*self._unclaimed, *records]
+        self._unclaimed.clear()
+        self._unclaimed.extend(r for r in waiting if r.name == b"mem" and r.folder not in self._by_handle)
+        found = [(self._target(record), record.pid) for record in waiting]
         for target, pid in found:
             held = self._held.get(target) if target is not None else None
             if target is None or held is None or pid == target:

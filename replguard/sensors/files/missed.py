@@ -42,9 +42,10 @@ class _Walk:
 class Missed:
     """The folders still to read."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float | None = None) -> None:
+        """Nothing was lost up to now, or up to ``since`` (Unix time)."""
         self._walks: list[_Walk] = []
-        self._good = clock.now().timestamp()
+        self._good = since if since is not None else clock.now().timestamp()
         self._cut = 0
         self.skip: frozenset[bytes] = frozenset()
         """Mount points that are not entered."""

@@ -12,7 +12,7 @@ from replguard.kernel.fanotify import Group
 from replguard.kernel.mounts import PSEUDO
 from replguard.sensors.files.folders import Folders
 from replguard.sensors.files.spaces import Spaces
-from replguard.sensors.files.superblocks import Superblocks, join
+from replguard.sensors.files.superblocks import Superblock, Superblocks, join
 from replguard.sensors.files.verdicts import Verdicts
 
 EVERY, SOON = 5.0, 0.5
@@ -26,8 +26,13 @@ _NEWEST = fanotify.CREATE | fanotify.DELETE | fanotify.CLOSE_WRITE | fanotify.RE
 _OLDER = _NEWEST & ~fanotify.RENAME | fanotify.MOVED_FROM | fanotify.MOVED_TO
 
 
-def begin(*, older: bool) -> tuple[Group, int]:
-    """Return a group for names, and what to ask of a filesystem: as since 5.17, or as before. Raises Unavailable."""
+def begin(*, older: bool, kept: int | None = None) -> tuple[Group, int]:
+    """Return a group for names, and what to ask of a filesystem: as since 5.17, or as before. Raises Unavailable.
+
+    ``kept`` is one that is there already; OSError where it is none of these.
+    """
+    if kept is not None:
+        return (Group(fanotify.NAMES, kept), _OLDER) if older else (Group(fanotify.NAMES_AND_TARGETS, kept), _NEWEST)
     if not older:
         try:
             return Group(fanotify.NAMES_AND_TARGETS), _NEWEST
@@ -107,7 +112,12 @@ class Mounted:
         self._verdicts.judge(spaces, self.superblocks)
         self.refused = self.superblocks.refused() + sorted(self.spaces.left_out)
         self._rest = clock.monotonic() + min((clock.cpu() - before) * REST, LONGEST)
-        return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]
+        return [_way(superblock) for superblock in fresh]
+
+    def unlike(self, devices: set[str]) -> list[bytes]:
+        """Return where the filesystems are that are watched now, but for those on these devices."""
+        fresh = [s for s in self.superblocks.by_device.values() if s.refused is None and s.device not in devices]
+        return [_way(superblock) for superblock in fresh]
 
     def folder(self, handle: bytes) -> str | None:
         """Return a folder of the filesystem that a handle is of; may be asked by another thread.
@@ -145,3 +155,7 @@ class Mounted:
             raise Unavailable(
                 "file handles cannot be opened: the service needs CAP_DAC_READ_SEARCH besides CAP_SYS_ADMIN."
             )
+
+
+def _way(superblock: Superblock) -> bytes:
+    return superblock.seats[0].prefix + superblock.seats[0].path

@@ -70,11 +70,11 @@ class Opens:
         self._group: Group | None = None
         self._last: OrderedDict[tuple[int, bytes], tuple[float, float, str | None]] = OrderedDict()
 
-    def start(self) -> None:
-        """Begin anew, with marks on what is known, or say ``why`` not."""
+    def start(self, kept: int | None = None) -> None:
+        """Begin anew or with a kept group, with marks on what is known, or say ``why`` not."""
         self.why = None
         try:
-            self._group = Group(fanotify.REPORT_FID)
+            self._group = Group(fanotify.REPORT_FID, kept)
         except OSError as error:
             self.why = f"opens are not told: {fanotify.sentence(error)}"
         self.by_handle.clear()

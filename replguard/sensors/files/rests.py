@@ -3,7 +3,7 @@
 The kernel adds up by process; provenance adds up the processes of one actor. A look at a file's head stays silent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,9 +48,13 @@ class _Entry:
 
 
 class Rests:
-    """The kernel's sums of reading, as they were seen last. ``evicted``: how many gave way to others in the kernel."""
+    """The kernel's sums of reading, as they were seen last. ``evicted``: how many gave way to others in the kernel.
 
-    def __init__(self) -> None:
+    ``note`` is called with how much was told of one by now, and the start of its process.
+    """
+
+    def __init__(self, note: Callable[[Key, int, int], None] = lambda _, __, ___: None) -> None:
+        self._note = note
         self._entries: dict[Key, _Entry] = {}
         self.evicted = 0
 
@@ -61,6 +65,7 @@ class Rests:
         if entry is None or entry.start != amount.start:
             entry = self._entries[key] = _Entry(amount.start)
         entry.told = max(entry.told, amount.bytes)
+        self._note(key, entry.start, entry.told)
 
     def sweep(self, amounts: Iterable[Amount], files: Mapping[int, Mark]) -> Iterator[Amount]:
         """Take all of the kernel's sums and yield those to tell, of these files."""
@@ -79,6 +84,7 @@ class Rests:
                 silent = max(PART, mark.size // (AT_REST if entry.rested else STEPS))
             if amount.bytes - entry.told > silent and amount.bytes <= mark.size:
                 entry.told = amount.bytes
+                self._note(key, entry.start, entry.told)
                 yield amount
         self.evicted = len(before)
 

@@ -22,6 +22,7 @@ from replguard.sensors.files.growing import Table
 from replguard.sensors.files.opens import Key, Opens
 from replguard.sensors.files.scripts import Scripts
 from replguard.sensors.files.sections import lstat
+from replguard.sensors.processes.who import Who
 
 LARGE = 64 * 1024
 """Bytes from which a file is always told."""
@@ -200,6 +201,20 @@ class Written:
                 yield from self._still_open(made.record, made.path, made.access, found)
             else:
                 self._counters.skip()
+
+    def grown(self, who: Who) -> Iterator[tuple[Act, Process | None]]:
+        """Yield what became of files in the making, each with its writer: one grew, or was closed before we knew it."""
+        for what, file, found in self.making.look():
+            act = Act("file_grow", self.shown.get(file.path, file.path), file.path, found, 0)
+            if what == "grown":
+                yield act, file.writer
+            elif file.path not in self.late:
+                file.changed = clock.monotonic()
+            elif who.writer(file.device, file.inode, file.path.rpartition(b"/")[2], urgent=True) is None:
+                self.forget(file.path)
+                yield act._replace(action="file_close_write"), file.writer
+            else:
+                self.late.discard(file.path)
 
     def forget(self, access: bytes) -> Key | None:
         """Follow a file no longer; return its identity if it was followed."""

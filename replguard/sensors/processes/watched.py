@@ -15,7 +15,8 @@ from replguard.kernel import libbpf, procfs
 from replguard.kernel.bpf import process as records
 from replguard.kernel.procfs import PROC
 
-MAP = "watched"
+MAP, PID = "watched", 4
+"""The map, and the bytes of its values."""
 KNOWS = Callable[[int], str | None]
 """Returns the entity id of the living process with a pid."""
 
@@ -46,6 +47,15 @@ class Watched:
         watched, self._keys = list(self._keys), {}
         for pid in watched:
             self._enter(pid)
+
+    def reconcile(self) -> None:
+        """Take out whom the run before watched, and nobody asked for since."""
+        if self._programs is None:
+            return
+        place, kept = self._programs.map(MAP), set().union(*self._keys.values())
+        for key, _ in list(self._programs.entries(place, records.WATCH.size, PID)):
+            if key not in kept:
+                self._programs.remove(place, key)
 
     def end(self) -> None:
         """Forget the programs, and keep whom to watch."""

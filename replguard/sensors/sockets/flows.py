@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from replguard.kernel.told import Told
+
 LARGE = 64 << 10
 """Bytes that a sweep tells of a flow that is still growing."""
 RESTS = 5
@@ -39,11 +41,18 @@ class Flows:
     def __init__(self) -> None:
         self._flows: OrderedDict[bytes, _Flow] = OrderedDict()
         self._resting: list[bytes] = []
+        self._noted: Told | None = None
 
-    def restart(self) -> None:
-        """Note that the kernel begins at nothing."""
+    def restart(self, noted: Told | None = None) -> None:
+        """Note that the kernel begins at nothing, and where from now on it is noted what was told."""
+        self._noted = noted
         for flow in self._flows.values():
             _begin(flow)
+
+    def went_on(self, key: bytes, told: int) -> None:
+        """Note that the kernel went on with a sum of which so much was told."""
+        flow = self._flow(key)
+        flow.told = flow.seen = told
 
     def passed(self, key: bytes, total: int) -> Amount | None:
         """Take the kernel's sum of a flow. Returns what there is to tell, None if that was told already."""
@@ -52,6 +61,8 @@ class Flows:
         if new <= 0:
             return None
         flow.told = total
+        if self._noted is not None:
+            self._noted.note(key, total)
         return Amount(key, new, flow.before + total)
 
     def alone(self, key: bytes, new: int) -> Amount:
@@ -78,6 +89,8 @@ class Flows:
         """Return the flows whose sum the kernel may forget, and take note that it does."""
         for key in self._resting:
             _begin(self._flows[key])
+            if self._noted is not None:
+                self._noted.forget(key)
         return self._resting
 
     def _flow(self, key: bytes) -> _Flow:

@@ -55,6 +55,17 @@ def test_another_process_with_the_pid_and_a_sum_that_began_anew_are_new() -> Non
     assert rests.evicted == 1
 
 
+def test_what_is_told_is_noted() -> None:
+    """By process, number of the file and kind, with the start of the process."""
+    noted: list[tuple[object, ...]] = []
+    rests = Rests(lambda key, start, told: noted.append((key, start, told)))
+    swept(rests, amount(HEAD))
+    assert noted == []
+    swept(rests, amount(HEAD + 1))
+    rests.told(amount(16 * MIB, pid=8, start=6))
+    assert noted == [((7, 1, READ), 5, HEAD + 1), ((8, 1, READ), 6, 16 * MIB)]
+
+
 def test_what_does_not_grow_is_asked_about_now_and_then() -> None:
     """Until it is forgotten, which is no loss."""
     rests = Rests()

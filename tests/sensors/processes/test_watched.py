@@ -15,7 +15,7 @@ class Map:
     """The part of Programs that is used here: one map, with room for so many."""
 
     def __init__(self, room: int = 100) -> None:
-        self.entries: dict[bytes, bytes] = {}
+        self.kept: dict[bytes, bytes] = {}
         self.room = room
         self.error = errno.E2BIG
 
@@ -25,13 +25,17 @@ class Map:
 
     def put(self, descriptor: int, key: bytes, value: bytes) -> None:
         assert descriptor == 5
-        if len(self.entries) >= self.room:
+        if len(self.kept) >= self.room:
             raise OSError(self.error, "full")
-        self.entries[key] = value
+        self.kept[key] = value
+
+    def entries(self, descriptor: int, key: int, value: int) -> list[tuple[bytes, bytes]]:
+        assert (descriptor, key, value) == (5, 8, 4)
+        return list(self.kept.items())
 
     def remove(self, descriptor: int, key: bytes) -> None:
         assert descriptor == 5
-        self.entries.pop(key, None)
+        self.kept.pop(key, None)
 
 
 def host(folder: Path, *pids: int) -> FakeHost:
@@ -56,14 +60,14 @@ def test_a_hint_enters_a_process_under_each_of_its_numbers(tmp_path: Path) -> No
     host(tmp_path, 70)
     watched = watching(tmp_path, programs)
     watched.hint(Hint(kind="process", pid=70, entity_id="entity 70"))
-    assert not programs.entries
+    assert not programs.kept
     watched.follow()
     pid = (70).to_bytes(4, "little")
-    assert programs.entries == {watch_key(FIRST_PIDS, 70): pid, watch_key(4026532999, 1): pid}
+    assert programs.kept == {watch_key(FIRST_PIDS, 70): pid, watch_key(4026532999, 1): pid}
     assert 70 in watched
     watched.hint(Hint(kind="process", pid=70, drop=True))
     watched.follow()
-    assert not programs.entries
+    assert not programs.kept
     assert 70 not in watched
 
 
@@ -75,7 +79,7 @@ def test_a_hint_of_another_process_with_the_pid_is_passed_over(tmp_path: Path) -
     watched.hint(Hint(kind="process", pid=70, entity_id="an earlier one"))
     watched.hint(Hint(kind="inode", inode=1))
     watched.follow()
-    assert not programs.entries
+    assert not programs.kept
 
 
 def test_a_new_map_is_filled_with_who_was_watched(tmp_path: Path) -> None:
@@ -89,7 +93,21 @@ def test_a_new_map_is_filled_with_who_was_watched(tmp_path: Path) -> None:
     programs = Map()
     watched.begin(programs)  # type: ignore[arg-type]
     watched.follow()
-    assert {value[0] for value in programs.entries.values()} == {70, 71}
+    assert {value[0] for value in programs.kept.values()} == {70, 71}
+
+
+def test_whom_an_earlier_run_watched_is_taken_out(tmp_path: Path) -> None:
+    """Unless somebody asked for him by then."""
+    programs = Map()
+    host(tmp_path, 70)
+    watched = watching(tmp_path, programs)
+    programs.kept |= {watch_key(FIRST_PIDS, 71): b"", watch_key(1, 1): b""}
+    watched.hint(Hint(kind="process", pid=70, entity_id="entity 70"))
+    watched.follow()
+    watched.reconcile()
+    assert set(programs.kept) == {watch_key(FIRST_PIDS, 70), watch_key(4026532999, 1)}
+    watched.end()
+    watched.reconcile()
 
 
 def test_threads_are_entered_where_they_matter(tmp_path: Path) -> None:
@@ -103,7 +121,7 @@ def test_threads_are_entered_where_they_matter(tmp_path: Path) -> None:
     watched.follow()
     made.write("70/task/76/status", b"Tgid:\t70\nUid:\t0\t0\t0\t0\nNSpid:\t76\n")
     watched.look()
-    assert {watch_key(FIRST_PIDS, number) for number in (70, 75, 76)} <= programs.entries.keys()
+    assert {watch_key(FIRST_PIDS, number) for number in (70, 75, 76)} <= programs.kept.keys()
 
 
 def test_what_finds_no_room_is_counted(tmp_path: Path) -> None:
@@ -113,7 +131,7 @@ def test_what_finds_no_room_is_counted(tmp_path: Path) -> None:
     watched = watching(tmp_path, programs)
     watched.hint(Hint(kind="process", pid=70))
     watched.follow()
-    assert (len(programs.entries), watched.full) == (1, 1)
+    assert (len(programs.kept), watched.full) == (1, 1)
     programs.error = errno.EBADF
     watched.hint(Hint(kind="process", pid=70))
     with pytest.raises(OSError, match="full"):

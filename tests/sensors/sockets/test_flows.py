@@ -33,6 +33,39 @@ def test_a_flow_that_rests_is_forgotten_by_the_kernel_but_not_its_total() -> Non
     assert flows.passed(b"a", 3) == Amount(b"a", 3, 28)
 
 
+class Notes:
+    """Where it is noted how much was told."""
+
+    def __init__(self) -> None:
+        self.told: dict[bytes, int] = {}
+
+    def note(self, key: bytes, amount: int) -> None:
+        self.told[key] = amount
+
+    def forget(self, key: bytes) -> None:
+        del self.told[key]
+
+
+def test_what_was_told_is_noted_and_gone_on_from() -> None:
+    """By the next who reads the kernel's sums; what rests is forgotten there too."""
+    notes = Notes()
+    first = Flows()
+    first.restart(notes)  # type: ignore[arg-type]
+    first.passed(b"a", 300_000)
+    list(first.sweep([(b"b", LARGE)]))
+    assert notes.told == {b"a": 300_000, b"b": LARGE}
+    second = Flows()
+    second.restart(notes)  # type: ignore[arg-type]
+    for key, told in notes.told.items():
+        second.went_on(key, told)
+    assert second.passed(b"a", 300_000) is None
+    assert second.passed(b"a", 300_001) == Amount(b"a", 1, 300_001)
+    for _ in range(RESTS + 1):
+        list(second.sweep([(b"b", LARGE)]))
+    assert second.resting() == [b"b"]
+    assert notes.told == {b"a": 300_001}
+
+
 def test_only_what_rests_is_given_up() -> None:
     """Not one that grew a moment ago."""
     flows = Flows()

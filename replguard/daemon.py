@@ -36,6 +36,7 @@ from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, been_here, recorded
 from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.guarded import Guarded
 from replguard.provenance.learned import Serves, learned
 from replguard.provenance.provenance import Provenance
 from replguard.rules.paths import Paths
@@ -79,6 +80,7 @@ class Daemon:
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
+        self.guarded = Guarded(policy.path, config)
         self.holdings = Holdings(config, self._put)
         least = config.alerts.snapshot
         self.witness = Witness(self._put, self._report, None if least == "off" else least)
@@ -106,6 +108,7 @@ class Daemon:
             counted=self._counted,
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
+            guarded=self.guarded,
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -333,7 +336,7 @@ class Daemon:
 
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
-        return path.endswith((".yaml", ".yml")) or self._paths(path)
+        return path.endswith((".yaml", ".yml")) or self._paths(path) or self.guarded(path) is not None
 
     def _counted(self, device: int, inode: int) -> bool:
         return self.runner.counts(device, inode)

@@ -130,6 +130,14 @@ _ALL = (
         "serving_signal",
         fact=True,
     ),
+    Kind(
+        "tampering",
+        "fact",
+        ("process",),
+        "Somebody signals, reads or changes replguard itself.",
+        "tampering",
+        fact=True,
+    ),
     Kind("authority_change", "fact", (), "What is allowed has changed.", "authority_change", fact=True),
 )
 

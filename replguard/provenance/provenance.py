@@ -15,6 +15,7 @@ from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
 from replguard.provenance.egress import Egress, Settings
 from replguard.provenance.endpoints import Endpoints, stays
+from replguard.provenance.guard import Guard
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
@@ -63,6 +64,7 @@ class Provenance:
         counted: Callable[[int, int], bool] = lambda _, __: False,
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        guarded: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
@@ -80,6 +82,7 @@ class Provenance:
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
         self.serving.over = self.egress.answers.over
+        self.guard = Guard(own_pid, guarded, watch)
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
@@ -124,7 +127,7 @@ class Provenance:
         self.planned.wrote(event, proc)
         if proc is not None and event.file is not None and action in WRITES:
             self._wrote(event.file.path, proc, event.timestamp)
-        facts = self._steps.get(action, _nothing)(event, proc)
+        facts = self._steps.get(action, _nothing)(event, proc) + self.guard.changed(event, proc)
         if moves:
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [self._enriched(event, proc)]
@@ -214,6 +217,7 @@ class Provenance:
         if proc is None:
             return [event]
         if self._ours(proc):
+            self.guard.ours(proc, event)
             return []
         self.adoption.began(proc, event)
         facts: list[Event] = []
@@ -329,10 +333,12 @@ class Provenance:
         return actors.enrich(msgspec.structs.replace(event, replguard=about), proc)
 
     def _signalled(self, event: Event, proc: Proc | None) -> list[Event]:
-        return self.signals.sent(event, proc, self.table.of(event.target))
+        target = self.table.of(event.target)
+        return self.signals.sent(event, proc, target) + self.guard.signalled(event, proc, target)
 
     def _accessed(self, event: Event, proc: Proc | None) -> list[Event]:
-        return self.uses.accessed(event, proc, self.table.of(event.target))
+        target = self.table.of(event.target)
+        return self.uses.accessed(event, proc, target) + self.guard.accessed(event, proc, target)
 
 
 def _nothing(_: Event, __: Proc | None) -> list[Event]:

@@ -12,8 +12,12 @@ import structlog
 from replguard import __version__, standing
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
+from replguard.control import place
+from replguard.control.office import Office
+from replguard.control.server import Server
 from replguard.detector import Detector
 from replguard.events import clock
+from replguard.events.alert import Alert
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
@@ -56,6 +60,8 @@ TRIM = 60.0
 """Seconds between two times that free memory is given back to the kernel."""
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
+GIVE_UP = 4.0
+"""Seconds that the end waits for who asks over the control socket."""
 HTTPS = 443
 CARRYING = ("pipeline", "examined", "upkeep")
 """Threads without which the daemon does not get on; the resolver ends by itself where there is no name."""
@@ -87,6 +93,9 @@ class Daemon:
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.holdings.inventory.leaving = self.pipeline.provenance.ledger.retire
+        desk, here = self.pipeline.provenance.desk, lambda: self.status(clock.now())
+        self.office = Office(desk, self._put, here, self.reload, self.holdings.guest)
+        self.control = Server(place.folder(config.state_dir) / place.NAME, self.office.answers)
         self._paths = Paths(self.policy.ruleset.rules)
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
@@ -109,6 +118,7 @@ class Daemon:
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
             guarded=self.guarded,
+            state=self._state,
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -118,7 +128,7 @@ class Daemon:
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
             told_until=self._told_until,
-            witness=self.witness.ask,
+            witness=self._raised,
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -145,6 +155,7 @@ class Daemon:
         self.authority.baseline.open(now, first_start=first, recorded=recorded(log))
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.open(now, first_start=first)
+        self.pipeline.provenance.desk.windows.load(now)
         self._start()
         try:
             self._settle(now)
@@ -154,7 +165,7 @@ class Daemon:
             notify.notify("READY=1", f"STATUS=watching, {len(self.runner.sensors)} sensors")
             # Not without end: a signal that comes as the wait begins, or to another thread, interrupts nothing.
             while not self._stop.wait(HEEDS):
-                pass
+                self.pipeline.rhythm.step(clock.monotonic())
         finally:
             notify.notify("STOPPING=1")
             self._close()
@@ -178,6 +189,7 @@ class Daemon:
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
         self.page.start()
+        self.control.start()
         for name, step in (
             ("pipeline", self._consume),
             ("examined", lambda: self.holdings.carry(self._stop)),
@@ -235,6 +247,7 @@ class Daemon:
 
     def _close(self) -> None:
         self._stop.set()
+        self.control.stop(GIVE_UP)
         self.runner.stop()
         self.witness.close()
         self.pipeline.put(health("daemon", "stopped"))
@@ -338,6 +351,10 @@ class Daemon:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
         return path.endswith((".yaml", ".yml")) or self._paths(path) or self.guarded(path) is not None
 
+    def _raised(self, alert: Alert) -> None:
+        self.witness.ask(alert)
+        self.office.heard(alert)
+
     def _counted(self, device: int, inode: int) -> bool:
         return self.runner.counts(device, inode)
 
@@ -368,6 +385,8 @@ class Daemon:
             problems=[*map(str, self.policy.problems + self.policy.unsafe), *filter(None, [self.page.trouble])],
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             serving=self.serving(),
+            control=str(self.control.path),
+            maintenance=window.told() if (window := self.pipeline.provenance.desk.windows.window) else None,
         )
 
     def serving(self) -> list[Serves]:

@@ -25,10 +25,11 @@ from replguard.events.evidence import Taken
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
-from replguard.events.pulse import Pulse
+from replguard.events.pulse import Effort, Pulse, Rhythm
 from replguard.evidence import checkpoints
 from replguard.evidence.dossier import Dossier
 from replguard.evidence.room import Room
+from replguard.kernel import procfs
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.masking.mask import mask
@@ -95,7 +96,7 @@ class Pipeline:
         self._schedule = checkpoints.Schedule()
         self._told_until, self._witness = told_until, witness
         self._order = Order()
-        self._pulse = Pulse()
+        self._pulse, self.rhythm = Pulse(), Rhythm(clock.monotonic())
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
@@ -210,7 +211,7 @@ class Pipeline:
     def judge(self, events: Iterable[Event]) -> None:
         """Provenance → log and rules, in the order and with the numbers that a replay will see again."""
         now = clock.now()
-        for event in events:
+        for event in self.provenance.desk.marked(events):
             stamped = self.sequencer.stamp(event)
             self.raw.write(stamped, now)
             if _is_evidence(stamped):
@@ -247,13 +248,18 @@ class Pipeline:
     def tick(self) -> None:
         """Once a second: time passes for the rules, for provenance and for the log."""
         self.judge([health("clock", "tick")])
-        self.judge(health(each.component, each.state, each.reason) for each in self._pulse.beat(*clock.together()))
+        beats = self._pulse.beat(*clock.together(), self._effort())
+        self.judge(health(each.component, each.state, each.reason) for each in beats)
         self.judge(self.provenance.tick(clock.now()))
         self.raw.tick(clock.now())
         self.evidence.tick(clock.now())
         self.checkpoints()
         if self._schedule.is_due(clock.monotonic()) and self.raw.checkpoint() | self.evidence.checkpoint():
             self._schedule.made(clock.monotonic())
+
+    def _effort(self) -> Effort:
+        now = clock.monotonic()
+        return Effort(now, clock.ran(), procfs.waited(), self.rhythm.longest(now))
 
     def checkpoints(self, timeout: float = 0.0) -> None:
         """Tell of what is fixed by now: in the evidence, and to whoever keeps it on another machine."""

@@ -48,6 +48,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     metrics: str
     serving: list[Serves] = []
+    control: str | None = None
+    maintenance: str | None = None
 
 
 def alone(state_dir: Path) -> int | None:

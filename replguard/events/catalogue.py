@@ -85,6 +85,7 @@ _ALL = (
     Kind("gpu_usage", "gpu", ("process", "gpu"), "Device memory of a process changed."),
     Kind("host_shutdown", "host", (), "A shutdown was scheduled or has begun.", "host_shutdown"),
     Kind("host_mount", "host", ("file",), "A filesystem was mounted."),
+    Kind("control_request", "host", ("process",), "A process asked the daemon for less protection, or for a drill."),
     Kind("sensor_health", "host", ("health",), "Our own state changed.", "sensor_health"),
     Kind("agent_seen", "fact", ("process",), "A lineage drives a language model.", "agent_seen", fact=True),
     Kind(

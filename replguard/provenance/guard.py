@@ -47,7 +47,7 @@ class Guard:
         about = event.replguard
         if target is None or about is None or (proc is None and event.process is None) or not self._is_ours(target):
             return []
-        given = {"status": about.status, "signal": about.signal, "actor": manager(proc)}
+        given: dict[str, Any] = {"status": about.status, "signal": about.signal, "actor": manager(proc)}
         return self._fact(event, proc, self._name(target), "signal", **given)
 
     def accessed(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +14,7 @@ from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
+from replguard.provenance.desk import Desk
 from replguard.provenance.egress import Egress, Settings
 from replguard.provenance.endpoints import Endpoints, stays
 from replguard.provenance.guard import Guard
@@ -65,6 +67,7 @@ class Provenance:
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
         guarded: Callable[[str], str | None] = lambda _: None,
+        state: Path | None = None,
     ) -> None:
         self.table = ProcessTable()
         self.ledger = Ledger(by_inode)
@@ -83,6 +86,7 @@ class Provenance:
         self.ledger.touching = self.egress.touched
         self.serving.over = self.egress.answers.over
         self.guard = Guard(own_pid, guarded, watch)
+        self.desk = Desk(self.table, self.agents, state)
         self._own_pid = own_pid
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
@@ -109,6 +113,7 @@ class Provenance:
             "host_shutdown": self.signals.scheduled,
             "process_signal": self._signalled,
             "process_access": self._accessed,
+            "control_request": self.desk.asked,
         }
 
     def feed(self, event: Event) -> list[Event]:
@@ -147,7 +152,7 @@ class Provenance:
         made += self._used_before()
         made += self.serving.refresh(passed) if self.uses.fed(now) else []
         kept = self.labels.keep([*made, *self.serving.review(passed)])
-        return [*self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
+        return [*self.authority.baseline.tick(now), *self.egress.tick(now), *self.desk.tick(now), *kept]
 
     def end(self) -> list[Event]:
         """Return what egress would have told within seconds: the daemon ends, and its ledger is all that is kept."""

@@ -11,6 +11,7 @@ import structlog
 
 from replguard import __version__, standing
 from replguard.alerts.manager import Manager
+from replguard.canaries import Canaries
 from replguard.config import Config, Stream
 from replguard.control import place
 from replguard.control.office import Office
@@ -100,6 +101,7 @@ class Daemon:
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
         self.runner = Runner(found, self.pipeline.put)
+        self.canaries = Canaries(self._state, lambda: self.runner.sensors, self.runner.revive)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -196,6 +198,7 @@ class Daemon:
             ("upkeep", self._upkeep),
             ("watchdog", self._watch_over),
             ("resolver", self._resolve),
+            ("canaries", lambda: self.canaries.run(self._stop)),
         ):
             thread = threading.Thread(target=step, name=name, daemon=True)
             thread.start()

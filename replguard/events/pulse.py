@@ -15,8 +15,10 @@ MOST = 0.5
 
 
 class Effort(NamedTuple):
-    """What this process did, in seconds since some time: ``awake`` without sleep of the host, ``ran`` on processors,
-    ``waited`` for one (of its first thread). ``paused``: how long its first thread did nothing at a stretch, lately.
+    """What this process did, in seconds since some time.
+
+    ``awake`` without sleep of the host, ``ran`` on processors, ``waited`` for one (its first thread). ``paused`` is how
+    long its first thread did nothing at a stretch, lately.
     """
 
     awake: float

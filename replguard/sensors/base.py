@@ -69,7 +69,8 @@ class Sensor(ABC):
     cannot see, ``fallen`` why the kernel tier does not do its work, where it should. ``early`` sensors finish their
     first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
     makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
-    before ``told_until`` (UTC) was delivered; None for one that has no such promise.
+    before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``heard`` is when it last noticed
+    something that this process did itself (monotonic): None until then, and for one that cannot tell.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Sensor(ABC):
     instead: "Callable[[str], list[Sensor]] | None" = None
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
+    heard: float | None = None
 
     def __init__(self) -> None:
         self.counters = Counters()

@@ -272,6 +272,7 @@ class NamesSensor(Readable):
             if record.mask & fanotify.OVERFLOW:
                 yield from self._lost(mounted)
             elif self._ours(record.pid):
+                self.heard = clock.monotonic()
                 self.counters.skip()
             else:
                 records.append(record)

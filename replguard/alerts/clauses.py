@@ -256,4 +256,5 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "host_shutdown": lambda *_: "is shutting the host down",
     "host_mount": lambda event, _: f"mounted {_path(event)}",
     "sensor_health": _health,
+    "control_request": lambda *_: "asked something of replguard over its control socket",
 }

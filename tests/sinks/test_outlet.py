@@ -203,3 +203,15 @@ def test_pauses_grow_to_the_longest():
         pauses.append(outlet._backoff())
     assert pauses == sorted(pauses)
     assert 60 <= pauses[-1] <= 90
+
+
+def test_a_sink_gets_a_drill_whatever_its_least_level():
+    """That is what a drill is for; nothing else below the level comes through."""
+    far = Far()
+    outlet = Outlet("far", far, lambda _: None, "critical")
+    outlet.start()
+    outlet.deliver(alert(1, "low"))
+    outlet.deliver(alert(2, "low", drill="self-replication"))
+    outlet.ask_to_stop()
+    outlet.join(clock.monotonic() + 10)
+    assert len(far.got) == 1

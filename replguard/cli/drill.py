@@ -53,7 +53,7 @@ def command(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(results), indent=2))
     else:
-        show(results, Console(), keep=keep)
+        show(results, Console(), keep=keep or live)
         if running is not None:
             click.echo(f"Told to: {printable(', '.join(running.sinks) or 'nobody, `sinks` is empty')}. See it arrive.")
     if not all(result.detected for result in results):

@@ -74,8 +74,7 @@ class Provenance:
         self.agents = Agents()
         self.planned = Planned(self.agents)
         self.adoption = Adoption(self.agents, self.planned)
-        self.instances = Instances(self.table)
-        self.authority = authority
+        self.instances, self.authority = Instances(self.table), authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.signals = Signals(self.instances, authority)
         self.serving = Serving(self.instances, authority, watch)
@@ -85,10 +84,8 @@ class Provenance:
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
         self.serving.over = self.egress.answers.over
-        self.guard = Guard(own_pid, guarded, watch)
-        self.desk = Desk(self.table, self.agents, state)
-        self._own_pid = own_pid
-        self._index_ready = index_ready
+        self.guard, self.desk = Guard(own_pid, guarded, watch), Desk(self.table, self.agents, state)
+        self._own_pid, self._index_ready = own_pid, index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
             "process_children": self._child_unseen,

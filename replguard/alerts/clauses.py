@@ -233,7 +233,7 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "process_signal": _sent,
     "process_access": _peeked,
     "authority_change": _authority,
-    "tampering": _tampering,
+    "watcher_tampering": _tampering,
     "agent_seen": _agent,
     "process_exec": _exec,
     "process_fork": lambda *_: "started a child process",

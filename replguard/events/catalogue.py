@@ -132,11 +132,11 @@ _ALL = (
         fact=True,
     ),
     Kind(
-        "tampering",
+        "watcher_tampering",
         "fact",
         ("process",),
         "Somebody signals, reads or changes replguard itself.",
-        "tampering",
+        "watcher_tampering",
         fact=True,
     ),
     Kind("authority_change", "fact", (), "What is allowed has changed.", "authority_change", fact=True),

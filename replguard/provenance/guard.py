@@ -26,7 +26,7 @@ MAX_RECENT = 1024
 
 
 class Guard:
-    """Turns what befalls the daemon and what belongs to it into `tampering`. ``part`` tells what of ours a path is."""
+    """Turns what befalls the daemon and what belongs to it into `watcher_tampering`. ``part`` tells what of ours a path is."""
 
     def __init__(self, own_pid: int, part: Callable[[str], str | None], watch: Callable[[Hint], None]) -> None:
         self._own_pid, self._part, self._watch = own_pid, part, watch
@@ -85,7 +85,7 @@ class Guard:
         who = proc.entity if proc is not None else event.process.entity_id if event.process is not None else None
         if not self._first((who, part, technique, path, given.get("status")), event.timestamp):
             return []
-        return [fact("tampering", event, proc, source=part, technique=technique, **given)]
+        return [fact("watcher_tampering", event, proc, source=part, technique=technique, **given)]
 
     def _first(self, key: tuple[object, ...], now: datetime) -> bool:
         last = self._told.pop(key, None)

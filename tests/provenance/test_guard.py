@@ -60,7 +60,7 @@ def test_a_signal_is_told_with_its_sender() -> None:
     host.server(host.protect())
     agent = host.agent(host.login())
     (fact,) = signal(host, host.exec("kill", parent=agent), daemon)
-    assert about(fact) == ("tampering", "daemon", "signal")
+    assert about(fact) == ("watcher_tampering", "daemon", "signal")
     assert actor(fact).agent
     assert fact.replguard is not None
     assert (fact.replguard.status, fact.replguard.attribution) == ("KILL", "kernel")
@@ -86,7 +86,7 @@ def test_a_look_into_its_memory_is_told(technique: str | None) -> None:
     seen = msgspec.structs.replace(KERNEL, mode="memory", technique=technique)
     shell = host.login()
     (fact,) = host.feed("process_access", process=shell.process, target=daemon.process, replguard=seen)
-    assert about(fact) == ("tampering", "daemon", technique or "open")
+    assert about(fact) == ("watcher_tampering", "daemon", technique or "open")
     assert fact.replguard is not None
     assert fact.replguard.mode == "memory"
     assert host.feed("process_access", process=shell.process, target=host.service().process, replguard=seen) == []
@@ -101,7 +101,7 @@ def test_a_change_of_a_file_is_told(action: str, technique: str) -> None:
     host, _, _ = guarded()
     shell = host.login()
     (fact,) = host.on(action, host.file("/etc/replguard/manifest.yaml"), shell)
-    assert about(fact) == ("tampering", "manifest", technique)
+    assert about(fact) == ("watcher_tampering", "manifest", technique)
     assert host.on(action, host.file("/etc/hosts"), shell) == []
 
 
@@ -142,4 +142,4 @@ def test_a_label_that_comes_later_changes_what_was_told() -> None:
     for _ in range(2):
         host.connect(scaffold, 8000)
         host.exec("sh", parent=scaffold)
-    assert [actor(fact).agent for fact in host.of("tampering")] == [False, True]
+    assert [actor(fact).agent for fact in host.of("watcher_tampering")] == [False, True]

@@ -104,7 +104,7 @@ def test_a_stopped_daemon_says_who_stopped_it_and_that_it_was_held(host: Daemon)
     process = host.watcher.process
     assert process is not None
     subprocess.run(["sh", "-c", f"/bin/kill -STOP {process.pid}; sleep 7; /bin/kill -CONT {process.pid}"], check=True)
-    told = host.fact("tampering", lambda fact: fact["replguard"]["technique"] == "signal", COMES)
+    told = host.fact("watcher_tampering", lambda fact: fact["replguard"]["technique"] == "signal", COMES)
     assert (told["replguard"]["status"], told["replguard"]["source"]) == ("STOP", "daemon")
     assert told["process"]["args"] == ["/bin/kill", "-STOP", str(process.pid)]
     assert raised(host, "watcher-held")["rule"]["level"] == "high"
@@ -126,10 +126,10 @@ def test_a_segment_of_the_log_that_somebody_writes_to_is_told(host: Daemon) -> N
     """What the daemon itself writes there is not."""
     stray = host.watcher.log_dir / "stray"
     subprocess.run(["sh", "-c", f"echo x > {stray}"], check=True)
-    told = host.fact("tampering", lambda fact: fact.get("file", {}).get("path") == str(stray), COMES)
+    told = host.fact("watcher_tampering", lambda fact: fact.get("file", {}).get("path") == str(stray), COMES)
     assert told["replguard"]["source"] == "log"
     stray.unlink()
-    paths = {fact["file"]["path"] for fact in host.facts("tampering") if "file" in fact}
+    paths = {fact["file"]["path"] for fact in host.facts("watcher_tampering") if "file" in fact}
     assert not [path for path in paths if "raw-" in path or "evidence-" in path or path.endswith("status.json")]
 
 
@@ -138,7 +138,7 @@ def test_an_opened_memory_is_told(host: Daemon) -> None:
     process = host.watcher.process
     assert process is not None
     subprocess.run(["sh", "-c", f"exec 3</proc/{process.pid}/mem"], check=True)
-    told = host.fact("tampering", lambda fact: fact["replguard"].get("mode") == "memory", COMES)
+    told = host.fact("watcher_tampering", lambda fact: fact["replguard"].get("mode") == "memory", COMES)
     assert told["target"]["pid"] == process.pid
 
 
@@ -152,7 +152,9 @@ def test_a_window_is_begun_by_root_and_refused_to_a_child_of_an_agent(host: Daem
     subprocess.run(
         ["sh", "-c", f"echo x > {host.folder}/rules/other.yml; rm {host.folder}/rules/other.yml"], check=True
     )
-    fact = host.fact("tampering", lambda fact: fact.get("file", {}).get("path", "").endswith("other.yml"), COMES)
+    fact = host.fact(
+        "watcher_tampering", lambda fact: fact.get("file", {}).get("path", "").endswith("other.yml"), COMES
+    )
     shown = verb(host, "maintenance")
     assert "upgrade to 1.2" in shown.stdout
     wait(lambda: "upgrade to 1.2" in verb(host, "status").stdout)

@@ -26,7 +26,7 @@ MAX_RECENT = 1024
 
 
 class Guard:
-    """Turns what befalls the daemon and what belongs to it into `watcher_tampering`. ``part`` tells what of ours a path is."""
+    """Turns what befalls the daemon and its files into `watcher_tampering`. ``part`` tells what of ours a path is."""
 
     def __init__(self, own_pid: int, part: Callable[[str], str | None], watch: Callable[[Hint], None]) -> None:
         self._own_pid, self._part, self._watch = own_pid, part, watch

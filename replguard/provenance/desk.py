@@ -22,7 +22,7 @@ from replguard.provenance.facts import fact
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.provenance.window import Windows
 
-PATIENCE = 3.0
+PATIENCE = 8.0
 """Seconds that who asks waits; what is not answered by then is refused."""
 MAX_DRILLS = 8
 

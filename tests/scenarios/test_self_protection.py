@@ -17,7 +17,7 @@ from replguard.errors import Unavailable
 from replguard.kernel import libbpf
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
-COMES = 20.0
+COMES = 60.0
 AGENT = """
 import http.client, subprocess, sys
 # An agent's scaffold: it asks the model, and runs what it is told to.

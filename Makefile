@@ -10,13 +10,16 @@ CLANG ?= clang-14
 LLVM_STRIP ?= llvm-strip-14
 BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
+# Most scenarios wait for something: two at a time, the tests of a file in a row. With ARGS one process runs them all.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python
+.PHONY: package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 check-python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
@@ -40,7 +43,7 @@ drill: $(VENV)/.run ## harmless replication on dummy weights: what fires, and ho
 	@$(PY) -m replguard drill --all
 
 test: $(VENV)/.dev ## set everything up and run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 matrix: $(VENV)/.dev ## play every technique and all ordinary work in both tiers, note what is missed, write the page (root)
 	@PYTHONPATH=tests $(PY) -m support.matrix
@@ -58,6 +61,10 @@ power-cuts: $(VENV)/.dev ## cut the power of three filesystems fifty times under
 	@POWER_CUTS=50 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 	@POWER_CUTS=50 POWER_SYNC=5 $(PY) -m pytest -q -s --timeout=0 tests/log/test_power_cut.py
 
+container: $(VENV)/.dev ## build a root as the Containerfile says and watch this host from a container of it (root; debootstrap)
+	@PYTHONPATH=tests $(PY) -m support.image $(IMAGE)
+	@REPLGUARD_IMAGE=$(abspath $(IMAGE)) $(PY) -m pytest -q --timeout=0 tests/scenarios/test_container.py
+
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -74,15 +81,29 @@ man: $(VENV)/.dev ## build the manual pages, below docs/_build/man
 reference: $(VENV)/.dev ## write the reference pages anew from the code
 	@$(PY) tools/reference.py
 	@$(PY) tools/sentences.py
+	@$(PY) tools/picture.py
 
 bpf: ## build the eBPF objects anew from their C sources (needs clang, llvm and libbpf-dev)
 	@cd replguard/kernel/bpf && for source in *.bpf.c; do \
 		$(CLANG) $(BPF_FLAGS) -c $$source -o $(BPF_OUT)/$${source%.c}.o \
 		&& $(LLVM_STRIP) -g $(BPF_OUT)/$${source%.c}.o || exit 1; done
 
+package: dist/package/venv/.done ## build dist/replguard-VERSION-linux-x86_64.tar.gz, with an interpreter of its own (on Debian 12)
+	@dist/package/venv/bin/python tools/package.py
+
+dist/package/venv/.done: requirements/package.lock | check-python
+	@$(PYTHON) -m venv dist/package/venv
+	@dist/package/venv/bin/python -m pip install $(PIP_FLAGS) -r requirements/package.lock
+	@touch $@
+
+package-test: package $(VENV)/.dev ## try that archive on clean roots of Debian 11, 12 and 13, kept below dist/package (root, debootstrap)
+	@PACKAGE_ROOTS=dist/package/roots $(PY) -m pytest -q --timeout=0 tests/house/test_package.py
+
 lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group build -c requirements/dev.lock -o requirements/build.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) var docs/_build

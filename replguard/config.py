@@ -248,6 +248,8 @@ class Config(msgspec.Struct, frozen=True):
 
     state_dir: str = "/var/lib/replguard"
     """What survives a restart: baseline, ledger, fingerprints, the last good configuration."""
+    host_root: str = ""
+    """In a container with the host's pids: what leads to the root of the host, `/proc/1/root`. Empty on the host."""
     weights: Weights = Weights()
     """What is protected."""
     watch: Watch = Watch()

@@ -13,12 +13,11 @@ from replguard import __version__, standing
 from replguard.alerts.manager import Manager
 from replguard.canaries import Canaries
 from replguard.config import Config, Stream
-from replguard.control import place
+from replguard.control import server
 from replguard.control.office import Office
-from replguard.control.server import Server
 from replguard.detector import Detector
 from replguard.events import clock
-from replguard.events.alert import Alert
+from replguard.events.event import Event
 from replguard.events.health import Health
 from replguard.events.hint import Hint
 from replguard.events.host import Host
@@ -35,11 +34,13 @@ from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
 from replguard.numbers import gather
+from replguard.overview import Observer
 from replguard.pipeline import Item, Pipeline, health
 from replguard.policy import Policy
 from replguard.provenance import egress, places
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, been_here, recorded
+from replguard.provenance.contained import Names
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.guarded import Guarded
 from replguard.provenance.learned import Serves, learned
@@ -61,8 +62,6 @@ TRIM = 60.0
 """Seconds between two times that free memory is given back to the kernel."""
 RESOLVE = 300.0
 """Seconds between look-ups of the names in ``agents.endpoints`` (meanings: Agent)."""
-GIVE_UP = 4.0
-"""Seconds that the end waits for who asks over the control socket."""
 HTTPS = 443
 CARRYING = ("pipeline", "examined", "upkeep")
 """Threads without which the daemon does not get on; the resolver ends by itself where there is no name."""
@@ -83,24 +82,26 @@ class Daemon:
         self._last = threading.Event()
         self._reload = threading.Event()
         self._file = StatusFile(self._state)
+        self._observer = Observer(Path(config.log.dir))
         self._threads: list[threading.Thread] = []
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
         self.guarded = Guarded(policy.path, config)
         self.holdings = Holdings(config, self._put)
+        self.names = Names(config.host_root)
         least = config.alerts.snapshot
         self.witness = Witness(self._put, self._report, None if least == "off" else least)
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.holdings.inventory.leaving = self.pipeline.provenance.ledger.retire
-        desk, here = self.pipeline.provenance.desk, lambda: self.status(clock.now())
-        self.office = Office(desk, self._put, here, self.reload, self.holdings.guest)
-        self.control = Server(place.folder(config.state_dir) / place.NAME, self.office.answers)
+        desk = self.pipeline.provenance.desk
+        self.office = Office(desk, self._put, lambda: self.status(clock.now()), self.reload, self.holdings.guest)
+        self.control = server.of(config.state_dir, self.office.answers)
         self._paths = Paths(self.policy.ruleset.rules)
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
-        self.runner = Runner(found, self.pipeline.put)
+        self.runner = Runner(found, self._noticed)
         self.canaries = Canaries(self._state, lambda: self.runner.sensors, self.runner.revive)
         self.page = Page(config.metrics.listen, self._numbers, self._report)
 
@@ -116,11 +117,12 @@ class Daemon:
             examine=lambda request: self.holdings.examine(request, self.runner),
             watch=self._watch,
             index_ready=lambda: self.holdings.examiner.counts.unindexed == 0,
-            counted=self._counted,
+            counted=lambda device, inode: self.runner.counts(device, inode),  # noqa: PLW0108 - likewise
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
             guarded=self.guarded,
             state=self._state,
+            names=self.names,
         )
         provenance.planned.learn(places.lists())
         return Pipeline(
@@ -129,8 +131,9 @@ class Daemon:
             sequencer=Sequencer(self.host.boot_id or ""),
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
-            told_until=self._told_until,
-            witness=self._raised,
+            told_until=lambda: self.runner.told_until(),  # noqa: PLW0108 - it is made later
+            witness=self.witness.ask,
+            heard=lambda alert: self.office.heard(alert),  # noqa: PLW0108 - likewise
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -192,6 +195,7 @@ class Daemon:
             _log.exception("weights cannot be listed, trying again")
         self.page.start()
         self.control.start()
+        self.names.start()
         for name, step in (
             ("pipeline", self._consume),
             ("examined", lambda: self.holdings.carry(self._stop)),
@@ -250,9 +254,10 @@ class Daemon:
 
     def _close(self) -> None:
         self._stop.set()
-        self.control.stop(GIVE_UP)
+        self.control.stop(READY_WITHIN)
         self.runner.stop()
         self.witness.close()
+        self.names.stop()
         self.pipeline.put(health("daemon", "stopped"))
         self._last.set()
         for thread in self._threads:
@@ -339,6 +344,10 @@ class Daemon:
         held = self.holdings
         return gather(self.policy, self.pipeline, self.runner, held.examiner, held.inventory, self.witness, self.absent)
 
+    def _noticed(self, event: Event) -> bool:
+        self.names.notice(event)
+        return self.pipeline.put(event)
+
     def _put(self, item: Item) -> bool:
         return self.pipeline.put(item)
 
@@ -353,16 +362,6 @@ class Daemon:
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
         return path.endswith((".yaml", ".yml")) or self._paths(path) or self.guarded(path) is not None
-
-    def _raised(self, alert: Alert) -> None:
-        self.witness.ask(alert)
-        self.office.heard(alert)
-
-    def _counted(self, device: int, inode: int) -> bool:
-        return self.runner.counts(device, inode)
-
-    def _told_until(self) -> datetime | None:
-        return self.runner.told_until()
 
     def _changed(self, what: str, difference: str, now: datetime) -> None:
         self.pipeline.put(self.policy.change(what, difference, now))
@@ -390,6 +389,8 @@ class Daemon:
             serving=self.serving(),
             control=str(self.control.path),
             maintenance=window.told() if (window := self.pipeline.provenance.desk.windows.window) else None,
+            overview=self._observer.look(now, self._numbers(), self.policy.manifest, self.pipeline),
+            mounts=standing.watching(self.runner.mounts(), self.holdings.inventory),
         )
 
     def serving(self) -> list[Serves]:

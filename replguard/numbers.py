@@ -10,6 +10,7 @@ from replguard.metrics import parts
 from replguard.metrics.table import Sheet
 from replguard.pipeline import Pipeline
 from replguard.policy import Policy
+from replguard.sensors.files import verdicts
 from replguard.sensors.registry import Absent
 from replguard.sensors.runner import Runner
 from replguard.weights.examiner import Examiner
@@ -32,6 +33,8 @@ def gather(
     parts.cost(sheet, {"daemon": os.getpid(), "examiner": examiner.pid})
     sheet.set("config_last_reload_successful", not (policy.problems or policy.unsafe))
     parts.sensors(sheet, runner.sensors, runner.up, absent)
+    told = runner.mounts()
+    parts.mounts(sheet, told, verdicts.lying(told, (file.target or file.path for file in inventory.files())))
     _detection(sheet, policy, pipeline)
     _knowledge(sheet, pipeline, examiner, inventory)
     sheet.set("snapshots_total", witness.taken, "taken")

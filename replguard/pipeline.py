@@ -8,7 +8,7 @@ examiner ───────────────┘                  └�
 
 import queue
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,6 +47,8 @@ TICK = 1.0
 PAUSE = 0.01
 """Seconds between looks whether events that wait for earlier ones may go on."""
 CANARY_EVERY = 30.0
+LATEST = 20
+"""Alerts that `replguard top` may show."""
 FIX = 2.0
 """Seconds that the end waits for the disk to keep each stream."""
 
@@ -66,6 +68,7 @@ class Flow:
     canary: float = 0.0
     sealed: dict[str, float] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
+    alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=LATEST))
 
 
 class Pipeline:
@@ -82,6 +85,7 @@ class Pipeline:
         sinks: Sinks,
         told_until: Callable[[], datetime | None] = clock.now,
         witness: Callable[[Alert], None] = lambda _: None,
+        heard: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -94,7 +98,7 @@ class Pipeline:
         detector.alerts.heard = self.dossier.heard
         self.room = Room()
         self._schedule = checkpoints.Schedule()
-        self._told_until, self._witness = told_until, witness
+        self._told_until, self._witness, self._heard = told_until, witness, heard
         self._order = Order()
         self._pulse, self.rhythm = Pulse(), Rhythm(clock.monotonic())
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -240,7 +244,9 @@ class Pipeline:
                 self.flow.latency.observe(timed.replguard.latency_ms / 1000)
             self.evidence.write(timed, now)
             self.sinks.deliver(timed)
+            self.flow.alerts.append(timed)
             self._witness(timed)
+            self._heard(timed)
             self._schedule.raised(timed)
             for beside in self.dossier.of(timed):
                 self.evidence.write(beside, now)

@@ -11,17 +11,22 @@ from typing import Any
 import msgspec
 import structlog
 
-from replguard import yamlfile
+from replguard import wholefile, yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
+from replguard.kernel.procfs import text
 from replguard.masking.mask import mask
+from replguard.overview import Overview
 from replguard.provenance.learned import Serves
 from replguard.rules.model import RuleSet
+from replguard.sensors.files.verdicts import Verdict, lying, unwatched
 from replguard.sensors.registry import Absent
 from replguard.sensors.runner import Runner
 from replguard.weights.inventory import Inventory
 
 FILE = "status.json"
+MOST_NAMED = 5
+"""Mounts that a sentence names."""
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +55,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     serving: list[Serves] = []
     control: str | None = None
     maintenance: str | None = None
+    overview: Overview | None = None
+    mounts: str = ""
 
 
 def alone(state_dir: Path) -> int | None:
@@ -92,9 +99,7 @@ class StatusFile:
         status = msgspec.structs.replace(status, problems=[mask(problem) for problem in status.problems])
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = self._folder / "status.new"
-            temporary.write_bytes(msgspec.json.encode(status))
-            temporary.replace(self._folder / FILE)
+            wholefile.write(self._folder / FILE, msgspec.json.encode(status))
         except OSError as error:
             if self._unwritten is None:
                 _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))
@@ -137,6 +142,19 @@ def protecting(inventory: Inventory) -> str:
     size = sum(file.size or 0 for file in files)
     counted = f"{len(files)} file{'s' * (len(files) > 1)} of {models} model{'s' * (models > 1)}"
     return f"{counted}, {size / 2**30:.2f} GiB" + (f"; {absent}" if absent else "")
+
+
+def watching(told: Iterable[Verdict], inventory: Inventory) -> str:
+    """Return which mounts are watched and which are not, in a sentence; '' where no sensor tells."""
+    every = list(told)
+    if not every:
+        return ""
+    left = [f"{text(one.path)} ({one.kind})" for one in unwatched(every)]
+    named = ", ".join(left[:MOST_NAMED]) + (f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else "")
+    files = sum(lying(every, (file.target or file.path for file in inventory.files())).values())
+    lost = f"; {files} protected file{'s lie' if files > 1 else ' lies'} on such a mount" if files else ""
+    watched = f"{sum(one.reason is None for one in every)} watched"
+    return watched + (f", not watched: {named} (`replguard doctor` says why){lost}" if left else lost)
 
 
 def alerting(sinks: dict[str, dict[str, Any]], *, console: bool) -> str:

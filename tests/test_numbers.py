@@ -6,6 +6,7 @@ from replguard.daemon import Daemon
 from replguard.events.catalogue import PORTABLE
 from replguard.pipeline import health
 from replguard.policy import Policy
+from replguard.sensors.files.verdicts import Verdict
 from replguard.weights.examiner import Examiner, Request
 from replguard.weights.messages import Settings
 
@@ -79,3 +80,15 @@ def test_files_that_the_examiner_refused_are_lost_events(tmp_path: Path) -> None
     assert not made.holdings.examiner.submit(Request("/b", uid=7))
     assert not made.holdings.examiner.submit(Request("/b", uid=7, again=True))
     assert dropped() == 1
+
+
+def test_mounts_and_weights_on_unwatched_ones_are_told(tmp_path: Path) -> None:
+    """By kind and reason, never by path; an image of a user's file system is not named as its program likes."""
+    made = daemon(tmp_path)
+    told = [Verdict(b"/", "ext4"), Verdict(b"/a", "ext4"), Verdict(b"/s3", "fuse.mine", "remote", "", own=False)]
+    told.append(Verdict(str(tmp_path).encode(), "nfs4", "remote", ""))
+    made.runner.mounts = lambda: told  # type: ignore[method-assign]
+    sheet = made._numbers()
+    assert sheet.value("mounts", "true", "ext4", "", "own") == 2
+    assert sheet.value("mounts", "false", "fuse", "remote", "other") == 1
+    assert sheet.value("weights_unwatched_files", "nfs4", "remote") == 0

@@ -10,6 +10,7 @@ import pytest
 from replguard import standing
 from replguard.config import Weights
 from replguard.errors import ReplguardError
+from replguard.sensors.files.verdicts import Verdict
 from replguard.standing import SensorLine, Status, StatusFile
 from replguard.weights.inventory import Inventory
 
@@ -129,3 +130,18 @@ def test_a_state_folder_that_cannot_be_written_holds_nobody_up(tmp_path: Path) -
     (tmp_path / "state" / "lock").symlink_to(tmp_path / "file")
     assert standing.alone(tmp_path / "state") is None
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_which_mounts_are_watched_is_a_sentence(tmp_path: Path) -> None:
+    """Those that are not, by path; how many protected files lie there; nothing where no sensor says anything."""
+    (tmp_path / "m.gguf").write_bytes(b"GGUF" + bytes(64))
+    inventory = Inventory(Weights(paths=(str(tmp_path),), discover=False))
+    inventory.refresh()
+    assert standing.watching([], inventory) == ""
+    assert standing.watching([Verdict(b"/", "ext4"), Verdict(b"/i", "squashfs", "image", "")], inventory) == "1 watched"
+    told = [Verdict(b"/", "ext4"), Verdict(str(tmp_path).encode(), "nfs4", "remote", "")]
+    said = standing.watching(told, inventory)
+    assert said.startswith(f"1 watched, not watched: {tmp_path} (nfs4)")
+    assert said.endswith("1 protected file lies on such a mount")
+    many = standing.watching([Verdict(b"/n%d" % number, "nfs4", "remote", "") for number in range(9)], inventory)
+    assert "/n4 (nfs4) and 4 more" in many

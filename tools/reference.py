@@ -17,7 +17,7 @@ import click
 import msgspec
 import yaml
 
-from replguard import cli, config, sinks
+from replguard import cli, config, overview, sinks, standing
 from replguard.events import evidence, names
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
@@ -25,6 +25,7 @@ from replguard.forensics import views
 from replguard.kernel import bpf
 from replguard.kernel.hooks import spell
 from replguard.metrics import table
+from replguard.provenance import learned
 from replguard.rules.schema import schema
 from replguard.sensors import registry
 
@@ -434,6 +435,45 @@ def _view(view: views.View) -> str:
     return f"\n(view-{view.name})=\n## `{view.name}`\n\n{view.meaning}{fault}\n\n{columns}\n"
 
 
+def status() -> str:
+    """Return the page of what the daemon says of itself: each object with its fields."""
+    head = (
+        """# What `status --json` says
+
+"""
+        + MADE
+        + """One object: `status` as below, `metrics` with the value of each {doc}`metric <metrics>` (its name without
+the prefix, and the values of its labels, joined by `/`), and `trouble`: why there are none. Fields are added and never
+change their meaning. The same `status` stands in `status.json` in the state folder, written anew every two seconds and
+readable by its owner alone. It is masked and cut for a screen; what is proven stands in the log.
+
+"""
+    )
+    objects = (standing.Status, standing.SensorLine, learned.Serves, *_OVERVIEW)
+    return head + "\n".join(f"## {each.__name__}\n\n{_prose(each)}\n\n{_annotated(each)}\n" for each in objects)
+
+
+_OVERVIEW = (
+    overview.Overview,
+    overview.Flow,
+    overview.Served,
+    overview.Case,
+    overview.Told,
+    overview.Way,
+    overview.Stream,
+    overview.Part,
+)
+
+
+def _annotated(struct: type) -> str:
+    """Return a table of the fields of a class as its source has them."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
+    fields = [each for each in getattr(body, "body", []) if isinstance(each, ast.AnnAssign)]
+    types = (ast.unparse(each.annotation).replace(" | ", " or ") for each in fields)
+    rows = (f"| `{ast.unparse(each.target)}` | `{kind}` |" for each, kind in zip(fields, types, strict=True))
+    return "\n".join(("| field | type |\n|---|---|", *rows))
+
+
 def rule_schema() -> str:
     """Return the schema of the rule format, which is shipped beside the rules: editors need a file."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n"
@@ -448,6 +488,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks,
     "rules.md": rules,
     "query.md": query,
+    "status.md": status,
 }
 
 

@@ -10,6 +10,7 @@ from replguard.events.event import Event
 from replguard.events.fact import Context
 from replguard.events.network import ports
 from replguard.events.text import printable
+from replguard.kernel.containers import parse
 
 _MAY = {
     "weights_access": ("access",),
@@ -108,11 +109,17 @@ def _who(event: Event, about: Context) -> dict[str, Any]:
 
 
 def _place(event: Event, about: Context) -> dict[str, Any]:
-    pods, actor = event.orchestrator, about.actor
+    pods, actor, process = event.orchestrator, about.actor, event.process
     if pods is not None and pods.namespace and pods.workload:
         return {"namespace": exact(pods.namespace), "workload": exact(pods.workload)}
-    if event.container is not None and event.container.id:
-        return {"container": exact(event.container.id)}
+    if pods is not None and pods.type == "slurm" and pods.resource is not None and pods.resource.name:
+        account = {"account": pods.account} if pods.account else {}
+        return {"scheduler": {**account, "job": pods.resource.name}}
+    inside = None if process is not None and parse(process.cgroup or "").users else event.container
+    if inside is not None and (inside.image is not None or inside.id):
+        # By a name that outlives it, where the engine's own word says what it runs; else by its id.
+        image = {"image": exact(inside.image.name)} if inside.image is not None and inside.image.name else {}
+        return {"container": exact((inside.name if image else None) or inside.id or "")} | image
     unit = (about.unit or "").partition("/")[0]
     if not unit.endswith(".service"):
         unit = actor.principal.partition(":")[2] if actor is not None and actor.kind in ("service", "timer") else ""

@@ -11,7 +11,7 @@ from replguard.alerts.story import Story
 MOST_PIDS = 16
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(?:service|scope)")
 _CONTAINER = re.compile(r"[0-9a-f]{12,64}")
-_PAUSE = {"podman": "podman pause", "containerd": "ctr -n k8s.io tasks pause", "crio": "crictl stop"}
+_PAUSE = {"podman": "podman pause", "containerd": "ctr -n k8s.io tasks pause", "cri-o": "crictl stop"}
 
 
 def commands(story: Story) -> tuple[str, ...]:

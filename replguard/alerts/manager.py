@@ -114,6 +114,10 @@ class Manager:
             alerts += self._close(incident, now)
         return alerts + self._rate.tick(now)
 
+    def open(self) -> list[Incident]:
+        """Return the open incidents."""
+        return list(self._incidents)
+
     def firing(self) -> Counter[Level]:
         """Return how many alerts are firing, by level."""
         found = Counter(alert.rule.level for incident in self._incidents for alert in list(incident.alerts.values()))

@@ -8,16 +8,22 @@ import rich_click as click
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from replguard import config as configuration
 from replguard.errors import Unavailable
+from replguard.events.text import printable
 from replguard.kernel import bpf
 from replguard.kernel.hooks import spell
+from replguard.kernel.procfs import text
 from replguard.sensors import registry
 from replguard.sensors.base import Sensor
 from replguard.sensors.probed import Probed
 
 _STYLES = {"kernel": "green", "portable": "yellow", "off": "dim", "failed": "bold red"}
+
+_MOST_MOUNTS = 40
+"""Mounts that are shown; each is two lines."""
 
 
 @click.command("doctor")
@@ -31,7 +37,8 @@ _STYLES = {"kernel": "green", "portable": "yellow", "off": "dim", "failed": "bol
 def command(config: Path | None, *, as_json: bool) -> None:
     """Tell which sensors work here, in which mode, why not better, and what they cannot see.
 
-    Below, which hooks of the kernel are used, and what is lost for each that is not. Each sensor is started for a
+    Below, which mounts are not watched for names, and which hooks of the kernel are used, and what is lost for each
+    that is not. Each sensor is started for a
     moment and stopped again. Exit code 1 if one that should work does not.
     """
     found, absent = registry.open_all(configuration.load(config))
@@ -40,12 +47,15 @@ def command(config: Path | None, *, as_json: bool) -> None:
     rows += [
         {"sensor": a.name, "area": a.area, "mode": "off", "why": a.reason, "blind": None, "works": True} for a in absent
     ]
+    mounts = _mounts(found)
     hooks = _hooks(unused)
     privilege = "root" if os.geteuid() == 0 else "an ordinary user: other users' processes are seen without their files"
     if as_json:
-        click.echo(msgspec.json.encode({"running_as": privilege, "sensors": rows, "hooks": hooks}).decode())
+        told = {"running_as": privilege, "sensors": rows, "mounts": mounts, "hooks": hooks}
+        click.echo(msgspec.json.encode(told).decode())
     else:
         _show(rows, privilege)
+        _show_mounts(mounts)
         _show_hooks(hooks)
     if not all(row["works"] for row in rows):
         raise SystemExit(1)
@@ -96,6 +106,35 @@ def _show(rows: list[dict[str, object]], privilege: str) -> None:
         screen.print(f"{row['sensor']:<10}{row['area']:<9}[{_STYLES[mode]}]{mode}[/]")
         _explain(screen, "why", row["why"])
         _explain(screen, "cannot see", row["blind"])
+
+
+def _mounts(sensors: list[Sensor]) -> list[dict[str, object]]:
+    """Return a row for each mount: whether it is watched, and why not."""
+    told = [verdict for sensor in sensors if sensor.verdicts is not None for verdict in sensor.verdicts.told]
+    return [
+        {
+            "path": text(one.path),
+            "fstype": one.kind,
+            "namespace": "own" if one.own else "other",
+            "watched": one.reason is None,
+            "reason": one.reason,
+            "why": one.why,
+        }
+        for one in sorted(told, key=lambda one: (not one.own, one.path))
+    ]
+
+
+def _show_mounts(rows: list[dict[str, object]]) -> None:
+    """Print how many mounts are watched, and a line for each that is not."""
+    screen = Console(highlight=False)
+    left = [row for row in rows if not row["watched"]]
+    screen.print(f"\n[bold]Mounts[/bold]: {len(rows) - len(left)} watched for names, {len(left)} not\n")
+    for row in left[:_MOST_MOUNTS]:
+        where = printable(str(row["path"])) + (" in another mount namespace" if row["namespace"] == "other" else "")
+        screen.print(Text.assemble(f"{where}  ", printable(str(row["fstype"])), "  ", ("not watched", "yellow")))
+        _explain(screen, "why", row["why"])
+    if len(left) > _MOST_MOUNTS:
+        screen.print(f"and {len(left) - _MOST_MOUNTS} more (--json has them all)")
 
 
 def _show_hooks(rows: list[dict[str, object]]) -> None:

@@ -78,7 +78,7 @@ def manifest(serving: Iterable[Serves], when: str) -> str:
         known = deployments.setdefault(repr(made), made | {"max_instances": 0})
         known["max_instances"] += 1
         known["name"] = known["name"] or _name(one, [each["name"] for each in deployments.values()])
-        for program in () if one.unit or one.container else one.others:
+        for program in () if one.unit or one.container or one.workload else one.others:
             job = {"weights": weights, "user": one.user, "executable": exact(program), "may": ["access"]}
             jobs.setdefault(repr(job), {"name": f"{known['name']}-worker", **job})
     document = {"deployments": list(deployments.values())} | ({"jobs": list(jobs.values())} if jobs else {})
@@ -87,8 +87,10 @@ def manifest(serving: Iterable[Serves], when: str) -> str:
 
 def _who(one: Serves) -> dict[str, Any]:
     """Return the keys that name who serves, the most stable ones that are known."""
+    if one.namespace and one.workload:
+        return {"namespace": exact(one.namespace), "workload": exact(one.workload)}
     if one.container:
-        return {"container": exact(one.container)}
+        return {"container": exact(one.container)} | ({"image": exact(one.image)} if one.image else {})
     if one.unit:
         return {"unit": exact(one.unit)}
     if one.user is None or one.executable is None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from replguard import config as configuration
+from replguard.cli._frame import STALE, ago, size, stale, wrong
+from replguard.config import Config
 from replguard.events import clock
 from replguard.events.alert import LEVELS
 from replguard.events.text import printable
@@ -24,8 +27,7 @@ from replguard.policy import unsafe
 from replguard.standing import FILE, Status
 
 NOT_RUNNING = 1
-STALE = 30.0
-"""Seconds after which a daemon that rewrites its status every few seconds is not well."""
+GONE = "not running"
 PATIENCE = 3.0
 _LARGEST = 16 * 2**20
 
@@ -56,21 +58,20 @@ class Answer:
 def command(config: Path | None, *, as_json: bool) -> None:
     """Ask the running daemon how it is: its sensors, what it protects, what is firing, what was lost.
 
-    Exit code 1 if it is not running here, or does not answer.
+    Exit code 1 if it is not running here, has told nothing for 30 s, or a sensor has failed.
     """
     settings = configuration.load(config)
-    path = Path(settings.state_dir) / "status.json"
-    planted = [problem for problem in unsafe(config, settings) if problem.text.startswith("state_dir")]
-    answer = f"{planted[0]}. What stands there is not believed" if planted else _ask(path, clock.now())
-    if isinstance(answer, str):
-        click.echo(f"replguard: {printable(answer)}", err=True)
+    status, now = read(config, settings), clock.now()
+    if isinstance(status, str):
+        click.echo(f"replguard: {printable(status)}", err=True)
         raise SystemExit(NOT_RUNNING)
+    answer = _ask(status, now)
     if as_json:
         told = {"/".join(key): value for key, value in sorted(answer.metrics.items())}
         click.echo(msgspec.json.encode({"status": answer.status, "metrics": told, "trouble": answer.trouble}).decode())
     else:
         _show(Console(highlight=False), answer)
-    if answer.stale is not None:
+    if wrong(status, now):
         raise SystemExit(NOT_RUNNING)
 
 
@@ -83,23 +84,30 @@ def asked(state_dir: Path, now: datetime) -> Status | None:
     return status if _lives(status.pid) and (now - status.written).total_seconds() <= STALE else None
 
 
-def _ask(path: Path, now: datetime) -> Answer | str:
+def read(config: Path | None, settings: Config) -> Status | str:
     """Return what the daemon says, or why there is nothing to say and what to do."""
+    planted = [problem for problem in unsafe(config, settings) if problem.text.startswith("state_dir")]
+    if planted:
+        return f"{planted[0]}. What stands there is not believed"
+    path = Path(settings.state_dir) / FILE
     try:
         status = msgspec.json.decode(path.read_bytes(), type=Status)
     except FileNotFoundError:
         return (
-            f"not running with this configuration: there is no {path}. Name the one that it runs with by --config,"
+            f"{GONE} with this configuration: there is no {path}. Name the one that it runs with by --config,"
             " or start it with `systemctl start replguard` or `replguard run`."
         )
     except PermissionError:
-        return f"{path} may not be read: ask as root, or as the user that replguard runs as."
+        return f"{path} may not be read: ask as root (sudo), or as the user that replguard runs as."
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"{path} cannot be read: {error}. Restart the daemon to have it written anew."
     if not _lives(status.pid):
-        return f"not running: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."
-    age = (now - status.written).total_seconds()
-    answer = Answer(status, age if age > STALE else None)
+        return f"{GONE}: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."
+    return status
+
+
+def _ask(status: Status, now: datetime) -> Answer:
+    answer = Answer(status, stale(status, now))
     if not status.metrics:
         answer.trouble = "there is no metrics page, and what it would count is not known"
         return answer
@@ -145,9 +153,28 @@ def _show(out: Console, answer: Answer) -> None:
     for problem in (*status.problems, *([answer.trouble] if answer.trouble else [])):
         out.print(Text(printable(problem), "yellow"), soft_wrap=True)
     out.print(Text(f"protected: {printable(status.protecting)}\nrules: {printable(status.judging)}"), soft_wrap=True)
+    if status.mounts:
+        out.print(Text(f"mounts: {printable(status.mounts)}"), soft_wrap=True)
     out.print(_sensors(answer))
-    for line in _numbers(answer):
+    for line in (*_numbers(answer), *_overview(answer.status)):
         out.print(Text(line), soft_wrap=True)
+
+
+def _overview(status: Status) -> Iterator[str]:
+    """Yield what the metrics must not say: who serves, which incidents are open."""
+    told = status.overview
+    if told is None:
+        return
+    for stream, kept in told.log.items():
+        sealed = f", sealed {ago(status.written, told.checkpoint)} ago" if told.checkpoint is not None else ""
+        yield f"log {stream}: {size(kept.size)}{sealed}"
+    for one in told.instances:
+        allowed = "in no deployment" if one.allowed is None else f"of {one.allowed} allowed"
+        wrong = f"; {one.unauthorised} NOT ALLOWED" if one.unauthorised else ""
+        yield f"instances of {printable(one.name)}: {one.live} {allowed}{wrong}"
+    for case in told.cases:
+        since = ago(status.written, case.opened)
+        yield f"incident {case.id}, {case.level}, {since}, ×{case.count}: {printable(case.sentence)}"
 
 
 def _sensors(answer: Answer) -> Table:

@@ -109,3 +109,8 @@ class Server:
 
         for answer in self._answers(question, asking, is_there):
             messages.send(connection, answer)
+
+
+def of(state_dir: str, answers: Answers) -> Server:
+    """Return the server of a daemon with this state folder."""
+    return Server(place.folder(state_dir) / place.NAME, answers)

@@ -14,10 +14,11 @@ class Hint(msgspec.Struct, frozen=True, kw_only=True):
     ``opener``: a process that opened a watched file and may map it any moment, by ``pid``.
     ``reader``: a process that opened a watched file and may have read it into its memory; both are named.
     ``holder``, ``listener``: a process that holds protected content, or that accepts connections: what joins them?
+    ``gpu``: a process that opened the device node of a GPU.
     ``process``: a member of a serving instance or an agent, by ``pid`` and ``entity_id``.
     """
 
-    kind: Literal["inode", "endpoint", "process", "opener", "reader", "holder", "listener"]
+    kind: Literal["inode", "endpoint", "process", "opener", "reader", "holder", "listener", "gpu"]
     drop: bool = False
     path: str | None = None
     host_path: str | None = None

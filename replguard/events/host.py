@@ -12,18 +12,37 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     kernel: str | None = None
 
 
+class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a container was made from, as whoever started it called it."""
+
+    name: str | None = None
+
+
 class Container(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The container that a process runs in, from its cgroup."""
+    """The container that a process runs in: its id from the control group, the rest from what its runtime keeps."""
 
     id: str | None = None
     name: str | None = None
     runtime: str | None = None
-    image: str | None = None
+    image: Image | None = None
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an orchestrator runs: a ``pod`` with its uid and name, or a batch ``job`` with its number and name."""
+
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
 
 
 class Orchestrator(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Kubernetes names, where the cgroup or the manifest tells them."""
+    """Who placed a process here: ``kubernetes`` or ``slurm``. ``namespace`` is Kubernetes', ``account`` Slurm's.
 
+    ``workload`` is derived from the name of the pod, as Deployments, StatefulSets and Jobs name theirs.
+    """
+
+    type: str | None = None
     namespace: str | None = None
+    account: str | None = None
     workload: str | None = None
-    pod: str | None = None
+    resource: Resource | None = None

@@ -25,7 +25,7 @@ from replguard.events.identity import TICK, entity_ids, short_hash
 from replguard.events.process import Process, User
 from replguard.evidence.image import shown
 from replguard.evidence.snapshot import Look, fit, lean
-from replguard.kernel import machine, procfs, userns
+from replguard.kernel import containers, machine, procfs, userns
 from replguard.kernel.procfs import PROC
 
 WAITING = 256
@@ -222,7 +222,7 @@ class Witness:
             status = procfs.status(pid, self._root) if ours else None
             user = None if status is None else User(id=status.effective_uid)
             container = None
-        if container is None and found.cgroup and (within := procfs.container(found.cgroup)):
+        if container is None and found.cgroup and (within := containers.parse(found.cgroup).id):
             container = Container(id=within)
         return Taken(
             timestamp=at,

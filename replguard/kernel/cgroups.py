@@ -2,12 +2,13 @@
 
 It is opened where it is mounted, which is all that the service's filter of system calls lets through. Where it is
 mounted nowhere, on old distributions, it is by a mount of our own that no folder shows. In a control group namespace it
-is the root of that.
+is the root of that, unless the host's own mounts are known.
 """
 
 import ctypes
 import os
 
+from replguard import hostroot
 from replguard.kernel.mounts import mounts
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
@@ -20,10 +21,10 @@ _CLOEXEC = 1
 
 def root() -> int:
     """Return a descriptor of the root; the caller closes it. Raises OSError."""
-    for mount in mounts() or []:
+    for mount in mounts(hostroot.pid()) or []:
         if mount.kind == "cgroup2" and mount.root == "/":
             try:
-                return os.open(mount.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                return os.open(hostroot.path(os.fsdecode(mount.path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
                 continue  # below another mount, or hidden
     return placeless()

@@ -1,7 +1,7 @@
 """The system's libbpf, as much of it as loads one object and attaches its programs.
 
 By ctypes and fixed paths: no compiler and no development package on the user's host, and no search path that a
-process with other rights could fill.
+process with other rights could fill. The self-contained archive carries one, beside its interpreter.
 """
 
 import ctypes
@@ -18,7 +18,15 @@ from replguard.errors import Unavailable
 from replguard.kernel import procfs
 
 LIBRARY = "libbpf.so.1"
-FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/lib64", "/lib")
+FOLDERS = (
+    f"{sys.prefix}/lib",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/lib64",
+    "/lib",
+)
 BTF = "/sys/kernel/btf/vmlinux"
 LOCKDOWN = "/sys/kernel/security/lockdown"
 _INITIAL_PIDS = 0xEFFFFFFC

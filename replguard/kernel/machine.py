@@ -6,18 +6,19 @@ import os
 
 import psutil
 
+from replguard import hostroot
 from replguard.kernel.procfs import PROC, read, text
 
 _IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
-def machine_id(paths: tuple[str, ...] = _IDS) -> str:
-    """Return the id of this installation.
+def machine_id(paths: tuple[str, ...] | None = None) -> str:
+    """Return the id of this installation, of the host's where we are in a container.
 
     Where there is none (many container images) the host's name stands in: entity ids must exist everywhere, and
     within one boot the boot id keeps them apart anyway.
     """
-    for path in paths:
+    for path in map(hostroot.path, _IDS) if paths is None else paths:
         found = text(read(path, 256) or b"").strip()
         if found and found != "uninitialized":
             return found

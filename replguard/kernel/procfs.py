@@ -10,7 +10,6 @@ Every function returns None for a process that is gone or that we may not look a
 # ruff: noqa: PTH115 - pathlib costs more than the calls it wraps, and knows no bytes
 
 import os
-import re
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -23,7 +22,6 @@ DESCRIPTORS = 64
 """Of a process, how many are looked through for pipes."""
 _UNSET = 2**32 - 1
 """What the kernel writes for "no login uid" and "no audit session"."""
-_CONTAINER = re.compile(r"(?:^|[/:.-])(?:docker-|libpod-|cri-containerd-|crio-)?([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _KTHREAD = 0x00200000
 """PF_KTHREAD in the flags of a task (include/linux/sched.h)."""
 
@@ -200,12 +198,6 @@ def cgroup(pid: int, root: str = PROC) -> str | None:
     named = (path for path in (unified, systemd, longest) if len(path) > 1)
     best = next(named, unified or systemd or longest)
     return text(best) if best else None
-
-
-def container(cgroup: str) -> str | None:
-    """Return the id of the container that a control group is of, None outside containers."""
-    found = _CONTAINER.search(cgroup)
-    return found and found[1]
 
 
 def loginuid(pid: int, root: str = PROC) -> int | None:

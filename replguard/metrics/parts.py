@@ -1,6 +1,7 @@
 """Fills a sheet from the parts of the daemon, known only by what they count: no part is imported here."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -56,6 +57,17 @@ class Alerts(Protocol):
 
     def firing(self) -> Mapping[Any, int]: ...
     def incidents(self) -> Mapping[Any, int]: ...
+
+
+class Verdict(Protocol):
+    """What is said of a mount, as far as its numbers go."""
+
+    @property
+    def fstype(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def own(self) -> bool: ...
 
 
 class Sinks(Protocol):
@@ -148,6 +160,16 @@ def log(sheet: Sheet, streams: Mapping[str, Stream]) -> None:
             sheet.set("log_dropped_total", stream.dropped[reason], name, reason)
         sheet.set("log_waiting_bytes", stream.waiting, name)
         sheet.set("log_sync_seconds", stream.sync_seconds, name)
+
+
+def mounts(sheet: Sheet, told: Iterable[Verdict], unwatched: Mapping[tuple[str, str], int]) -> None:
+    """Tell which mounts are watched, and how many protected files lie on those that are not."""
+    found = Counter((one.reason, one.fstype, one.own) for one in told)
+    for (reason, kind, own), count in found.items():
+        watched, space = str(reason is None).lower(), "own" if own else "other"
+        sheet.set("mounts", count, watched, kind, reason or "", space)
+    for labels, count in unwatched.items():
+        sheet.set("weights_unwatched_files", count, *labels)
 
 
 def cost(sheet: Sheet, processes: Mapping[str, int | None]) -> None:

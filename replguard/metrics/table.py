@@ -100,6 +100,18 @@ _ALL = (
         ("touched",),
     ),
     Metric("weights_bytes", "gauge", "Protected weights, by how far they are known.", ("state",)),
+    Metric(
+        "mounts",
+        "gauge",
+        "Mounts of ours, and filesystems that only other mount namespaces show: watched for names, or why not.",
+        ("watched", "fstype", "reason", "namespace"),
+    ),
+    Metric(
+        "weights_unwatched_files",
+        "gauge",
+        "Protected files on a mount that is not watched for names, by its kind and the reason.",
+        ("fstype", "reason"),
+    ),
     Metric("examiner_pending", "gauge", "Files that wait to be examined or fingerprinted."),
     Metric("sink_up", "gauge", "1 until a sink fails, 0 from then until it takes something again.", ("sink",)),
     Metric("sink_delivered_total", "counter", "Alerts that a sink has sent.", ("sink",)),
@@ -156,6 +168,10 @@ class Sheet:
     def value(self, name: str, *labels: str) -> float | None:
         """Return what was set, None for nothing."""
         return self._values.get(name, {}).get(labels)
+
+    def of(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return every value of a metric by its labels."""
+        return dict(self._values.get(name, {}))
 
     def families(self) -> Iterator[Family]:
         """Yield what the client library writes, in the order of the table."""

@@ -6,9 +6,8 @@ import msgspec
 
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Attribution, Authorised, Context, Standing
-from replguard.events.host import Container
 from replguard.events.process import Process
-from replguard.provenance import entry
+from replguard.provenance import contained, entry
 from replguard.provenance.processes import Proc, parent_section
 
 STANDING: dict[str, Standing] = {"agent": "agent", "session": "session", "unknown": "unknown"}
@@ -114,17 +113,16 @@ def _filled(given: Process, known: Process) -> Process:
 
 
 def enrich(event: Event, proc: Proc | None, authorised: Authorised | None = None) -> Event:
-    """Return the event with process, user, container, actor and join keys filled in."""
+    """Return the event with process, user, container, orchestrator, actor and join keys filled in."""
     if proc is None:
         return msgspec.structs.replace(event, replguard=context(None, event.replguard))
     about = context(proc, event.replguard, authorised)
-    container = event.container
-    if container is None and (found := entry.place(proc).container) is not None:
-        container = Container(id=found)
+    named = contained.of(proc.process.cgroup)
     return msgspec.structs.replace(
         event,
         process=section(proc, event.process),
         user=event.user or proc.user,
-        container=container,
+        container=event.container or named.container,
+        orchestrator=event.orchestrator or named.orchestrator,
         replguard=about,
     )

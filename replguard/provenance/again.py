@@ -7,8 +7,9 @@ import msgspec
 
 from replguard.events.event import Event
 from replguard.events.fact import Authorised, Context, Instance
+from replguard.kernel.containers import parse
 from replguard.provenance.actors import STANDING
-from replguard.provenance.authority import allowed, limit, listens, serves
+from replguard.provenance.authority import allowed, limit, listens, scheduled, serves
 from replguard.provenance.manifest import Deployment, Job, Manifest, May, Subject
 
 MAY: dict[str, May] = {
@@ -44,12 +45,16 @@ def subject(event: Event, about: Context) -> Subject:
     if not unit.endswith(".service"):
         unit = actor.principal.partition(":")[2] if actor is not None and actor.kind in ("service", "timer") else ""
     replica = event.action == "server_live" and (about.generation or 1) > 1
+    theirs = parse((process.cgroup if process else None) or "").users
+    inside = event.container if not theirs else None
     return Subject(
         unit=unit or None,
-        container=event.container.id if event.container else None,
-        image=event.container.image if event.container else None,
+        container=inside.id if inside else None,
+        called=inside.name if inside else None,
+        image=inside.image.name if inside and inside.image else None,
         namespace=pods.namespace if pods else None,
         workload=pods.workload if pods else None,
+        scheduler=scheduled(pods) if pods else None,
         uid=event.user.id if event.user else None,
         user=event.user.name if event.user else None,
         executable=process.executable if process else None,

@@ -6,13 +6,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from replguard.events.fact import Authorised
+from replguard.events.host import Orchestrator
 from replguard.events.network import Endpoint
+from replguard.provenance import contained
 from replguard.provenance import entry as entries
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.entry import Entry, container_id, unit_name
 from replguard.provenance.instances import kin
-from replguard.provenance.manifest import Deployment, Job, Manifest, May, Subject, allows, covers, takes
+from replguard.provenance.manifest import Deployment, Job, Manifest, May, Scheduler, Subject, allows, covers, takes
 from replguard.provenance.processes import Proc
 
 
@@ -127,16 +129,29 @@ def listens(
 
 def subject(proc: Proc, entry: Entry, *, agent: bool = False) -> Subject:
     """Return the process as the manifest's keys see it. What a replica's process does, the replica does."""
-    user = proc.user
+    user, named = proc.user, contained.of(proc.process.cgroup)
+    pods, inside = named.orchestrator, None if entries.of_user(proc) else named.container
     return Subject(
         unit=unit_name(proc),
-        container=container_id(proc),
+        container=container_id(proc) if inside is not None else None,
+        called=inside.name if inside is not None else None,
+        image=inside.image.name if inside is not None and inside.image is not None else None,
+        namespace=pods.namespace if pods is not None else None,
+        workload=pods.workload if pods is not None else None,
+        scheduler=scheduled(pods) if pods is not None else None,
         uid=user.id if user else None,
         user=user.name if user else None,
         executable=proc.process.executable,
         command=proc.process.command_line,
         agent=agent or entry.kind == "agent" or entries.place(proc).serves > 1,
     )
+
+
+def scheduled(pods: Orchestrator) -> Scheduler | None:
+    """Return account and name of a batch job, None for anything else and where nobody left its name."""
+    if pods.type != "slurm" or pods.resource is None:
+        return None
+    return Scheduler(account=pods.account, job=pods.resource.name)
 
 
 def _program(proc: Proc) -> Iterator[Proc]:

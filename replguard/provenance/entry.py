@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from replguard.events.fact import Actor, ActorKind
-from replguard.kernel import procfs
+from replguard.kernel import containers
+from replguard.provenance import contained
 from replguard.provenance.processes import MAX_DEPTH, Age, Proc
 
 NEVER = frozenset(
@@ -106,10 +107,12 @@ def _groups(proc: Proc) -> _Groups:
 
 @lru_cache(maxsize=1024)
 def _read(cgroup: str) -> _Groups:
-    container, names, job = procfs.container(cgroup), _SERVICE.findall(cgroup), _JOB.search(cgroup)
+    found, job = containers.parse(cgroup), _JOB.search(cgroup)
+    # What lies below a container's own group is called as those inside like.
+    names = _SERVICE.findall(cgroup[: found.end])
     of_users = "/user.slice/" in cgroup or cgroup.startswith("/user.slice")
     unit = None if not names or of_users or _SHARED_UNITS.match(names[-1]) else str(names[-1])
-    return _Groups(container, unit, job and job[1], login=bool(_SESSION.search(cgroup)))
+    return _Groups(found.key, unit, job and job[1], login=bool(_SESSION.search(cgroup)))
 
 
 def unit_key(proc: Proc) -> str | None:
@@ -210,7 +213,7 @@ def _contained(here: Proc, above: Proc | None) -> Entry | None:
     """Return an entry when ``here`` is the first process of its container or service."""
     container = container_id(here)
     if container and (above is None or container_id(above) != container):
-        return Entry("container", here, f"container:{container[:12]}")
+        return Entry("container", here, f"container:{contained.Current.names.principal(here.process.cgroup or '')}")
     unit = unit_name(here)
     if not container and unit and (above is None or unit_name(above) != unit):
         by_timer = (here.process.trigger or "").endswith(".timer")

@@ -22,6 +22,9 @@ class Serves(msgspec.Struct, frozen=True, kw_only=True):
     agent: bool
     unit: str | None = None
     container: str | None = None
+    image: str | None = None
+    namespace: str | None = None
+    workload: str | None = None
     user: str | int | None = None
     executable: str | None = None
     command: str | None = None
@@ -47,7 +50,10 @@ def _serves(live: Live, instances: Instances) -> Serves:
         ports=tuple(sorted(ports(live.listen))),
         agent=who.agent,
         unit=who.unit,
-        container=who.container,
+        container=who.called or who.container,
+        image=who.image,
+        namespace=who.namespace,
+        workload=who.workload,
         user=who.user if who.user is not None else who.uid,
         executable=who.executable,
         command=who.command if _alone(live, root) else None,

@@ -66,10 +66,14 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts, as the manifest's keys see it. None never satisfies a key."""
+    """Who acts, as the manifest's keys see it. None never satisfies a key.
+
+    A container is meant by its id, or by what it is ``called``.
+    """
 
     unit: str | None = None
     container: str | None = None
+    called: str | None = None
     image: str | None = None
     namespace: str | None = None
     workload: str | None = None
@@ -206,7 +210,11 @@ def allows(entry: Who, subject: Subject, now: datetime) -> bool:
         return False
     if entry.expires is not None and now.astimezone(UTC).date() > entry.expires:
         return False
-    for key in ("unit", "namespace", "workload", "container", "image", "service_account", "executable", "command"):
+    if entry.container is not None and not any(
+        _glob(known, entry.container) for known in (subject.container, subject.called)
+    ):
+        return False
+    for key in ("unit", "namespace", "workload", "image", "service_account", "executable", "command"):
         wanted = getattr(entry, key)
         if wanted is not None and not _glob(getattr(subject, key), _masked(wanted) if key == "command" else wanted):
             return False

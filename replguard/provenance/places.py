@@ -8,6 +8,7 @@ import stat
 from itertools import islice
 from pathlib import Path
 
+from replguard import hostroot
 from replguard.masking.mask import mask
 
 LONGEST = 64 * 1024
@@ -69,8 +70,10 @@ def lists() -> dict[str, str]:
         "/etc/supervisor/conf.d",
     ):
         with contextlib.suppress(OSError):
-            found += islice(Path(folder).iterdir(), MOST_LISTS)
-    return {str(path): str(path) for path in found if has_commands(str(path)) and path.is_file()}
+            inside = islice(Path(hostroot.path(folder)).iterdir(), MOST_LISTS)
+            found += [Path(folder, path.name) for path in inside]
+    there = [(path, Path(hostroot.path(str(path)))) for path in found]
+    return {str(path): str(way) for path, way in there if has_commands(str(path)) and way.is_file()}
 
 
 def lines(path: str) -> tuple[str, ...]:

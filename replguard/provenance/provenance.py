@@ -9,7 +9,7 @@ import msgspec
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.hint import Hint
-from replguard.provenance import actors, entry
+from replguard.provenance import actors, contained, entry
 from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
@@ -68,9 +68,10 @@ class Provenance:
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
         guarded: Callable[[str], str | None] = lambda _: None,
         state: Path | None = None,
+        names: contained.Names | None = None,
     ) -> None:
-        self.table = ProcessTable()
-        self.ledger = Ledger(by_inode)
+        contained.Current.names = names or contained.Names()
+        self.table, self.ledger = ProcessTable(), Ledger(by_inode)
         self.agents = Agents()
         self.planned = Planned(self.agents)
         self.adoption = Adoption(self.agents, self.planned)
@@ -82,8 +83,7 @@ class Provenance:
         self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, derived, early)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
-        self.ledger.touching = self.egress.touched
-        self.serving.over = self.egress.answers.over
+        self.ledger.touching, self.serving.over = self.egress.touched, self.egress.answers.over
         self.guard, self.desk = Guard(own_pid, guarded, watch), Desk(self.table, self.agents, state)
         self._own_pid, self._index_ready = own_pid, index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}

@@ -183,8 +183,13 @@ class Uses:
         return facts
 
     def _device(self, event: Event, proc: Proc | None) -> list[Event]:
-        """A disk was opened past the filesystem: every model on it can be read, and nothing tells how much is."""
+        """A disk was opened past the filesystem: every model on it can be read, and nothing tells how much is.
+
+        Of other devices only GPUs are watched.
+        """
         origin = event.replguard.origin if event.replguard else None
+        if proc is not None and origin is None:
+            self._watch(Hint(kind="gpu", pid=proc.pid, entity_id=proc.entity))
         if proc is None or event.file is None or origin is None:
             return []
         models = {known.model: known for known in self._files() if known.device == origin.device}

@@ -15,6 +15,7 @@ from replguard.events.fact import Context, Tier
 from replguard.events.health import Health, State
 from replguard.events.hint import Hint
 from replguard.kernel import procfs
+from replguard.sensors.files.verdicts import Verdicts
 
 PORTABLE = Context(tier="portable")
 AT_ONCE = datetime.max.replace(tzinfo=UTC)
@@ -71,6 +72,7 @@ class Sensor(ABC):
     makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
     before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``heard`` is when it last noticed
     something that this process did itself (monotonic): None until then, and for one that cannot tell.
+    ``verdicts`` say which mounts it watches, if it watches any.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Sensor(ABC):
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
     heard: float | None = None
+    verdicts: Verdicts | None = None
 
     def __init__(self) -> None:
         self.counters = Counters()

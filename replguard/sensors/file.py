@@ -34,6 +34,7 @@ from replguard.sensors.files.places import Root
 from replguard.sensors.files.rescan import Rescan
 from replguard.sensors.files.sections import file_section, lstat
 from replguard.sensors.files.tree import GONE, OVERFLOW, Folder, Record, Tree, listing
+from replguard.sensors.files.verdicts import Verdicts
 from replguard.sensors.processes.who import Who
 
 AREA = "file"
@@ -64,6 +65,7 @@ class FileSensor(Readable):
     def __init__(self, roots: Iterable[Root], own: frozenset[bytes] = frozenset(), limit: int | None = None) -> None:
         super().__init__()
         self._roots = list(roots)
+        self._verdicts = self.verdicts = Verdicts(self._roots)
         self._own, self._limit = own, limit
         self._hints: deque[Hint] = deque()
         self._marks = Marks()
@@ -76,7 +78,9 @@ class FileSensor(Readable):
         self._moving: dict[int, tuple[bytes, float, bool]] = {}
         self._found: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._planned: set[Root] = set()
-        self._mounted: set[bytes] = {mount.path for mount in mounts() or ()}
+        listed = mounts() or []
+        self._mounted: set[bytes] = {mount.path for mount in listed}
+        self._verdicts.look(listed)
         self._next_roots = self._next_tell = 0.0
         self._told = 0
         self._tree.start()
@@ -294,6 +298,7 @@ class FileSensor(Readable):
         listed = [mount for mount in mounts() or () if mount.kind not in PSEUDO]
         fresh = [mount for mount in listed if mount.path not in self._mounted]
         self._mounted = {mount.path for mount in listed}
+        self._verdicts.look(listed)
         tops = [root.path.rstrip(b"/") for root in self._roots if root.recursive]
         for mount in fresh:
             if any(mount.path == top or mount.path.startswith(top + b"/") for top in tops):

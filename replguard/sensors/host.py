@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from replguard import hostroot
 from replguard.config import Config
 from replguard.events import clock
 from replguard.events.event import Event
@@ -38,9 +39,10 @@ class HostSensor(Timed):
     period = 1.0
     blind = "what schedules a shutdown without systemd, and mounts in other mount namespaces."
 
-    def __init__(self, scheduled: str = SCHEDULED, nologin: str = NOLOGIN, root: str = PROC) -> None:
+    def __init__(self, scheduled: str | None = None, nologin: str | None = None, root: str = PROC) -> None:
         super().__init__()
-        self._scheduled, self._nologin, self._root = scheduled, nologin, root
+        self._scheduled, self._nologin = scheduled or hostroot.path(SCHEDULED), nologin or hostroot.path(NOLOGIN)
+        self._root = root
         self._plan: bytes | None = None
         self._begun = False
         self._mounts: dict[int, Mount] | None = None
@@ -69,7 +71,7 @@ class HostSensor(Timed):
         return self.event("host_shutdown", clock.now(), kind=kind, message=message, replguard=context)
 
     def _mounted(self) -> Iterator[Event]:
-        listed = mounts(root=self._root)
+        listed = mounts(hostroot.pid(), self._root)
         if listed is None:
             return
         before, self._mounts = self._mounts, {mount.id: mount for mount in listed}
@@ -103,11 +105,12 @@ class HostSensor(Timed):
 
 def _file(mount: Mount, listed: list[Mount]) -> File:
     """Return what a mount point shows now: of a bind mount, the very inode that is bound, and its path before."""
-    found = lstat(mount.path)
+    way = os.fsencode(hostroot.Host.root)
+    found = lstat(way + mount.path)
     section = file_section(mount.path, found)
     for other in listed:
         path = _within(other, mount)
-        origin = lstat(path) if path is not None else None
+        origin = lstat(way + path) if path is not None else None
         if origin is not None and found is not None and os.path.samestat(origin, found):
             return msgspec.structs.replace(section, target_path=text(path or b""))
     return section

@@ -9,9 +9,11 @@ without root, the processes of other users.
 
 # ruff: noqa: PTH116 - pathlib costs more than the calls it wraps, and knows no bytes
 
+import errno
 import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from itertools import islice
 
 from replguard.config import Config
 from replguard.errors import Unavailable
@@ -21,6 +23,8 @@ from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify, handles
+from replguard.kernel.fanotify import Group
+from replguard.kernel.mounts import PSEUDO, mounts
 from replguard.kernel.procfs import PROC, text
 from replguard.sensors.base import AT_ONCE
 from replguard.sensors.use import Seen, UseSensor
@@ -34,6 +38,8 @@ FIRST, LAST = 0.05, 60.0
 ROUND, SLICE = 20.0, 1.0
 """Seconds in which everybody is looked at once, and between two parts of that."""
 MOST = 4096
+_MOST_TRIES = 64
+"""Mounts that are tried at the start."""
 _NAMELESS, _GONE = b"/memfd:", b" (deleted)"
 SMALLEST = 2**20
 """Bytes from which a file in memory is told, and again at each doubling."""
@@ -128,9 +134,22 @@ def open(config: Config) -> MappingSensor:  # noqa: A001, ARG001 - the registry 
     try:
         group = fanotify.Group(fanotify.NAMES)
         try:
-            group.mark(b"/", fanotify.DELETE | fanotify.ON_CHILD, fanotify.FILESYSTEM)
+            _try(group)
         finally:
             group.close()
     except OSError as error:
         raise Unavailable(f"the kernel does not tell us who opens files ({error.strerror}): run as root.") from error
     return MappingSensor()
+
+
+def _try(group: Group) -> None:
+    """Mark one filesystem; the overlay at the root of a container takes no mark, what is mounted there does."""
+    refused: OSError | None = None
+    beside = (mount.path for mount in mounts() or () if mount.kind not in PSEUDO and not mount.remote)
+    for place in islice((b"/", *beside), _MOST_TRIES):
+        try:
+            group.mark(place, fanotify.DELETE | fanotify.ON_CHILD, fanotify.FILESYSTEM)
+            return
+        except OSError as error:
+            refused = error
+    raise refused or OSError(errno.ENODEV, os.strerror(errno.ENODEV))

@@ -4,9 +4,11 @@ What it cannot see: a shutdown by a direct call to the kernel, or without system
 mounted something that is gone again within a second, and of mounts beyond the kernel's queue, which is told.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from replguard import hostroot
 from replguard.config import Config
 from replguard.errors import Unavailable
 from replguard.events.event import Event
@@ -22,7 +24,6 @@ from replguard.sensors.processes.who import Who
 AREA = "host"
 TIER = "kernel"
 REPLACES = frozenset({"host"})
-NAMESPACE = "/proc/self/ns/mnt"
 _REMEMBERED = 1024
 
 
@@ -43,7 +44,7 @@ class MountingSensor(HostSensor):
     def start(self) -> None:
         self._who = Who()
         self._group = MountGroup()
-        self._group.watch(NAMESPACE)
+        self._group.watch(f"/proc/{hostroot.pid()}/ns/mnt")
 
     def stop(self) -> None:
         if self._group is not None:
@@ -63,7 +64,7 @@ class MountingSensor(HostSensor):
                 self._mounters[told.mount] = self._who.process(told.pid) or Process(pid=told.pid)
         while len(self._mounters) > _REMEMBERED:
             self._mounters.popitem(last=False)
-        number = mountwatch.unique_id(mount.path) if not mount.remote else None
+        number = mountwatch.unique_id(os.fsencode(hostroot.Host.root) + mount.path) if not mount.remote else None
         return self._mounters.get(number) if number is not None else None
 
 

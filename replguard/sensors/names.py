@@ -42,6 +42,7 @@ from replguard.sensors.files.places import Root
 from replguard.sensors.files.sections import lstat
 from replguard.sensors.files.shown import context, section
 from replguard.sensors.files.superblocks import below
+from replguard.sensors.files.verdicts import Verdicts
 from replguard.sensors.files.written import Act
 from replguard.sensors.losses import Losses
 from replguard.sensors.processes.ours import Ours
@@ -94,6 +95,7 @@ class NamesSensor(Readable):
         self._eventfd, self._waking = -1, threading.Lock()
         self._group: Group | None = None
         self._mounted: Mounted | None = None
+        self.verdicts = Verdicts(self._roots if only else ())
         self._wanted: Callable[[str], bool] | None = None
         self._worth: Callable[[int], bool] | None = None
         self._drives: Drives | None = None
@@ -112,7 +114,7 @@ class NamesSensor(Readable):
         self._group, mask = begin(older=self._older)
         self._who = Who()
         self._missed = Missed()
-        mounted = self._mounted = Mounted(self._group, mask, self._tells)
+        mounted = self._mounted = Mounted(self._group, mask, self._tells, self.verdicts)
         self._missed.skip = mounted.skip
         self._acts = Acts(mounted.folders, mounted.spaces, self._opens, self.counters, self._process)
         self._acts.files.wanted = self._wanted or self._acts.files.wanted
@@ -210,9 +212,8 @@ class NamesSensor(Readable):
 
     def _tells(self, path: bytes, access: bytes) -> bool:
         """Tell whether what happens in a folder is told: in ours too, for what we do ourselves is known by its pid."""
-        if not self._only or self._is_own(access):
-            return True
-        return any(below(path, root.path) is not None if root.recursive else path == root.path for root in self._roots)
+        roots = (below(path, root.path) is not None if root.recursive else path == root.path for root in self._roots)
+        return not self._only or self._is_own(access) or any(roots)
 
     def _is_own(self, path: bytes) -> bool:
         return any(below(path, own) is not None for own in self._own)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from replguard import hostroot
 from replguard.config import Config
 from replguard.errors import Unavailable
 from replguard.events.catalogue import PORTABLE
@@ -33,6 +34,7 @@ def open_all(config: Config) -> tuple[list[Sensor], list[Absent]]:
     for the portable tier. If it cannot work, the others run and say why: an area is never left without a sensor. Those
     that it names in KEEPS as well run beside it, with less to do.
     """
+    hostroot.use(config.host_root)
     found: list[Sensor] = []
     absent: list[Absent] = []
     taken: set[str] = set()

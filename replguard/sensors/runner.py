@@ -20,6 +20,7 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.sensors.base import Readable, Sensor, Timed
+from replguard.sensors.files.verdicts import Verdict
 
 Put = Callable[[Event], bool | None]
 """Takes an event; False means that there is no room."""
@@ -148,6 +149,11 @@ class Runner:
         """Return a folder of a file's filesystem, and its handle, if a sensor knows it."""
         known = (loop.sensor.place(device, inode) for loop in self._loops if loop.up)
         return next((place for place in known if place is not None), None)
+
+    def mounts(self) -> list[Verdict]:
+        """Return what the sensors that work say of each mount: whether it is watched, and why not."""
+        telling = [loop.sensor.verdicts for loop in self._loops if loop.up and loop.sensor.verdicts is not None]
+        return [verdict for each in telling for verdict in each.told]
 
     def up(self, name: str) -> bool:
         """Tell whether a sensor is working now."""

@@ -1,3 +1,4 @@
+import msgspec
 import yaml
 from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, event, process, server_fact
 
@@ -5,7 +6,7 @@ from replguard.alerts.allow import AGENT_WARNING, WARNING, hint
 from replguard.alerts.story import tell
 from replguard.events.event import Event
 from replguard.events.fact import Context, FileRef
-from replguard.events.host import Container, Orchestrator
+from replguard.events.host import Container, Image, Orchestrator, Resource
 from replguard.events.process import User
 
 
@@ -91,6 +92,20 @@ def test_the_most_stable_key_is_taken():
         | {"orchestrator": Orchestrator(namespace="ml", workload="chat")}
     )
     assert parsed(pod)[1]["jobs"][0]["namespace"] == "ml"
+
+
+def test_a_container_is_called_by_what_outlives_it():
+    """By name and image where its engine tells them, a batch job by its name, and a user's own container by neither."""
+    fact, named = copy_fact(1, actor=SERVICE), Container(id="ab" * 32, name="web", image=Image(name="web:1"))
+    given = {f: getattr(fact, f) for f in fact.__struct_fields__}
+    job = parsed(Event(**given | {"container": named}))[1]["jobs"][0]
+    assert (job["container"], job["image"]) == ("web", "web:1")
+    pods = Orchestrator(type="slurm", account="research", resource=Resource(type="job", id="7", name="finetune"))
+    job = parsed(Event(**given | {"orchestrator": pods}))[1]["jobs"][0]
+    assert job["scheduler"] == {"account": "research", "job": "finetune"}
+    theirs = msgspec.structs.replace(fact.process, cgroup=f"/user.slice/user-1.slice/libpod-{'ab' * 32}.scope")
+    job = parsed(Event(**given | {"container": named, "process": theirs}))[1]["jobs"][0]
+    assert "container" not in job
 
 
 def test_hostile_names_allow_nothing_else():

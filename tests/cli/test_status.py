@@ -6,11 +6,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 from click.testing import CliRunner
+from support import standings
 
 from replguard import cli
 from replguard.events import clock
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
+from replguard.overview import Served
 from replguard.standing import SensorLine, Status
 
 
@@ -42,7 +44,7 @@ def ask(tmp_path):
     """Return a function that writes what the daemon says and asks for it."""
     (tmp_path / "c.yaml").write_text(f"state_dir: {tmp_path}\n")
 
-    def run(*args, metrics="", pid=None, age=0.0, write=True):
+    def run(*args, metrics="", pid=None, age=0.0, write=True, **more):
         status = Status(
             version="0.1.0",
             pid=pid or os.getpid(),
@@ -57,7 +59,9 @@ def ask(tmp_path):
             judging="80 in force",
             problems=["/etc/replguard/manifest.yaml:3: unknown \x1b[2J key"],
             metrics=metrics,
+            mounts="3 watched, not watched: /mnt/\x1b[2Jnfs (nfs4)",
         )
+        status = msgspec.structs.replace(status, **more)
         if write:
             (tmp_path / "status.json").write_bytes(msgspec.json.encode(status))
         return CliRunner().invoke(cli.group, ["status", "-c", str(tmp_path / "c.yaml"), *args])
@@ -68,6 +72,8 @@ def ask(tmp_path):
 def test_a_running_daemon(ask, page):
     """Sensors, what is protected, what fires and what was lost stand on one screen."""
     result = ask(metrics=f"127.0.0.1:{page.port}")
+    assert "mounts: 3 watched, not watched: /mnt/" in result.output
+    assert "\x1b[2J" not in result.output
     assert result.exit_code == 0, result.stderr
     words = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert words[0].startswith(f"replguard 0.1.0, running as pid {os.getpid()} since ")
@@ -114,6 +120,25 @@ def test_a_daemon_that_hangs(ask):
     result = ask(age=120)
     assert result.exit_code == 1
     assert "may hang" in result.stdout
+
+
+def test_a_failed_sensor_is_something_wrong(ask):
+    """Exit 1, as for a daemon that hangs: a script that asks need not read."""
+    assert ask(sensors=[SensorLine("exec", "process", "failed", None, None)]).exit_code == 1
+
+
+def test_incidents_and_instances_are_told_without_a_metrics_page(ask):
+    """They are in the status file: the metrics must not name anybody."""
+    told = standings.status(
+        cases=(standings.case(1, sentence="it copied \x1b[2J"),),
+        instances=(Served("chat", 2, 1, 0), Served("llama", None, 3, 1)),
+    )
+    result = ask(overview=told.overview)
+    assert "incident inc1, critical, " in result.stdout
+    assert "×4: it copied \\x1b[2J" in result.stdout
+    assert "instances of chat: 1 of 2 allowed\n" in result.stdout
+    assert "instances of llama: 3 in no deployment; 1 NOT ALLOWED\n" in result.stdout
+    assert "log raw: 3.0 MiB, sealed " in result.stdout
 
 
 def test_what_others_can_plant_is_not_believed(ask, tmp_path):

@@ -63,6 +63,7 @@ WORK = {
     "rules test": (["rules", "test"], (0,)),
     "uninstall": (["uninstall", "--root", "{folder}/root"], (0,)),
     "status": (["status"], (1,)),
+    "top": (["top", "--once"], (1,)),
     "verify": (["verify", "{logs}"], (0,)),
     "weights list": (["weights", "list"], (0, 1)),
     "weights scan": (["weights", "scan"], (0, 1)),

@@ -33,7 +33,7 @@ def test_a_mount_is_taken_before_one_is_made(monkeypatch: pytest.MonkeyPatch, tm
     gone, whole = os.fsencode(tmp_path / "gone"), os.fsencode(tmp_path)
     shown = [("cgroup2", "/system.slice", b"/"), ("cgroup", "/", b"/"), ("cgroup2", "/", gone), ("cgroup2", "/", whole)]
     there = [Mount(1, "0:1", root, path, kind, "none") for kind, root, path in shown]
-    monkeypatch.setattr(cgroups, "mounts", lambda: there)
+    monkeypatch.setattr(cgroups, "mounts", lambda *_: there)
     monkeypatch.setattr(cgroups, "placeless", lambda: pytest.fail("made one of its own"))
     descriptor = cgroups.root()
     try:

@@ -1,6 +1,7 @@
 """Loading: each thing that a host may lack is a sentence, and a probe that a kernel lacks costs no other."""
 
 import gc
+import sys
 import threading
 from pathlib import Path
 
@@ -154,3 +155,17 @@ def test_what_is_said_outlives_who_asked_and_stays_in_its_thread() -> None:
     other.join()
     assert "libbpf cannot open the eBPF object" in said[0]
     assert libbpf._notes.lines == []
+
+
+def test_the_library_beside_the_interpreter_comes_first(tmp_path: Path) -> None:
+    """The archive carries one; a host with neither is told which package has it."""
+    assert libbpf.FOLDERS[0] == f"{sys.prefix}/lib"
+    ours, systems = tmp_path / "ours", tmp_path / "systems"
+    for folder in (ours, systems):
+        folder.mkdir()
+        (folder / libbpf.LIBRARY).touch()
+    assert libbpf.find((str(ours), str(systems))) == f"{ours}/{libbpf.LIBRARY}"
+    (ours / libbpf.LIBRARY).unlink()
+    assert libbpf.find((str(ours), str(systems))) == f"{systems}/{libbpf.LIBRARY}"
+    with pytest.raises(Unavailable, match="apt-get install libbpf1"):
+        libbpf.find((str(ours),))

@@ -157,19 +157,6 @@ def test_the_pipes_of_a_process_by_their_direction() -> None:
     assert procfs.pipes(process.pid) is None
 
 
-def test_a_container_is_told_by_its_control_group() -> None:
-    """Whichever engine named it; a service is none."""
-    name = "0123456789abcdef" * 4
-    for group in (
-        f"/docker/{name}",
-        f"/system.slice/docker-{name}.scope",
-        f"/kubepods/pod1/cri-containerd-{name}.scope/x",
-    ):
-        assert procfs.container(group) == name
-    assert procfs.container("/system.slice/ssh.service") is None
-    assert procfs.container(f"/x/{name}0") is None
-
-
 def test_a_held_process_is_read_below_its_folder() -> None:
     """It tells nothing once it is gone, whoever has its pid then."""
     with python("input()") as process:

@@ -118,7 +118,7 @@ def test_enrichment_fills_in_what_is_known() -> None:
     shim = host.exec("containerd-shim-runc-v2", parent=host.init)
     boxed = host.exec("python3", parent=shim, cgroup=f"/docker/{'a' * 64}", user=ANN)
     made = actors.enrich(event(process=Process(pid=boxed.pid)), boxed, ALLOWED)
-    assert (made.user, made.container) == (ANN, Container(id="a" * 64))
+    assert (made.user, made.container) == (ANN, Container(id="a" * 64, runtime="docker"))
     assert made.replguard is not None
     assert (made.replguard.unit, made.replguard.authorised) == ("a" * 64, ALLOWED)
     assert made.replguard.actor is not None

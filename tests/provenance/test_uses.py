@@ -189,3 +189,14 @@ def test_that_memory_was_opened_may_be_told_when_its_process_has_ended(monkeypat
     assert not peeked(host, thief, servers[0], None)
     (fact,) = [one for one in peeked(host, thief, servers[2], None) if one.action == "weights_access"]
     assert (fact.process.pid, fact.replguard.mode) == (thief.pid, "memory")
+
+
+def test_who_opens_a_device_that_holds_no_filesystem_is_named_to_the_sensors() -> None:
+    """It is a GPU: what its memory holds is asked for then, and nothing is told of weights."""
+    host = Host()
+    host.protect()
+    python = host.exec("python3", parent=host.login())
+    gpu = File(path="/dev/nvidia-uvm", name="nvidia-uvm", type="device")
+    host.open(gpu, python, replguard=Context(tier="kernel", attribution="kernel", mode="device"))
+    assert [(hint.kind, hint.pid) for hint in host.hints if hint.kind == "gpu"] == [("gpu", python.pid)]
+    assert not accesses(host)

@@ -1,65 +1,47 @@
 """Device memory, by a stand-in for NVIDIA's library and fake fdinfo."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import nvidia
 from support.host import FakeHost
 from support.nvidia import FakeNvml
 
 from replguard.config import Config
 from replguard.errors import Unavailable
+from replguard.events import clock
+from replguard.events.event import Event
+from replguard.events.hint import Hint
+from replguard.kernel import nvml
 from replguard.kernel.nvml import Nvml
 from replguard.sensors import gpu as module
 from replguard.sensors.gpu import GpuSensor
 
 GIB = 2**30
-STAND_IN = r"""
-#include <stddef.h>
-#include <unistd.h>
-#include <string.h>
-typedef struct { unsigned int pid; unsigned long long used; unsigned int gi, ci; } info;
-int nvmlInitWithFlags(unsigned int f) { return 0; }
-int nvmlInit_v2(void) { return 0; }
-int nvmlShutdown(void) { return 0; }
-const char *nvmlErrorString(int r) { return "stand-in"; }
-int nvmlDeviceGetCount_v2(unsigned int *n) { *n = 1; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned int i, void **h) { *h = (void *)1; return 0; }
-int nvmlDeviceGetUUID(void *h, char *s, unsigned int n) { strncpy(s, "GPU-stand-in", n); return 0; }
-int nvmlDeviceGetName(void *h, char *s, unsigned int n) { strncpy(s, "Stand-in", n); return 0; }
-int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned int *n, info *p) {
-    if (!p || *n < 1) { *n = 1; return 7; }
-    *n = 1; p[0].pid = getpid(); p[0].used = 1073741824ULL; return 0;
-}
-int nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, unsigned int *n, info *p) { return 3; }
-"""
-PROBE = """
-import ctypes, sys
-real = ctypes.CDLL
-ctypes.CDLL = lambda name, *a, **k: real(sys.argv[1] if 'nvidia-ml' in str(name) else name, *a, **k)
-from replguard.kernel.nvml import Nvml
-import os
-(use,) = Nvml().uses()
-assert (use.pid, use.device, use.name, use.memory) == (os.getpid(), 'GPU-stand-in', 'Stand-in', 2**30), use
-"""
 
 
-def seen(sensor: GpuSensor) -> list[tuple[str, int | None, int | None]]:
+def computes(host: FakeHost, *pids: int) -> None:
+    for pid in pids:
+        host.process(pid)
+        Path(host.root, str(pid), "fd").mkdir()
+        Path(host.root, str(pid), "fd", "3").symlink_to("/dev/nvidia-uvm")
+
+
+def usage(events: list[Event]) -> list[tuple[str, int | None, int | None]]:
     return [
-        (e.event.kind, e.process.pid, e.gpu.memory_bytes)
-        for e in sensor.poll()
-        if e.process is not None and e.gpu is not None
+        (e.event.kind, e.process.pid, e.gpu.memory_bytes) for e in events if e.process is not None and e.gpu is not None
     ]
 
 
+def seen(sensor: GpuSensor) -> list[tuple[str, int | None, int | None]]:
+    return usage(list(sensor.poll()))
+
+
 def test_first_a_tenth_and_the_end_are_told(tmp_path: Path) -> None:
-    """Small changes are not; unknown memory stays unknown; the end is 0 bytes."""
+    """Small changes are not; unknown memory stays unknown; the end is 0 bytes, and then the driver is free."""
     host, library = FakeHost(tmp_path), FakeNvml()
-    host.process(10)
-    host.process(11)
+    computes(host, 10, 11)
     sensor = GpuSensor(lambda: Nvml(library), drm=False, root=host.root)
     sensor.start()
     library.compute = [(10, GIB), (11, None), (99, GIB)]
@@ -71,8 +53,57 @@ def test_first_a_tenth_and_the_end_are_told(tmp_path: Path) -> None:
     assert seen(sensor) == [("event", 10, 2 * GIB), ("event", 11, GIB)]
     library.compute = [(11, GIB)]
     assert seen(sensor) == [("event", 10, 0)]
-    sensor.stop()
+    host.end(10)
+    host.end(11)
+    assert seen(sensor) == [("event", 11, 0)]
     assert library.open == 0
+    sensor.stop()
+
+
+def test_a_library_that_fails_makes_memory_unknown_and_not_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event says why, a health event too, once, and both say when it is known again; an end is an end."""
+    now = [clock.monotonic()]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    host, library = FakeHost(tmp_path), FakeNvml()
+    computes(host, 10, 11)
+    sensor = GpuSensor(lambda: Nvml(library), drm=False, root=host.root)
+    sensor.start()
+    library.compute = [(10, GIB), (11, GIB)]
+    assert len(seen(sensor)) == 2
+    library.fails["nvmlDeviceGetCount"] = nvidia.UNINITIALIZED
+    host.end(11)
+    told = list(sensor.poll())
+    assert sorted(usage(told), key=str) == [("event", 10, None), ("event", 11, 0)]
+    reason = next(e.gpu.memory_unknown for e in told if e.gpu is not None and e.gpu.memory_bytes is None)
+    assert reason == "NVML: Uninitialized"
+    health = [e.health for e in told if e.health is not None]
+    assert [h.state for h in health] == ["degraded"]
+    assert "Uninitialized" in (sensor.why or "")
+    assert not any(e.health is not None for e in sensor.poll())
+    library.fails, library.compute = {}, [(10, GIB)]
+    now[0] += 60
+    told = list(sensor.poll())
+    assert ("event", 10, GIB) in usage(told)
+    assert [e.health.state for e in told if e.health is not None] == ["recovered"]
+    assert "Uninitialized" not in (sensor.why or "")
+
+
+def test_a_process_that_is_named_is_looked_at_next_time(tmp_path: Path) -> None:
+    """The kernel tells the open of a device at once: its process need not wait until all are searched."""
+    host, library = FakeHost(tmp_path), FakeNvml()
+    host.process(10)
+    sensor = GpuSensor(lambda: Nvml(library), drm=False, root=host.root)
+    sensor.start()
+    for _ in range(33):
+        assert seen(sensor) == []
+    host.end(10)
+    computes(host, 10)
+    library.compute = [(10, GIB)]
+    sensor.watch(Hint(kind="gpu", pid=10))
+    assert seen(sensor) == [("event", 10, GIB)]
+    sensor.stop()
 
 
 def test_drm_clients_of_a_process_add_up(tmp_path: Path) -> None:
@@ -94,35 +125,15 @@ def test_drm_clients_of_a_process_add_up(tmp_path: Path) -> None:
 
 
 def test_a_host_without_a_device_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which driver is missing, and where a device was looked for; with DRM alone it works and says what is missing."""
-
-    def no_driver() -> Nvml:
-        library = FakeNvml()
-        library.broken = True
-        return Nvml(library)
-
-    monkeypatch.setattr(module, "Nvml", no_driver)
-    with pytest.raises(Unavailable, match=r"no NVIDIA driver \(Driver Not Loaded\)"):
-        module.open(Config(), str(tmp_path))
+    """Where a device was looked for; with DRM alone it works and says what is missing."""
+    with pytest.raises(Unavailable, match="no NVIDIA GPU"):
+        module.open(Config(), str(tmp_path), str(tmp_path))
     (tmp_path / "dri").mkdir()
     (tmp_path / "dri" / "renderD128").touch()
-    sensor = module.open(Config(), str(tmp_path))
-    assert "only DRM devices" in (sensor.why or "")
-
-
-def test_the_real_binding_reads_a_stand_in_library(tmp_path: Path) -> None:
-    """nvidia-ml-py, its structures and calling convention, against a compiled libnvidia-ml.so."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the stand-in libnvidia-ml.so")
-    (tmp_path / "nvml.c").write_text(STAND_IN)
-    library = tmp_path / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(tmp_path / "nvml.c")], check=True)
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(library)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 0, done.stderr
+    assert "only DRM devices" in (module.open(Config(), str(tmp_path), str(tmp_path)).why or "")
+    pci = tmp_path / "bus/pci/devices/0000:01:00.0"
+    pci.mkdir(parents=True)
+    (pci / "vendor").write_text("0x10de\n")
+    (pci / "class").write_text("0x030200\n")
+    monkeypatch.setattr(nvml, "LIBRARY", "libnvidia-ml-none-such.so.1")
+    assert "NVML is not there" in (module.open(Config(), str(tmp_path), str(tmp_path)).why or "")

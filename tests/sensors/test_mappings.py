@@ -13,6 +13,7 @@ from replguard.errors import Unavailable
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.kernel import fanotify
+from replguard.kernel.mounts import Mount
 from replguard.sensors import mappings
 from replguard.sensors.mappings import MappingSensor
 
@@ -160,3 +161,27 @@ def test_a_large_file_in_memory_is_told_and_again_when_it_is_twice_as_large(sens
             assert in_memory(sensor, process.pid) == told
     finally:
         process.communicate()
+
+
+def test_a_root_that_takes_no_mark_is_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's lies on an overlay: another mount does, and where none does that is the reason."""
+    tried: list[bytes] = []
+
+    class Overlaid:
+        def mark(self, path: bytes, *_: object) -> None:
+            tried.append(path)
+            if path != b"/models":
+                raise OSError(95, "Operation not supported")
+
+        def close(self) -> None:
+            pass
+
+    kinds = {b"/": "overlay", b"/proc": "proc", b"/net": "nfs4", b"/etc/hosts": "ext4", b"/models": "ext4"}
+    listed = [Mount(1, "0:1", "/", path, kind, "x") for path, kind in kinds.items()]
+    monkeypatch.setattr(fanotify, "Group", lambda _: Overlaid())
+    monkeypatch.setattr(mappings, "mounts", lambda: listed)
+    mappings.open(Config())
+    assert tried == [b"/", b"/", b"/etc/hosts", b"/models"]
+    listed.pop()
+    with pytest.raises(Unavailable, match="Operation not supported"):
+        mappings.open(Config())

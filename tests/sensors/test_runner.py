@@ -14,6 +14,7 @@ from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.sensors import runner as module
 from replguard.sensors.base import Readable, Sensor, Timed
+from replguard.sensors.files.verdicts import Verdict, Verdicts
 from replguard.sensors.runner import Runner
 
 
@@ -353,3 +354,17 @@ def test_a_thread_that_is_gone_is_named() -> None:
     hanging.hang.set()
     runner.stop()
     assert runner.ended() == []
+
+
+def test_only_a_sensor_that_works_says_which_mounts_are_watched() -> None:
+    """One that has failed watches nothing."""
+    sensor = Ticker()
+    sensor.verdicts = Verdicts()
+    sensor.verdicts.told = [Verdict(b"/", "ext4")]
+    runner = Runner([sensor], lambda _: None)
+    assert runner.mounts() == []
+    runner.start()
+    try:
+        assert until(lambda: runner.mounts() == [Verdict(b"/", "ext4")])
+    finally:
+        runner.stop()

@@ -639,7 +639,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", NEAR])
+@pytest.mark.parametrize("host", ["127.0.0.1", NEAR], ids=["loopback", "near"])
 def test_what_stays_on_the_host_is_told_by_its_port(sensor: TcpSensor, ends: tuple[End, End], host: str) -> None:
     """Who gets it may send it on: what the client sent, and what the server answered; to one's own address as well."""
     with ends[0].python(PASSES, SIZE // 1000 * 1000, host) as source:

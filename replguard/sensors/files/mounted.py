@@ -13,6 +13,7 @@ from replguard.kernel.mounts import PSEUDO
 from replguard.sensors.files.folders import Folders
 from replguard.sensors.files.spaces import Spaces
 from replguard.sensors.files.superblocks import Superblocks, join
+from replguard.sensors.files.verdicts import Verdicts
 
 EVERY, SOON = 5.0, 0.5
 """Seconds between looks for other mount namespaces, and the same once a process from an unknown one was met."""
@@ -42,9 +43,15 @@ def begin(*, older: bool) -> tuple[Group, int]:
 class Mounted:
     """The namespaces, the filesystems with their marks in one group, and the folders on them."""
 
-    def __init__(self, group: Group, mask: int, told: Callable[[bytes, bytes], bool]) -> None:
-        """Mark everything. Raises Unavailable if the host's own root cannot be watched."""
+    def __init__(
+        self, group: Group, mask: int, told: Callable[[bytes, bytes], bool], verdicts: Verdicts | None = None
+    ) -> None:
+        """Mark everything, and note in ``verdicts`` what is watched.
+
+        Raises Unavailable if the host's own root cannot be watched.
+        """
         self.spaces = Spaces()
+        self._verdicts = verdicts or Verdicts()
         try:
             self.superblocks = Superblocks(group, mask)
             self.folders = Folders(self.superblocks, self.spaces.own, told)
@@ -55,6 +62,8 @@ class Mounted:
             self._waits = False
             self._taken: deque[float] = deque(maxlen=AT_ONCE)
             self.arrange()
+            if not self.superblocks.watches_root(next(self.spaces.all())) and self.spaces.look():
+                self.arrange()  # in a container: only the engine's namespace shows where its overlay writes to
             self._check()
         except BaseException:
             self.close()
@@ -95,6 +104,7 @@ class Mounted:
         self.skip = frozenset(
             space.prefix + m.path for space in spaces for m in space.mounts if m.remote or m.kind in PSEUDO
         )
+        self._verdicts.judge(spaces, self.superblocks)
         self.refused = self.superblocks.refused() + sorted(self.spaces.left_out)
         self._rest = clock.monotonic() + min((clock.cpu() - before) * REST, LONGEST)
         return [superblock.seats[0].prefix + superblock.seats[0].path for superblock in fresh]

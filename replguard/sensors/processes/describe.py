@@ -9,6 +9,7 @@ import os
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
+from replguard import hostroot
 from replguard.events import clock
 from replguard.events.identity import TICK, entity_ids
 from replguard.events.process import Parent, Process, User
@@ -26,13 +27,13 @@ _FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/lo
 class Describer:
     """Describes processes of one machine. One for each sensor: it is not shared between threads."""
 
-    def __init__(self, root: str = PROC, users: str = "/etc/passwd") -> None:
+    def __init__(self, root: str = PROC, users: str | None = None) -> None:
         self.root = root
         self.machine = machine.machine_id()
         self.boot = machine.boot_id(root)
         self._entity = entity_ids(self.machine, self.boot)
         self._booted = clock.now() - timedelta(seconds=clock.since_boot())
-        self._users = _Users(users)
+        self._users = _Users(users or hostroot.path("/etc/passwd"))
         self._invoked: OrderedDict[tuple[str, str], str | None] = OrderedDict()
 
     def entity(self, pid: int, start_ticks: int) -> str:

@@ -11,8 +11,12 @@ import structlog
 
 from replguard import __version__, standing
 from replguard.alerts.manager import Manager
+from replguard.canaries import Canaries
 from replguard.config import Config, Stream
+from replguard.control import server
+from replguard.control.office import Office
 from replguard.detector import Detector
+from replguard.earlier import Earlier
 from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.health import Health
@@ -25,9 +29,7 @@ from replguard.kernel import machine, memory, notify, resolve
 from replguard.kernel.carried import CARRIED
 from replguard.kernel.keep import KEPT
 from replguard.liveness import Liveness
-from replguard.log.ending import Ending, ending
 from replguard.log.keys import Keys
-from replguard.log.recent import recent, told
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
 from replguard.metrics.page import Page
@@ -41,6 +43,7 @@ from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline, been_here, recorded
 from replguard.provenance.contained import Names
 from replguard.provenance.endpoints import Endpoints
+from replguard.provenance.guarded import Guarded
 from replguard.provenance.learned import Serves, learned
 from replguard.provenance.provenance import Provenance
 from replguard.rules.paths import Paths
@@ -79,14 +82,15 @@ class Daemon:
         self._stop = threading.Event()
         self._last = threading.Event()
         self._reload = threading.Event()
-        self._settled, self._looked_back = threading.Event(), threading.Event()
-        self._before: Ending | None = None
+        self._settled = threading.Event()
+        self._earlier = Earlier(Path(config.log.dir), self._started, self._put)
         self._file = StatusFile(self._state)
         self._observer = Observer(Path(config.log.dir))
         self._threads: list[threading.Thread] = []
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
+        self.guarded = Guarded(policy.path, config)
         self.holdings = Holdings(config, self._put)
         self.names = Names(config.host_root)
         least = config.alerts.snapshot
@@ -94,10 +98,14 @@ class Daemon:
         found, self.absent = (opening or registry.Opening()).all(config)
         self.pipeline = self._pipeline(config)
         self.holdings.inventory.leaving = self.pipeline.provenance.ledger.retire
+        desk = self.pipeline.provenance.desk
+        self.office = Office(desk, self._put, lambda: self.status(clock.now()), self.reload, self.holdings.guest)
+        self.control = server.of(config.state_dir, self.office.answers)
         self._paths = Paths(self.policy.ruleset.rules)
         for sensor in found:
             sensor.choose(self._wanted, self.holdings.sizes.worth, self.pipeline.provenance.drives)
         self.runner = Runner(found, self._noticed)
+        self.canaries = Canaries(self._state, lambda: self.runner.sensors, self.runner.revive)
         self.page = Page(config.metrics.listen, self._numbers, self._report, config.metrics.web_config)
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -112,9 +120,11 @@ class Daemon:
             examine=lambda request: self.holdings.examine(request, self.runner),
             watch=self._watch,
             index_ready=lambda: self.holdings.examiner.counts.unindexed == 0,
-            counted=self._counted,
+            counted=lambda device, inode: self.runner.counts(device, inode),  # noqa: PLW0108 - likewise
             egress=egress.Settings(config.egress.limit, config.egress.ignore, self._state / "egress.json"),
             remote=Mounts().away,
+            guarded=self.guarded,
+            state=self._state,
             names=self.names,
             memory=self._state / "provenance.state",
         )
@@ -125,11 +135,12 @@ class Daemon:
             sequencer=Sequencer(self.host.boot_id or ""),
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
-            told_until=self._told_until,
+            told_until=lambda: self.runner.told_until(),  # noqa: PLW0108 - it is made later
             witness=self.witness.ask,
             memory=self._state / "alerts.state",
             carried=CARRIED.until,
             behind=lambda: bool(KEPT.owners) and not self._settled.is_set(),
+            heard=lambda alert: self.office.heard(alert),  # noqa: PLW0108 - likewise
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if self._json else {})}, self._report),
         )
 
@@ -157,6 +168,7 @@ class Daemon:
         self.authority.baseline.save()
         self.pipeline.provenance.egress.store.open(now, first_start=first)
         self.pipeline.provenance.resume(now)
+        self.pipeline.provenance.desk.windows.load(now)
         self._start()
         try:
             self._settle(now)
@@ -166,7 +178,7 @@ class Daemon:
             notify.notify("READY=1", f"STATUS=watching, {len(self.runner.sensors)} sensors")
             # Not without end: a signal that comes as the wait begins, or to another thread, interrupts nothing.
             while not self._stop.wait(HEEDS):
-                pass
+                self.pipeline.rhythm.step(clock.monotonic())
         finally:
             notify.notify("STOPPING=1")
             self._close()
@@ -192,6 +204,7 @@ class Daemon:
         except Exception:  # noqa: BLE001 - upkeep lists them again in a moment; the watch must begin
             _log.exception("weights cannot be listed, trying again")
         self.page.start()
+        self.control.start()
         self.names.start()
         for name, step in (
             ("pipeline", self._consume),
@@ -199,43 +212,20 @@ class Daemon:
             ("upkeep", self._upkeep),
             ("watchdog", self._watch_over),
             ("resolver", self._resolve),
+            ("canaries", lambda: self.canaries.run(self._stop)),
         ):
             thread = threading.Thread(target=step, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
         self.runner.start()
 
-    def _resume(self) -> None:
-        """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
-        try:
-            folder, since = Path(self.policy.config.log.dir), self._started - self.pipeline.detector.engine.span
-            if self.policy.doubt(folder) is None:  # else nobody knows who wrote it
-                self.pipeline.resume(recent(folder, since, passed_over=self._passed_over), lambda: told(folder, since))
-        except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
-            _log.exception("the log cannot be gone through again: sequences begin anew")
-
-    def _look_back(self) -> None:
-        """Find out how the run before ended, before anything of ours is written."""
-        try:
-            self._before = ending(Path(self.policy.config.log.dir), Keys(self._state / "log-raw.key").knows)
-        except Exception:  # noqa: BLE001 - whatever stands in the log, the watch must begin
-            _log.exception("how the log ended cannot be told")
-        self._looked_back.set()
-
     def _meanwhile(self) -> None:
         """Say what was seen of the time in which no daemon ran, once every sensor has read what was kept for it."""
         KEPT.release([sensor.name for sensor in self.runner.sensors if not self.runner.up(sensor.name)])
         self._settled.set()
-        self._looked_back.wait(READY_WITHIN)
-        before, kept = self._before, standing.kept(self.runner)
-        if before is not None and (told := before.meanwhile(self._started, self.host.boot_id or "", kept)) is not None:
+        told = self._earlier.meanwhile(self.host.boot_id or "", standing.kept(self.runner), READY_WITHIN)
+        if told is not None:
             self._report(told)
-
-    def _passed_over(self, segments: int) -> None:
-        """Say that sequences which began long ago may not go on: there was more in the log than a start may read."""
-        older = "1 older segment" if segments == 1 else f"{segments} older segments"
-        reason = f"a start may read no more of the log: {older} left out, and what began there may go on unseen"
-        self.pipeline.put(health("log", "degraded", reason))
 
     def _settle(self, now: datetime) -> None:
         """Wait for the first look of every sensor; say what did not get ready, and what was lost since last time."""
@@ -258,6 +248,7 @@ class Daemon:
 
     def _close(self) -> None:
         self._stop.set()
+        self.control.stop(READY_WITHIN)
         self.runner.stop()
         self.witness.close()
         self.names.stop()
@@ -278,8 +269,9 @@ class Daemon:
 
     def _consume(self) -> None:
         """Go through the log again while sensors look already: what they see waits in the queue."""
-        self._look_back()
-        self._resume()
+        self._earlier.look(Keys(self._state / "log-raw.key").knows)
+        if self.policy.doubt(Path(self.policy.config.log.dir)) is None:  # else nobody knows who wrote it
+            self._earlier.resume(self.pipeline)
         self.pipeline.run(self._last)
 
     def _upkeep(self) -> None:
@@ -364,13 +356,7 @@ class Daemon:
 
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""
-        return path.endswith((".yaml", ".yml")) or self._paths(path)
-
-    def _counted(self, device: int, inode: int) -> bool:
-        return self.runner.counts(device, inode)
-
-    def _told_until(self) -> datetime | None:
-        return self.runner.told_until()
+        return path.endswith((".yaml", ".yml")) or self._paths(path) or self.guarded(path) is not None
 
     def _changed(self, what: str, difference: str, now: datetime) -> None:
         self.pipeline.put(self.policy.change(what, difference, now))
@@ -397,6 +383,8 @@ class Daemon:
             metrics="" if self.page.trouble else self.policy.config.metrics.listen,
             guarded=bool(self.policy.config.metrics.web_config),
             serving=self.serving(),
+            control=str(self.control.path),
+            maintenance=window.told() if (window := self.pipeline.provenance.desk.windows.window) else None,
             overview=self._observer.look(now, self._numbers(), self.policy.manifest, self.pipeline),
             mounts=standing.watching(self.runner.mounts(), self.holdings.inventory),
         )

@@ -2,11 +2,13 @@
 
 import select
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
 
 from replguard.config import Config
+from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
 from replguard.pipeline import health
@@ -16,6 +18,8 @@ from replguard.sensors.runner import Runner
 from replguard.weights.examiner import Examination, Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
 
+LISTED = 10.0
+"""Seconds that who brings a folder waits for it to be listed."""
 FULL = 0.05
 """Seconds between attempts to hand over an examination while the pipeline is full."""
 
@@ -49,6 +53,16 @@ class Holdings:
         for path in sorted(self._unknown - unknown.keys()):
             self._put(health("weights", "recovered", f"{path} is there and can be read now"))
         self._unknown = set(unknown)
+
+    def guest(self, folder: str, there: bool) -> None:  # noqa: FBT001 - the two are handed on as they are
+        """Protect a folder as well, or no more; waits some seconds until what lies in it is listed. From any thread."""
+        guests = [each for each in self.inventory.guests if each != folder]
+        self.inventory.guests = [*guests, folder] if there else guests
+        end = clock.monotonic() + LISTED
+        while there and clock.monotonic() < end:
+            if any(file.path.startswith(f"{folder}/") for file in self.inventory.files()):
+                return
+            time.sleep(FULL)
 
     def look_after(self) -> None:
         """Say that the examiner's process was lost, or flooded: by a hostile file, or who has something to hide."""

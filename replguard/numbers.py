@@ -66,6 +66,8 @@ def _detection(sheet: Sheet, policy: Policy, pipeline: Pipeline) -> None:
 
 def _knowledge(sheet: Sheet, pipeline: Pipeline, examiner: Examiner, inventory: Inventory) -> None:
     provenance = pipeline.provenance
+    window = provenance.desk.windows.window
+    sheet.set("maintenance_until_timestamp_seconds", window.until.timestamp() if window is not None else 0)
     for (deployment, authorised), count in provenance.serving.counts().items():
         sheet.set("instances", count, deployment, str(authorised).lower())
     for (gpu, authorised), memory in provenance.serving.gpu_memory().items():

@@ -28,10 +28,11 @@ from replguard.events.evidence import Taken
 from replguard.events.health import Health, State
 from replguard.events.order import Order
 from replguard.events.process import KEPT
-from replguard.events.pulse import Pulse
+from replguard.events.pulse import Effort, Pulse, Rhythm
 from replguard.evidence import checkpoints
 from replguard.evidence.dossier import Dossier
 from replguard.evidence.room import Room
+from replguard.kernel import procfs
 from replguard.log.recent import Told, as_told
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
@@ -93,6 +94,7 @@ class Pipeline:
         memory: Path | None = None,
         behind: Callable[[], bool] = lambda: False,
         carried: Callable[[datetime], None] = lambda _: None,
+        heard: Callable[[Alert], None] = lambda _: None,
     ) -> None:
         self.provenance = provenance
         self.detector = detector
@@ -107,9 +109,10 @@ class Pipeline:
         self.memory = Memory(memory, detector.alerts)
         self._last = ""
         self._schedule = checkpoints.Schedule()
-        self._told_until, self._witness, self._behind, self._carried = told_until, witness, behind, carried
+        self._told_until, self._witness, self._heard = told_until, witness, heard
+        self._behind, self._carried = behind, carried
         self._order = Order()
-        self._pulse = Pulse()
+        self._pulse, self.rhythm = Pulse(), Rhythm(clock.monotonic())
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._weight = 0
@@ -239,7 +242,7 @@ class Pipeline:
     def judge(self, events: Iterable[Event]) -> None:
         """Provenance → log and rules, in the order and with the numbers that a replay will see again."""
         now = clock.now()
-        for event in events:
+        for event in self.provenance.desk.marked(events):
             stamped = self.sequencer.stamp(event)
             self.raw.write(stamped, now)
             if _is_evidence(stamped):
@@ -272,6 +275,7 @@ class Pipeline:
             self.sinks.deliver(timed)
             self.flow.alerts.append(timed)
             self._witness(timed)
+            self._heard(timed)
             self._schedule.raised(timed)
             for beside in self.dossier.of(timed):
                 self.evidence.write(beside, now)
@@ -279,7 +283,8 @@ class Pipeline:
     def tick(self) -> None:
         """Once a second: time passes for the rules, for provenance and for the log."""
         self.judge([health("clock", "tick")])
-        self.judge(health(each.component, each.state, each.reason) for each in self._pulse.beat(*clock.together()))
+        beats = self._pulse.beat(*clock.together(), self._effort())
+        self.judge(health(each.component, each.state, each.reason) for each in beats)
         self.judge(self.provenance.tick(clock.now()))
         self._remember()
         self.raw.tick(clock.now())
@@ -292,6 +297,10 @@ class Pipeline:
         """Keep what is open on disk: nothing of it that does not follow from what the log has."""
         self.memory.save(self._last, clock.now(), lambda: self.raw.flush(clock.now()))
         self.judge([health("memory", "degraded", news) for news in self.memory.news()])
+
+    def _effort(self) -> Effort:
+        now = clock.monotonic()
+        return Effort(now, clock.ran(), procfs.waited(), self.rhythm.longest(now))
 
     def checkpoints(self, timeout: float = 0.0) -> None:
         """Tell of what is fixed by now: in the evidence, and to whoever keeps it on another machine."""

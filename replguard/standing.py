@@ -57,6 +57,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     guarded: bool = False
     """The page asks who wants it."""
     serving: list[Serves] = []
+    control: str | None = None
+    maintenance: str | None = None
     overview: Overview | None = None
     mounts: str = ""
 

@@ -129,7 +129,7 @@ def test_a_log_too_long_to_go_through_again_is_told(tmp_path: Path, monkeypatch:
     path = configure(tmp_path)
     with running(path):
         pass
-    monkeypatch.setattr("replguard.daemon.recent", functools.partial(recent, most=1))
+    monkeypatch.setattr("replguard.earlier.recent", functools.partial(recent, most=1))
     assert not says(tmp_path, "log", "degraded")()
     with running(path):
         wait(says(tmp_path, "log", "degraded", "1 older segment left out"))

@@ -84,3 +84,26 @@ def test_what_was_found_waits_until_there_is_room(tmp_path: Path, monkeypatch: p
             time.sleep(0.01)
         thread.join(1)
     assert tries == [result] * 3
+
+
+def test_a_guest_is_protected_while_it_is_there(tmp_path: Path, told: list[tuple[str, str, str]]) -> None:
+    """Who brings a folder waits until it is listed; afterwards it is known no more."""
+    (tmp_path / "models").mkdir()
+    one, guest = holdings(tmp_path, told), tmp_path / "guest"
+    dummy.write_model(guest)
+    stop = threading.Event()
+
+    def refresh() -> None:
+        while not stop.wait(0.01):
+            one.refresh(lambda _: None)
+
+    thread = threading.Thread(target=refresh)
+    thread.start()
+    one.guest(str(guest), True)
+    listed = [file for file in one.inventory.files() if file.path.startswith(str(guest))]
+    one.guest(str(guest), False)
+    stop.set()
+    thread.join()
+    one.refresh(lambda _: None)
+    assert listed
+    assert not [file for file in one.inventory.files() if file.path.startswith(str(guest)) and file.state != "missing"]

@@ -27,13 +27,20 @@ def alert_id(detection: Detection) -> str:
     return short_hash("alert", detection.rule.id, detection.key, detection.events[0].event.id)
 
 
+def drill(detection: Detection) -> str | None:
+    """Return the name of the drill that did all that a detection tells of, None where anybody else did a part."""
+    names = {event.replguard.drill if event.replguard is not None else None for event in detection.events}
+    return names.pop() if len(names) == 1 else None
+
+
 def alert(detection: Detection, story: Story, incident: str, level: Level, host: Host | None) -> Alert:
     """Return the firing alert of a detection, at ``level``; the rule's own level is kept where it differs."""
     main, done = story.main, story.completing
     about = next((event.file for event in story.events if is_about_file(event)), None)
     return Alert(
         timestamp=done.timestamp,
-        message=sentence(detection.rule.name, detection.events),
+        message=(f"Drill {name}: " if (name := drill(detection)) else "")
+        + sentence(detection.rule.name, detection.events),
         event=AlertMeta(
             id=alert_id(detection), severity=SEVERITY[level], action=done.action, sequence=done.event.sequence
         ),
@@ -67,6 +74,7 @@ def _context(detection: Detection, story: Story, incident: str, level: Level) ->
         generation=story.context(lambda c: c.generation),
         tier=story.tier,
         degraded=detection.degraded or story.degraded,
+        drill=drill(detection),
         evidence=evidence(event.event.id for event in detection.events),
         allow=allow.hint(story),
         contain=contain.commands(story),

@@ -21,6 +21,7 @@ _TECHNIQUES = {
 }
 _VERBS = {"rename": ("moved", "moved"), "transform": ("made", "is making")}
 """What was done, and what is still being done."""
+_CHANGES = {"create": "created", "delete": "deleted", "link": "linked", "rename": "replaced", "write": "wrote"}
 _STEPS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _NO_CONTEXT = Context()
 
@@ -180,7 +181,19 @@ def _signal(event: Event, context: Context) -> str:
 
 
 def _authority(_: Event, context: Context) -> str:
+    if context.status == "refused":
+        return f"was refused what it asked of the daemon: {show(context.difference or 'it is not known what')}"
     return f"changed what is allowed: {show(context.difference) if context.difference else 'the difference is unknown'}"
+
+
+def _tampering(event: Event, context: Context) -> str:
+    part = show(context.source or "a part", 20)
+    if context.technique == "signal":
+        return f"sent {show(context.status or 'a signal', 20)} to replguard's {part}"
+    if context.mode == "memory":
+        return f"{'began to trace' if context.technique == 'ptrace' else 'opened the memory of'} replguard's {part}"
+    verb = _CHANGES.get(context.technique or "", "changed")
+    return f"{verb} {_path(event)}, which belongs to replguard ({part})"
 
 
 def _agent(_: Event, context: Context) -> str:
@@ -220,6 +233,7 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "process_signal": _sent,
     "process_access": _peeked,
     "authority_change": _authority,
+    "watcher_tampering": _tampering,
     "agent_seen": _agent,
     "process_exec": _exec,
     "process_fork": lambda *_: "started a child process",
@@ -242,4 +256,5 @@ _CLAUSES: dict[str, Callable[[Event, Context], Any]] = {
     "host_shutdown": lambda *_: "is shutting the host down",
     "host_mount": lambda event, _: f"mounted {_path(event)}",
     "sensor_health": _health,
+    "control_request": lambda *_: "asked something of replguard over its control socket",
 }

@@ -83,14 +83,15 @@ class Manager:
         ``now`` is the time of feeding: the last tick, or before the first one the completing event's own time.
         """
         now = now or self.now or detection.events[-1].timestamp
-        if LEVELS.index(detection.rule.level) < self._min:
+        drill = build.drill(detection)
+        if LEVELS.index(detection.rule.level) < self._min and drill is None:
             self.suppressed["level"] += 1
             return []
         self.heard(detection)
         story = tell(detection)
         key = _key(detection, story)
         fold = self.folds.get(key)
-        if fold is not None and not self._breaks(fold, detection, now):
+        if drill is None and fold is not None and not self._breaks(fold, detection, now):
             return self._repeat(key, fold, detection, story, now)
         return self._raise(key, fold, detection, story, now)
 
@@ -212,7 +213,8 @@ class Manager:
         for incident in self.open.due(now):
             first += self._close(incident, now)
         incident = self.open.join(_joins(detection, story), detection.events[0].event.id, now)
-        level = self._shown(detection.rule.level)
+        drill = build.drill(detection) is not None
+        level = detection.rule.level if drill else self._shown(detection.rule.level)
         alert = build.alert(detection, story, incident.id, level, self._host)
         if key in self.folds and before is not None and before.alert.event.id == alert.event.id:
             ids = (*before.alert.replguard.evidence, *alert.replguard.evidence)
@@ -220,7 +222,7 @@ class Manager:
         fold = Fold(alert, detection.rule.level, incident, now, alert.replguard.count, _news(story))
         self._keep(key, fold)
         new = detection.rule.level == "critical" and incident.level != "critical"
-        if not self.rate.has_room(now, detection.rule.level) and not new:
+        if not drill and not self.rate.has_room(now, detection.rule.level) and not new:
             fold.muted = True
             self.suppressed["rate"] += 1
             return first + self.rate.fold(alert, now)
@@ -265,6 +267,7 @@ def _nobody_listens(_: Detection) -> None:
 def _key(detection: Detection, story: Story) -> Key:
     actor = story.actor
     who = detection.key if actor is None or nobody(actor) else actor.id
+    who = f"drill {who}" if build.drill(detection) is not None else who  # nothing real is folded into it
     return detection.rule.id, who, story.context(lambda context: context.model)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replguard import config as configuration
-from replguard.config import Sensors
+from replguard.config import Config, Sensors
 from replguard.drill import run, stage
 from replguard.drill.scenario import SCENARIOS, Scenario
 from replguard.drill.verdict import Result
@@ -27,23 +27,35 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cy
 @click.option("--all", "everything", is_flag=True, help="Play every scenario.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON array.")
 @click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="Let the drill's daemon watch with this file's `sensors`."
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Let the drill's daemon watch with this file's `sensors`; with --live the file that the daemon runs with.",
 )
+@click.option("--live", is_flag=True, help="Have the running daemon watch, and tell every sink: a test of the pager.")
 @click.option("--keep", is_flag=True, help="Keep the folders with the daemon's log, and say where they are.")
-def command(names: tuple[str, ...], config: Path | None, *, everything: bool, as_json: bool, keep: bool) -> None:
+def command(
+    names: tuple[str, ...], config: Path | None, *, everything: bool, as_json: bool, live: bool, keep: bool
+) -> None:
     """Play live replications on dummy weights, each beside a daemon of its own, and show what fired.
 
     Nothing of the host is touched: each scenario plays in a temporary folder and on loopback, and removes both its
     files and its processes at the end. Exit code 1 means that a scenario was missed.
+
+    With --live the running daemon watches. Root announces the drill to it; its alerts are marked, and go to every sink
+    whatever its `min_level`.
     """
     chosen = choose(names, everything=everything)
     sensors = None if config is None else configuration.load(config).sensors
+    running = configuration.load(config) if live else None
     with stage.ended_gently():
-        results = [_play(scenario, sensors, quiet=as_json, keep=keep) for scenario in chosen]
+        results = [_play(scenario, sensors, quiet=as_json, keep=keep, live=running) for scenario in chosen]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(results), indent=2))
     else:
-        show(results, Console(), keep=keep)
+        show(results, Console(), keep=keep or live)
+        if running is not None:
+            click.echo(f"Told to: {printable(', '.join(running.sinks) or 'nobody, `sinks` is empty')}. See it arrive.")
     if not all(result.detected for result in results):
         sys.exit(1)
 
@@ -62,12 +74,14 @@ def choose(names: tuple[str, ...], *, everything: bool) -> list[Scenario]:
     return [SCENARIOS[name] for name in dict.fromkeys(names)]
 
 
-def _play(scenario: Scenario, sensors: Sensors | None, *, quiet: bool, keep: bool) -> Result:
+def _play(
+    scenario: Scenario, sensors: Sensors | None, *, quiet: bool, keep: bool, live: Config | None = None
+) -> Result:
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        return run.play(scenario, lambda _: None, sensors, keep=keep)
+        return run.play(scenario, lambda _: None, sensors, keep=keep, live=live)
     with console.status("") as status:
-        result = run.play(scenario, _teller(console, status, scenario), sensors, keep=keep)
+        result = run.play(scenario, _teller(console, status, scenario), sensors, keep=keep, live=live)
     console.print(Text.assemble(("✓ " if result.detected else "✗ "), scenario.name, f": {scenario.title}"))
     return result
 

@@ -149,6 +149,8 @@ def _show(out: Console, answer: Answer) -> None:
     out.print(Text(f"replguard {printable(status.version)}, {running}"), soft_wrap=True)
     if answer.stale is not None:
         out.print(Text(f"It has not told its state for {answer.stale:.0f} s: it may hang.", "bold red"))
+    if status.maintenance:
+        out.print(Text(printable(f"maintenance {status.maintenance}"), "yellow"), soft_wrap=True)
     for problem in (*status.problems, *([answer.trouble] if answer.trouble else [])):
         out.print(Text(printable(problem), "yellow"), soft_wrap=True)
     out.print(Text(f"protected: {printable(status.protecting)}\nrules: {printable(status.judging)}"), soft_wrap=True)

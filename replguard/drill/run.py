@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import psutil
 
-from replguard.config import Sensors, enc_hook
+from replguard.config import Config, Sensors, enc_hook
 from replguard.drill import dummy, stage, verdict
+from replguard.drill.live import LiveWatcher
 from replguard.drill.scenario import MODEL, Act, Plot, Scenario, Scenery
 from replguard.drill.watcher import DaemonFailedError, Watcher
 from replguard.errors import ReplguardError
@@ -37,10 +38,17 @@ class StoryFailedError(ReplguardError):
 class Drill:
     """One scenario being played."""
 
-    def __init__(self, scenario: Scenario, on: stage.Stage, say: Say, sensors: Sensors | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, on: stage.Stage, say: Say, sensors: Sensors | None = None, live: Config | None = None
+    ) -> None:
+        """``live`` is the configuration of the running daemon, None for a daemon of the drill's own."""
         self.scenario, self.stage, self.say, self.sensors = scenario, on, say, sensors
         self.scenery, self.plot = build(scenario, on.folder / "host")
-        self.watcher = Watcher(on, on.folder / "daemon", self._settings())
+        self.watcher: Watcher | LiveWatcher
+        if live is not None:
+            self.watcher = LiveWatcher(live, scenario.name, str(self.scenery.home / MODEL))
+        else:
+            self.watcher = Watcher(on, on.folder / "daemon", self._settings())
         self.alerts: list[verdict.Seen] = []
         self.acts: dict[str, float] = {}
         self.agents: list[int] = []
@@ -169,14 +177,17 @@ def tell(port: int, message: str) -> None:
         raise StoryFailedError(f"the agent takes no message: {error}") from error
 
 
-def play(scenario: Scenario, say: Say, sensors: Sensors | None = None, *, keep: bool = False) -> verdict.Result:
+def play(
+    scenario: Scenario, say: Say, sensors: Sensors | None = None, *, keep: bool = False, live: Config | None = None
+) -> verdict.Result:
     """Play a scenario from an empty folder to an empty process table, whatever happens in between.
 
-    ``sensors`` is how the drill's daemon watches, None for the best that works here.
+    ``sensors`` is how the drill's daemon watches, None for the best that works here; ``live`` has the running daemon
+    of that configuration watch instead.
     """
     with stage.Stage() as on:
         on.keep = keep
-        drill = Drill(scenario, on, say, sensors)
+        drill = Drill(scenario, on, say, sensors, live)
         try:
             result = drill.play()
         except ReplguardError as error:

@@ -85,6 +85,7 @@ _ALL = (
     Kind("gpu_usage", "gpu", ("process", "gpu"), "Device memory of a process changed."),
     Kind("host_shutdown", "host", (), "A shutdown was scheduled or has begun.", "host_shutdown"),
     Kind("host_mount", "host", ("file",), "A filesystem was mounted."),
+    Kind("control_request", "host", ("process",), "A process asked the daemon for less protection, or for a drill."),
     Kind("sensor_health", "host", ("health",), "Our own state changed.", "sensor_health"),
     Kind("agent_seen", "fact", ("process",), "A lineage drives a language model.", "agent_seen", fact=True),
     Kind(
@@ -128,6 +129,14 @@ _ALL = (
         ("process", "target"),
         "A serving instance is told to end.",
         "serving_signal",
+        fact=True,
+    ),
+    Kind(
+        "watcher_tampering",
+        "fact",
+        ("process",),
+        "Somebody signals, reads or changes replguard itself.",
+        "watcher_tampering",
         fact=True,
     ),
     Kind("authority_change", "fact", (), "What is allowed has changed.", "authority_change", fact=True),

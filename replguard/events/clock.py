@@ -24,6 +24,11 @@ def cpu() -> float:
     return time.thread_time()
 
 
+def ran() -> float:
+    """Return the CPU seconds that all threads of this process have used."""
+    return time.process_time()
+
+
 def together() -> tuple[datetime, float]:
     """Return ``now`` and ``since_boot`` of the same moment: to 10 ms, unless the host is too busy for three tries."""
     for _ in range(3):

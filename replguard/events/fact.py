@@ -65,7 +65,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     Join keys: ``lineage`` (entity ids strictly below the entry point, the process itself first), ``unit``,
     ``session``, ``artefacts`` (ids of things made in the sequence). ``bytes`` and ``share`` (0 to 1) say how much.
     ``signal`` is the number of a signal, whose name is the ``status``. ``since`` and ``protocols`` say when the
-    first of the ``bytes`` were sent and how, ``destinations`` to how many hosts.
+    first of the ``bytes`` were sent and how, ``destinations`` to how many hosts. ``maintenance`` says that a
+    maintenance window covers who acts, ``drill`` names the announced drill that does.
     """
 
     tier: Tier | None = None
@@ -100,5 +101,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     source: str | None = None
     difference: str | None = None
     relabelled: bool = False
+    maintenance: bool = False
+    drill: str | None = None
     read_time: bool = False
     degraded: bool = False

@@ -121,6 +121,12 @@ def stat(pid: int, root: str = PROC) -> Stat | None:
     return parse_stat(data) if data else None
 
 
+def waited(root: str = PROC) -> float:
+    """Return the seconds that our first thread was ready to run and had no processor; 0 where nobody counts them."""
+    words = (read(f"{root}/self/schedstat", 256) or b"").split()
+    return int(words[1]) / 1e9 if len(words) > 1 and words[1].isdigit() else 0.0
+
+
 def status(pid: int | str, root: str = PROC) -> Status | None:
     """Return thread group, user ids and pids per namespace, of a process or of one thread (``PID/task/TID``)."""
     data = read(f"{root}/{pid}/status")

@@ -137,6 +137,11 @@ _ALL = (
         "gauge",
         "When the log was last sealed by a checkpoint, in Unix time; of its streams the one longest ago.",
     ),
+    Metric(
+        "maintenance_until_timestamp_seconds",
+        "gauge",
+        "When the maintenance window that is open ends, in Unix time; 0 while none is.",
+    ),
     Metric("config_last_reload_successful", "gauge", "1 unless the last reading of configuration or rules failed."),
 )
 

@@ -14,8 +14,10 @@ from replguard.provenance.adoption import Adoption
 from replguard.provenance.agents import Agents, Seen
 from replguard.provenance.authority import Authority
 from replguard.provenance.copies import Copies
+from replguard.provenance.desk import Desk
 from replguard.provenance.egress import Egress, Settings
 from replguard.provenance.endpoints import Endpoints, stays
+from replguard.provenance.guard import Guard
 from replguard.provenance.instances import GPU_MIN, Instances, kin
 from replguard.provenance.labels import Labels
 from replguard.provenance.ledger import Ledger
@@ -65,17 +67,17 @@ class Provenance:
         counted: Callable[[int, int], bool] = lambda _, __: False,
         egress: Settings | None = None,
         remote: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        guarded: Callable[[str], str | None] = lambda _: None,
+        state: Path | None = None,
         names: contained.Names | None = None,
         memory: Path | None = None,
     ) -> None:
         contained.Current.names = names or contained.Names()
-        self.table = ProcessTable()
-        self.ledger = Ledger(by_inode)
+        self.table, self.ledger = ProcessTable(), Ledger(by_inode)
         self.agents = Agents()
         self.planned = Planned(self.agents)
         self.adoption = Adoption(self.agents, self.planned)
-        self.instances = Instances(self.table)
-        self.authority = authority
+        self.instances, self.authority = Instances(self.table), authority
         self.copies = Copies(self.table, self.ledger, authority, self.agents, files, examine, watch)
         self.signals = Signals(self.instances, authority)
         self.serving = Serving(self.instances, authority, watch)
@@ -83,11 +85,10 @@ class Provenance:
         self.uses = Uses(self.ledger, self.instances, authority, watch, counted, files, derived, early)
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
-        self.ledger.touching = self.egress.touched
-        self.serving.over = self.egress.answers.over
+        self.ledger.touching, self.serving.over = self.egress.touched, self.egress.answers.over
+        self.guard, self.desk = Guard(own_pid, guarded, watch), Desk(self.table, self.agents, state)
         self.memory = Memory(memory, self, self.table, self._ours)
-        self._own_pid = own_pid
-        self._index_ready = index_ready
+        self._own_pid, self._index_ready = own_pid, index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
         self._steps = self._by_kind()
 
@@ -116,6 +117,7 @@ class Provenance:
             "host_shutdown": self.signals.scheduled,
             "process_signal": self._signalled,
             "process_access": self._accessed,
+            "control_request": self.desk.asked,
         }
 
     def feed(self, event: Event) -> list[Event]:
@@ -134,7 +136,7 @@ class Provenance:
         self.planned.wrote(event, proc)
         if proc is not None and event.file is not None and action in WRITES:
             self._wrote(event.file.path, proc, event.timestamp)
-        facts = self._steps.get(action, _nothing)(event, proc)
+        facts = self._steps.get(action, _nothing)(event, proc) + self.guard.changed(event, proc)
         if moves:
             facts += self.serving.refresh(event)
         seen = [] if event.event.kind == "state" else [self._enriched(event, proc)]
@@ -168,7 +170,7 @@ class Provenance:
         made += self.serving.refresh(passed) if self.uses.fed(now) else []
         made += self.serving.settle(passed)
         kept = self.labels.keep([*made, *self.serving.review(passed)])
-        return [*missed, *self.authority.baseline.tick(now), *self.egress.tick(now), *kept]
+        return [*missed, *self.authority.baseline.tick(now), *self.egress.tick(now), *self.desk.tick(now), *kept]
 
     def _missed(self, now: datetime) -> list[Event]:
         """A moment after a start, return the facts of what ended since it was known."""
@@ -249,6 +251,7 @@ class Provenance:
         if proc is None:
             return [event]
         if self._ours(proc):
+            self.guard.ours(proc, event)
             return []
         self.adoption.began(proc, event)
         facts: list[Event] = []
@@ -364,10 +367,12 @@ class Provenance:
         return actors.enrich(msgspec.structs.replace(event, replguard=about), proc)
 
     def _signalled(self, event: Event, proc: Proc | None) -> list[Event]:
-        return self.signals.sent(event, proc, self.table.of(event.target))
+        target = self.table.of(event.target)
+        return self.signals.sent(event, proc, target) + self.guard.signalled(event, proc, target)
 
     def _accessed(self, event: Event, proc: Proc | None) -> list[Event]:
-        return self.uses.accessed(event, proc, self.table.of(event.target))
+        target = self.table.of(event.target)
+        return self.uses.accessed(event, proc, target) + self.guard.accessed(event, proc, target)
 
 
 def _nothing(_: Event, __: Proc | None) -> list[Event]:

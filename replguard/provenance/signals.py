@@ -42,8 +42,8 @@ class Signals:
         name = about.status
         if name not in ENDING:
             return []
-        manager = _manager(proc)
-        if proc is not None and (proc.entity in live.members or (manager is None and _started(proc, live))):
+        managing = manager(proc)
+        if proc is not None and (proc.entity in live.members or (managing is None and _started(proc, live))):
             return []
         sender = proc.entity if proc is not None else (event.process.entity_id if event.process else None) or "?"
         if not self._first((sender, live.id, name), event.timestamp):
@@ -51,7 +51,7 @@ class Signals:
         given: dict[str, Any] = {
             "model": live.model,
             "signal": about.signal,
-            "actor": manager,
+            "actor": managing,
             "instance": live.section(),
         }
         allowed = self._allowed(proc, live, event.timestamp)
@@ -88,7 +88,7 @@ def _started(proc: Proc, live: Live) -> bool:
     return entry.find(proc).kind != "agent" and any(above is proc for above in live.root.chain())
 
 
-def _manager(proc: Proc | None) -> Actor | None:
+def manager(proc: Proc | None) -> Actor | None:
     """Return a service manager or a container's shim as the actor: it is never an entry point, and here it acts."""
     if proc is None or not (entry.never(proc) or reaper(proc)) or entry.find(proc).kind != "unknown":
         return None

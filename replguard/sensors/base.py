@@ -71,9 +71,10 @@ class Sensor(ABC):
     cannot see, ``fallen`` why the kernel tier does not do its work, where it should. ``early`` sensors finish their
     first look before the others start: they know who acts. ``makes`` are the kinds of events that only the kernel tier
     makes. ``instead`` opens what takes its place, given the reason, should it fail for good. Everything that happened
-    before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``verdicts`` say which mounts it
-    watches, if it watches any. ``went_on`` says in a sentence that the
-    kernel collected for it while nobody read, None if it began anew.
+    before ``told_until`` (UTC) was delivered; None for one that has no such promise. ``heard`` is when it last noticed
+    something that this process did itself (monotonic): None until then, and for one that cannot tell.
+    ``verdicts`` say which mounts it watches, if any. ``went_on`` says in a sentence that the kernel collected
+    for it while nobody read, None if it began anew.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Sensor(ABC):
     instead: "Callable[[str], list[Sensor]] | None" = None
     makes: frozenset[str] = frozenset()
     told_until: datetime | None = None
+    heard: float | None = None
     verdicts: Verdicts | None = None
     went_on: str | None = None
 

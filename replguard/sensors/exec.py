@@ -11,6 +11,7 @@ its own, a thread that is younger than a second, and the calls of the x32 ABI.
 """
 
 import contextlib
+import os
 import signal
 from collections.abc import Container, Iterable, Iterator
 from datetime import timedelta
@@ -65,6 +66,7 @@ class ExecSensor(Probed):
 
     def __init__(self, config: Config | None = None, root: str = PROC) -> None:
         super().__init__(config, root)
+        self._own = os.getpid()
         self._known: dict[int, Known] = {}
         self._users: dict[tuple[int, int | None], User] = {}
         self._users_until = 0.0
@@ -139,6 +141,8 @@ class ExecSensor(Probed):
         if now >= self._users_until:
             self._users, self._users_until = {}, now + _USERS_KEPT
         for head, body in records:
+            if head.parent == self._own:
+                self.heard = now
             if isinstance(body, Exec):
                 yield self._executed(head, body)
             elif isinstance(body, Act):

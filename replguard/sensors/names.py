@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -230,12 +231,12 @@ class NamesSensor(Readable):
     # Starting.
 
     def _tells(self, path: bytes, access: bytes) -> bool:
-        """Tell whether what happens in a folder is told."""
-        if any(below(access, own) is not None for own in self._own):
-            return False
-        if not self._only:
-            return True
-        return any(below(path, root.path) is not None if root.recursive else path == root.path for root in self._roots)
+        """Tell whether what happens in a folder is told: in ours too, for what we do ourselves is known by its pid."""
+        roots = (below(path, root.path) is not None if root.recursive else path == root.path for root in self._roots)
+        return not self._only or self._is_own(access) or any(roots)
+
+    def _is_own(self, path: bytes) -> bool:
+        return any(below(path, own) is not None for own in self._own)
 
     def _rearranged(self, mounted: Mounted) -> Iterator[Event]:
         """Watch what is mounted by now, and read what was written to a new filesystem before it was watched."""
@@ -266,7 +267,7 @@ class NamesSensor(Readable):
             elif hint.kind in ("process", "reader") and hint.pid is not None and hint.entity_id is not None:
                 if hint.drop:
                     self._memory.drop(hint.pid)
-                elif hint.pid != os.getpid():
+                else:
                     self._memory.watch(hint.pid, hint.entity_id, reader=hint.kind == "reader")
 
     def _access(self, device: int, inode: int, path: str | None) -> bytes:
@@ -292,6 +293,7 @@ class NamesSensor(Readable):
             if record.mask & fanotify.OVERFLOW:
                 yield from self._lost(mounted)
             elif self._ours(record.pid):
+                self.heard = clock.monotonic()
                 self.counters.skip()
             else:
                 records.append(record)
@@ -301,9 +303,6 @@ class NamesSensor(Readable):
         return True
 
     def _told(self, act: Act, when: datetime) -> Iterator[Event]:
-        if act.access in self._own:
-            self.counters.skip()
-            return
         if act.found is not None:
             self._places[act.found.st_dev, act.found.st_ino] = act.access
             while len(self._places) > _PLACES:
@@ -353,8 +352,8 @@ class NamesSensor(Readable):
 
     def _found(self, path: bytes, found: os.stat_result) -> Iterator[Event]:
         """Tell of a file that a rescan found, at the time that it was changed last."""
-        if not self._tells(os.path.dirname(path), os.path.dirname(path)) or path in self._own:
-            return
+        if not self._tells(os.path.dirname(path), os.path.dirname(path)) or self._is_own(path):
+            return  # nobody knows who wrote it, and what lies in our folders is mostly ours
         regular, when = stat.S_ISREG(found.st_mode), min(clock.now(), datetime.fromtimestamp(found.st_ctime, UTC))
         if regular and not self._acts.files.worth(found.st_size) and not self._acts.files.wanted(text(path)):
             self.counters.skip()
@@ -390,7 +389,8 @@ class NamesSensor(Readable):
 def open(config: Config) -> NamesSensor:  # noqa: A001 - the registry calls every sensor module alike
     """Return the sensor, after a trial: whoever asks learns at once whether it works. Raises Unavailable."""
     only, older = bool(config.watch.paths), config.sensors.hooks == "5.15"
-    sensor = NamesSensor(places.roots(config), places.own(config), only=only, older=older)
+    own = places.own(config) | {os.path.realpath(os.fsencode(Path(__file__).parent.parent))}
+    sensor = NamesSensor(places.roots(config), own, only=only, older=older)
     try:
         sensor.start()
     except OSError as error:

@@ -121,6 +121,13 @@ class Runner:
         for loop in self._loops:
             loop.watch_over()
 
+    def revive(self, name: str, reason: str) -> None:
+        """Have a sensor that waits for nothing more fail for this reason, and be started again."""
+        for loop in self._loops:
+            if loop.sensor.name == name and loop.up:
+                loop.fault = reason
+                loop.poke()
+
     def ended(self) -> list[str]:
         """Return the sensors whose thread is gone though nobody ended it: they are tried again by nobody."""
         return [] if self._stopped else [loop.sensor.name for loop in self._loops if loop.is_lost()]
@@ -181,6 +188,7 @@ class _Loop:
     ) -> None:
         self.sensor = sensor
         self.up = self.over = False
+        self.fault: str | None = None
         self.looked = threading.Event()
         self._put = put
         self._before = before
@@ -307,6 +315,9 @@ class _Loop:
             poked = self._wake in ready
             if poked:
                 os.eventfd_read(self._wake)
+                if (fault := self.fault) is not None:
+                    self.fault = self.sensor.heard = None
+                    raise Unavailable(fault)
             elif ready and sensor.gather:
                 self._stopping.wait(sensor.gather)
             self._since = clock.monotonic()

@@ -92,7 +92,7 @@ class TcpSensor(Probed):
         self._hints: dict[int, set[str | None]] = {}
         self._lock = threading.Lock()
         self._flows, self._gaps = Flows(), Losses(self)
-        self._swept = 0.0
+        self._swept, self._own = 0.0, os.getpid()
         self._walks = False
         self._described: OrderedDict[tuple[int, int], tuple[float, Process]] = OrderedDict()
 
@@ -179,6 +179,8 @@ class TcpSensor(Probed):
 
     def decoded(self, taken: list[bytes]) -> Iterable[Event]:
         for record in self.parsed(records.record, taken):
+            if record.pid == self._own:
+                self.heard = clock.monotonic()
             yield from self._told(record)
 
     def _told(self, record: Record) -> Iterable[Event]:

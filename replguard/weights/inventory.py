@@ -93,6 +93,8 @@ class Inventory:
         self._added: dict[str, str | None] = {}
         self._formats: dict[Key, tuple[Stamp, str | None, str | None]] = {}
         self._paths: dict[str, Key] = {}
+        self.guests: list[str] = []
+        """Folders that are protected for now, besides those of the configuration."""
         self.leaving: Callable[[Protected], None] = lambda _: None
 
     def files(self) -> list[Protected]:
@@ -152,7 +154,8 @@ class Inventory:
         listed = self._listing()
         self._missing = {}
         looks: list[tuple[str, Callable[[], Listing]]]
-        looks = [(path, partial(self._configured, path, scaffold=False)) for path in self._config.paths]
+        paths = [*self._config.paths, *self.guests]
+        looks = [(path, partial(self._configured, path, scaffold=False)) for path in paths]
         looks += [(path, partial(self._configured, path, scaffold=True)) for path in self._config.scaffolds]
         looks += [(_CACHES, self._cached)] if self._config.discover else []
         looks += [(_DISCOVERED, self._discovered)] if self._added else []

@@ -78,3 +78,14 @@ def test_it_survives_the_wire():
     """The object is the same after it was a line of JSON."""
     alert = made(copy_fact(1, target="/tmp/\n\x1b"), server_fact(2))
     assert wire.alert(wire.encode(alert)) == alert
+
+
+def test_a_drill_is_named_only_where_it_did_everything():
+    """Who acts beside one cannot hide in it: a sequence with one act of another is no drill's."""
+    mine, other = copy_fact(1, drill="self-replication"), copy_fact(2)
+    assert build.drill(detection(mine)) == "self-replication"
+    assert build.drill(detection(mine, other)) is None
+    assert build.drill(detection(other)) is None
+    found = detection(mine)
+    made = build.alert(found, tell(found), "i", "high", None)
+    assert (made.replguard.drill, made.message[:24]) == ("self-replication", "Drill self-replication: ")

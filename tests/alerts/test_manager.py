@@ -248,3 +248,29 @@ def test_actors_are_named():
     """The alert names the agent."""
     (alert,) = manager().feed(same(1))
     assert alert.replguard.actor == AGENT
+
+
+def drilled(number, seconds=0, **given):
+    """Return a detection of what an announced drill did."""
+    return detection(copy_fact(number, seconds, drill="self-replication"), **given)
+
+
+def test_what_a_drill_does_is_told_whatever_would_keep_it_back():
+    """Neither the lowest level, nor the fold, nor the hourly limit, nor a rollout: at its real level, and marked."""
+    alerts = manager(mode="observe", min_level="high", max_per_hour=1)
+    alerts.feed(same(1))
+    found = [alerts.feed(drilled(n, n, level=level)) for n, level in ((2, "low"), (3, "low"), (4, "critical"))]
+    assert [told(each) for each in found] == [
+        [("firing", 1, "low")], [("firing", 1, "low")], [("firing", 1, "critical")],
+    ]  # fmt: skip
+    assert {alert.replguard.drill for each in found for alert in each} == {"self-replication"}
+    assert alerts.suppressed == {}
+
+
+def test_a_drill_takes_nothing_from_what_is_real():
+    """Neither its place in the hour, nor is it folded into what the same actor did in a drill."""
+    alerts = manager(max_per_hour=1)
+    for number in range(1, 4):
+        alerts.feed(drilled(number, number))
+    (real,) = alerts.feed(same(4, 4))
+    assert (real.replguard.drill, real.replguard.count) == (None, 1)

@@ -28,8 +28,9 @@ def play(monkeypatch):
     results = []
     played = []
 
-    def one(scenario, say, sensors, *, keep):
-        played.append(scenario.name if sensors is None else (scenario.name, sensors.hooks))
+    def one(scenario, say, sensors, *, keep, live):
+        told = (scenario.name, sensors.hooks) if sensors is not None else scenario.name
+        played.append(told if live is None else (*told, sorted(live.sinks)))
         return results[0] if results else FOUND
 
     monkeypatch.setattr("replguard.drill.run.play", one)
@@ -62,6 +63,16 @@ def test_the_drills_daemon_watches_as_a_configuration_says(play, tmp_path):
     path.write_text("sensors: {hooks: 4.4}\n")
     assert invoke("shutdown-avoidance", "-c", str(path)).exit_code != 0
     assert len(play[1]) == 1
+
+
+def test_a_live_drill_is_watched_by_the_daemon_of_a_configuration(play, tmp_path):
+    """What its sinks are is told at the end, since that is where to look now."""
+    path = tmp_path / "replguard.yaml"
+    path.write_text("sinks: {jsonl: {path: /nowhere/alerts.jsonl}, journald: {}}\n")
+    result = invoke("self-replication", "--live", "-c", str(path))
+    assert result.exit_code == 0
+    assert play[1] == [("self-replication", "auto", ["journald", "jsonl"])]
+    assert "Told to: jsonl, journald" in result.output
 
 
 def test_a_miss_exits_1_and_says_what_to_do(play):

@@ -53,6 +53,7 @@ WORK = {
     "doctor": (["doctor", "--json"], (0, 1)),
     "install": (["install", "--root", "{folder}/root"], (0,)),
     "learn": (["learn"], (0,)),
+    "maintenance": (["maintenance"], (2,)),
     "query": (["query", "--log", "{logs}", "--text", "file"], (0,)),
     "replay": (["replay", "{log}"], (0,)),
     "report": (["report", "--log", "{logs}", "1234567890", "--bundle", "{folder}/b.zip"], (0,)),

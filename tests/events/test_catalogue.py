@@ -14,7 +14,7 @@ OWN = (
 )
 FACTS = (
     "agent_seen weights_access weights_copy weights_arrival weights_egress server_live gpu_memory network_listen "
-    "serving_signal authority_change"
+    "serving_signal authority_change watcher_tampering"
 )
 
 

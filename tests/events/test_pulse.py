@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from replguard.events.pulse import Pulse
+from replguard.events.pulse import Effort, Pulse, Rhythm
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -43,3 +43,29 @@ def test_both_at_once():
     """A gap in which the clock was set."""
     _, found = beats((0, 100), (3661, 161))
     assert [component for component, _ in found] == ["clock", "daemon"]
+
+
+@pytest.mark.parametrize(
+    ("effort", "why"),
+    [
+        ((0.5, 0.1, 0.0, 60.0), "the host slept"),
+        ((60.0, 0.1, 55.0, 60.0), "too busy to let"),
+        ((60.0, 50.0, 0.1, 60.0), "the daemon was too busy"),
+        ((60.0, 0.4, 0.1, 60.0), "held from outside"),
+        ((60.0, 0.4, 0.1, 1.2), "waited, as for a disk"),
+    ],
+)
+def test_a_gap_has_a_reason(effort, why):
+    """Only where nothing else explains it, and no thread ran, it was somebody else."""
+    pulse = Pulse()
+    list(pulse.beat(NOON, 100, Effort(0, 0, 0, 1)))
+    (told,) = pulse.beat(NOON + timedelta(seconds=60), 160, Effort(*effort))
+    assert why in told.reason
+
+
+def test_the_rhythm_of_another_thread_tells_its_longest_pause_once():
+    """Also one that has not ended."""
+    rhythm = Rhythm(10.0)
+    rhythm.step(11.0)
+    rhythm.step(18.0)
+    assert [rhythm.longest(18.5), rhythm.longest(19.0), rhythm.longest(40.0)] == [7.0, 1.0, 22.0]

@@ -203,6 +203,25 @@ TABLE = [
     ("network_listen", {}, None, "informational", "informational", "low"),
     ("serving_signal", MODEL, None, "informational", "low", "high"),
     ("authority_change", {"difference": "d"}, "informational", "low", "low", "critical"),
+    (
+        "watcher_tampering",
+        {"technique": "signal", "source": "daemon", "status": "KILL"},
+        None,
+        "medium",
+        "medium",
+        "critical",
+    ),
+    (
+        "watcher_tampering",
+        {"technique": "open", "mode": "memory", "source": "daemon"},
+        None,
+        "medium",
+        "medium",
+        "critical",
+    ),
+    ("watcher_tampering", {"technique": "rename", "source": "program"}, None, "low", "low", "critical"),
+    ("watcher_tampering", {"technique": "delete", "source": "program"}, None, "low", "low", "critical"),
+    ("watcher_tampering", {"technique": "delete", "source": "log"}, None, "low", "medium", "critical"),
 ]
 
 

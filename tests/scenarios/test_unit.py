@@ -101,6 +101,22 @@ class Service:
         """Return how many descriptors systemd keeps for it."""
         return int(self.manager.show(UNIT, "NFileDescriptorStore"))
 
+    def told(self) -> list[dict[str, Any]]:
+        """Return the records of the evidence so far."""
+        log = reader.records([self.folder / "log" / "replguard"], "evidence")
+        return [msgspec.json.decode(record.data) for record in log if isinstance(record, reader.Record)]
+
+    def tampering(self) -> list[str]:
+        """Return what was done to its files so far: how, and to which part."""
+        facts = [
+            each["replguard"] for each in self.told() if each.get("event", {}).get("action") == "watcher_tampering"
+        ]
+        return [f"{fact['technique']} {fact['source']}" for fact in facts if "technique" in fact and "source" in fact]
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts so far."""
+        return [each for each in self.told() if "rule" in each and each.get("event", {}).get("kind") == "alert"]
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -276,6 +292,24 @@ def test_it_reads_again_when_systemd_says_so(started: Service) -> None:
     """`systemctl reload` needs no right of its own; without it nothing that did not change is read."""
     started.manager.ctl("reload", UNIT)
     started.manager.until(lambda: "manifest and rules were read again" in started.errors.read_text())
+
+
+def test_ordinary_work_on_it_is_low_and_its_socket_is_where_the_unit_says(started: Service) -> None:
+    """A restart, logrotate in its folder, and configuration management that writes the same manifest anew."""
+    folder, manager = started.folder, started.manager
+    log, manifest = folder / "log" / "replguard", folder / "manifest.yaml"
+    script = f"echo >{manifest}.new; mv {manifest}.new {manifest}; echo >{log}/a; mv {log}/a {log}/a.1"
+    (manager.units / "chore.service").write_text(f"[Service]\nType=oneshot\nExecStart=/bin/sh -c '{script}'\n")
+    manager.ctl("daemon-reload")
+    manager.ctl("start", "chore.service")
+    _until(lambda: {"rename manifest", "rename log"} <= set(started.tampering()))
+    words = (sys.executable, "-m", "replguard", "maintenance", "-c", f"{folder}/replguard.yaml")
+    assert "no maintenance window" in manager.enter(*words).stdout
+    manager.ctl("restart", UNIT)
+    _until(lambda: "no maintenance window" in manager.enter(*words).stdout)
+    alerts = [each for each in started.alerts() if each["rule"]["name"].startswith(("blinding", "watcher"))]
+    assert {each["rule"]["level"] for each in alerts} == {"low"}, alerts
+    assert "signal daemon" in started.tampering(), "by the service manager: informational, and so in the log only"
 
 
 def _bounding_set() -> list[str]:

@@ -645,8 +645,8 @@ def test_a_filesystem_that_was_mounted_while_nobody_read_is_read(between: Betwee
         one(events, "file_create", lambda e: e.file is not None and e.file.path == str(place / "large"), 20)
 
 
-def test_our_own_folders_and_places_that_are_not_watched_are_silent(tmp_path: Path) -> None:
-    """With ``watch.paths`` only those and the usual places are told; never what lies in our own."""
+def test_places_that_are_not_watched_are_silent_and_in_our_own_folders_only_others_are_told(tmp_path: Path) -> None:
+    """With ``watch.paths`` only those, the usual places and our own are told; never what we do ourselves."""
     for name in ("in", "out", "in/own"):
         (tmp_path / name).mkdir()
     folder = tmp_path.resolve()
@@ -655,10 +655,12 @@ def test_our_own_folders_and_places_that_are_not_watched_are_silent(tmp_path: Pa
     )
     with running(sensor) as events:
         watched = Watched(folder, sensor, events)
+        (folder / "in/own/ours").write_text("x")
         watched.act("for n in ('out/f','in/own/f','in/f'): open(n,'w').write('x')")
         watched.one("file_close_write", "in/f")
+        watched.one("file_close_write", "in/own/f")
         assert not watched.of("out/f")
-        assert not watched.of("in/own/f")
+        assert not watched.of("in/own/ours")
 
 
 def test_it_opens_here_and_promises_up_to_when_it_told(watched: Watched) -> None:

@@ -216,3 +216,15 @@ def test_who_tells_again_is_reminded(made, reminds):
     while len(far.got) < 1 + reminds and time.monotonic() < deadline:
         time.sleep(0.01)
     assert far.got == [alert(1).event.id, alert(2).event.id][1 - reminds :]
+
+
+def test_a_sink_gets_a_drill_whatever_its_least_level():
+    """That is what a drill is for; nothing else below the level comes through."""
+    far = Far()
+    outlet = Outlet("far", far, lambda _: None, "critical")
+    outlet.start()
+    outlet.deliver(alert(1, "low"))
+    outlet.deliver(alert(2, "low", drill="self-replication"))
+    outlet.ask_to_stop()
+    outlet.join(clock.monotonic() + 10)
+    assert len(far.got) == 1

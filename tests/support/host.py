@@ -77,11 +77,17 @@ def until(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return answer
 
 
+class Told(list[Event]):
+    """The events of sensors that run, and what runs them."""
+
+    runner: Runner
+
+
 @contextlib.contextmanager
-def running(*sensors: Sensor) -> Iterator[list[Event]]:
+def running(*sensors: Sensor) -> Iterator[Told]:
     """Run sensors on the real host and collect their events; what the block does comes after their first look."""
-    events: list[Event] = []
-    runner = Runner(sensors, events.append)
+    events = Told()
+    runner = events.runner = Runner(sensors, events.append)
     runner.start()
     try:
         assert runner.ready(PATIENCE)

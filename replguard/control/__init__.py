@@ -1,0 +1,1 @@
+"""The control socket: how the command line speaks with the running daemon."""

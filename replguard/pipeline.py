@@ -152,7 +152,7 @@ class Pipeline:
                 self.put(health("canary", "canary"))
         for event in self._order.rest():
             self._guard(event.action, self.observe, event)
-        self._carried(clock.now())
+        self._guard("end", self._carried, clock.now())
         self._guard("end", lambda: self.judge(self.provenance.end()))
         self._guard("end", self._remember)
         self._guard("end", self._fix)
@@ -180,8 +180,8 @@ class Pipeline:
             self._guard(event.event.action, self.observe, event)
         # One write for what came together: a reader of the log waits no longer than for the order of events.
         self._guard("log", self.raw.flush, clock.now())
-        if self._order.until is not None:
-            self._carried(self._order.until)
+        if self._order.until is not None:  # without end, where no sensor has anything earlier to tell
+            self._guard("carried", self._carried, min(self._order.until, clock.now()))
 
     def _carry(self, item: Item | None) -> None:
         """Put an event in its place in time; carry anything else through."""

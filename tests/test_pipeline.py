@@ -33,6 +33,7 @@ from replguard.provenance.endpoints import Endpoints
 from replguard.provenance.manifest import Manifest
 from replguard.provenance.provenance import Provenance
 from replguard.rules import load
+from replguard.sensors.base import AT_ONCE
 from replguard.sinks import Sinks
 
 RULE = """
@@ -385,3 +386,14 @@ def test_who_tells_again_and_again_knows_what_is_open(pipeline: Pipeline, tmp_pa
         after.resume([])
         assert isinstance(pipeline.sinks, Outlet)
         assert [alert.event.id for alert in reminded] == [alert.event.id for alert in pipeline.sinks.alerts]
+
+
+def test_a_promise_without_end_is_one_of_now(pipeline: Pipeline) -> None:
+    """Sensors whose events bear the time of the look have nothing earlier to tell: what is there was carried."""
+    noted: list[datetime] = []
+    pipeline._told_until, pipeline._carried = lambda: AT_ONCE, noted.append
+    pipeline.put(probe())
+    pipeline._take(0)
+    assert len(noted) == 1
+    assert noted[0] <= clock.now()
+    assert pipeline.raw.path.read_text().count('"process_exec"') == 1

@@ -188,10 +188,15 @@ def test_a_daemon_that_was_killed_says_for_how_long_it_was_blind(host: Host) -> 
     (reason,) = told(host, "degraded", "daemon")
     assert reason.startswith("the run before ended without being stopped, as if it was killed: blind for ")
     assert 2 <= int(reason.partition("blind for ")[2].split()[0]) < 60
-    evidence = [one.data for one in reader.records([host.log], "evidence") if isinstance(one, reader.Record)]
-    blind = [json.loads(one) for one in evidence if b"blind for " in one]
-    assert len({one["event"]["id"] for one in blind if "health" in one}) == 1, blind
-    assert {one["rule"]["name"] for one in blind if one.get("event", {}).get("kind") == "alert"} == {"watcher-killed"}
+
+    def blind() -> list[dict[str, Any]]:
+        found = [one.data for one in reader.records([host.log], "evidence") if isinstance(one, reader.Record)]
+        return [json.loads(one) for one in found if b"blind for " in one]
+
+    wait(lambda: any(one.get("event", {}).get("kind") == "alert" for one in blind()))
+    assert len({one["event"]["id"] for one in blind() if "health" in one}) == 1
+    alerts = [one for one in blind() if one.get("event", {}).get("kind") == "alert"]
+    assert {one["rule"]["name"] for one in alerts} == {"watcher-killed"}
     assert host.watcher.stop() == 0
     host.watcher.start()
     probe(host, "after")

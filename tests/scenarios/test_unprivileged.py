@@ -205,12 +205,14 @@ def test_who_takes_its_port_neither_keeps_it_from_watching_nor_from_the_port(sce
 
 
 def test_nothing_listens_for_commands(scene: Scene) -> None:
-    """No user can send it anything: of sockets it has the page of metrics alone, and no name in the abstract space."""
+    """No user can send it anything: the page of metrics is open to all, the control socket to root, nothing else is."""
     pid = scene.watcher.process.pid
     held = {link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in _link(link)}
     inodes = {_link(Path(f"/proc/{pid}/fd/{name}")).strip("socket:[]") for name in held}
     listening = [line for line in Path("/proc/net/unix").read_text().splitlines()[1:] if line.split()[3] == "00010000"]
-    assert not [line for line in listening if line.split()[6] in inodes]
+    assert [line.split()[7].rpartition("/")[2] for line in listening if line.split()[6] in inodes] == ["control.sock"]
+    control = scene.watcher.folder / "state" / "control.sock"
+    assert (control.stat().st_uid, control.stat().st_mode & 0o777) == (0, 0o600)
     tcp = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     open_to = {int(row[1].split(":")[1], 16) for row in tcp if row[3] == "0A" and row[9] in inodes}
     assert open_to == {scene.port}

@@ -48,6 +48,7 @@ from replguard.provenance.learned import Serves, learned
 from replguard.provenance.provenance import Provenance
 from replguard.rules.paths import Paths
 from replguard.sensors import registry
+from replguard.sensors.processes.ours import Roll
 from replguard.sensors.runner import Runner
 from replguard.sinks import Sinks
 from replguard.standing import SensorLine, Status, StatusFile
@@ -87,6 +88,7 @@ class Daemon:
         self._file = StatusFile(self._state)
         self._observer = Observer(Path(config.log.dir))
         self._threads: list[threading.Thread] = []
+        self.roll = Roll(self._state)
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
@@ -243,6 +245,7 @@ class Daemon:
         self._look_at_folders()
         if self.authority.baseline.trouble is not None:
             self._changed("baseline", self.authority.baseline.trouble, now)
+        self.roll.note(self.holdings.examiner.pid)
         self.pipeline.put(health("daemon", "ready"))
         self._file.write(self.status(now))
 
@@ -283,6 +286,7 @@ class Daemon:
                     self._reload.clear()
                     self._read_again()
                 self.holdings.look_after()
+                self.roll.note(self.holdings.examiner.pid)
                 self._look_at_folders()
                 self._file.write(self.status(clock.now()))
             except Exception:  # noqa: BLE001 - whatever is wrong with the disk now, the watch goes on

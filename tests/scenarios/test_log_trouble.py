@@ -191,7 +191,7 @@ def test_a_daemon_that_was_killed_says_for_how_long_it_was_blind(host: Host) -> 
 
     def blind() -> list[dict[str, Any]]:
         found = [one.data for one in reader.records([host.log], "evidence") if isinstance(one, reader.Record)]
-        return [json.loads(one) for one in found if b"blind for " in one]
+        return [json.loads(one) for one in found if b"ended without being stopped" in one and b"rule_text" not in one]
 
     wait(lambda: any(one.get("event", {}).get("kind") == "alert" for one in blind()))
     assert len({one["event"]["id"] for one in blind() if "health" in one}) == 1

@@ -95,7 +95,9 @@ def test_without_the_log_nothing_is_made_up(host: Daemon) -> None:
     host.watcher.stop()
     for segment in Path(host.watcher.log_dir).iterdir():
         segment.unlink()
-    host.watcher.alerts_file.unlink(missing_ok=True)  # that it was stopped is told in it, and in the log no more
+    # That it was stopped is told in both, and in the log no more.
+    host.watcher.alerts_file.unlink(missing_ok=True)
+    (host.folder / "daemon" / "state" / "alerts.state").unlink(missing_ok=True)
     host.watcher.start()
     step(host, "two")
     assert told(host, 2) == []

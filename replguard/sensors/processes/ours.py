@@ -1,7 +1,10 @@
 """Which processes are the daemon's own: what they do is never told."""
 
+import contextlib
 import os
+from pathlib import Path
 
+from replguard import wholefile
 from replguard.events import clock
 from replguard.kernel import procfs
 from replguard.kernel.procfs import PROC
@@ -10,10 +13,36 @@ _EXAMINER = b"replguard.weights.worker"
 _FOR = 5.0
 """Seconds that an answer holds: a pid may go to another process."""
 _MOST = 8192
+FILE = "processes"
+"""Where the pids of a run stand in ``state_dir``: what the kernel kept tells its successor of its last acts."""
+_before: set[int] = set()
+
+
+class Roll:
+    """Learns which processes the run before had, and keeps those of this run for the next."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE
+        self._noted: set[int] = set()
+        _before.clear()
+        with contextlib.suppress(OSError):
+            words = self._path.read_bytes()[:256].split()
+            _before.update(int(word) for word in words if word.isdigit())
+
+    def note(self, examiner: int | None) -> None:
+        """Keep our pid and the examiner's, where they are others than before."""
+        pids = {os.getpid()} | ({examiner} if examiner is not None else set())
+        if pids != self._noted:
+            self._noted = pids
+            with contextlib.suppress(OSError):
+                wholefile.write(self._path, b" ".join(b"%d" % pid for pid in sorted(pids)) + b"\n")
 
 
 class Ours:
-    """Knows the daemon and its examiner, which is a child of ours that runs its program; any other child is not."""
+    """Knows the daemon and its examiner, which is a child of ours that runs its program; any other child is not.
+
+    Those of the run before are ours as long as nobody else has their pids.
+    """
 
     def __init__(self, root: str = PROC) -> None:
         self._root, self._pid = root, os.getpid()
@@ -25,7 +54,7 @@ class Ours:
         since, ours = self._known.get(pid, (-_FOR, False))
         if now - since < _FOR:
             return ours
-        ours = pid == self._pid or self._examines(pid)
+        ours = pid == self._pid or self._examines(pid) or (pid in _before and procfs.stat(pid, self._root) is None)
         if len(self._known) > _MOST:
             self._known.clear()
         self._known[pid] = (now, ours)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from support.host import FakeHost
 
+from replguard.sensors.processes import ours as room
 from replguard.sensors.processes.ours import Ours
 
 
@@ -19,3 +20,24 @@ def test_only_the_daemon_and_its_examiner_are_ours(tmp_path: Path) -> None:
     assert [ours(pid) for pid in (me, me + 1, me + 2, me + 3, me + 4)] == [True, True, False, False, False]
     host.end(me + 1)
     assert ours(me + 1)
+
+
+def test_the_processes_of_the_run_before_are_ours_until_somebody_has_their_pids(tmp_path: Path) -> None:
+    """What the kernel kept tells of their last acts, after they are gone."""
+    host, state = FakeHost(tmp_path / "host"), tmp_path / "state"
+    state.mkdir()
+    room.Roll(state).note(6)
+    assert (state / room.FILE).read_bytes().split() == sorted([b"6", b"%d" % os.getpid()], key=int)
+    (state / room.FILE).write_bytes(b"5 6\n")
+    room.Roll(state)
+    try:
+        host.process(6, ppid=1)
+        ours = Ours(host.root)
+        assert [ours(pid) for pid in (5, 6, 7)] == [True, False, False]
+        (state / room.FILE).write_bytes(b"nonsense \xff 9 -4")
+        room.Roll(state)
+        assert [Ours(host.root)(pid) for pid in (5, 9)] == [False, True]
+        room.Roll(tmp_path / "gone")
+        assert not Ours(host.root)(9)
+    finally:
+        room.Roll(tmp_path / "gone")

@@ -151,11 +151,15 @@ class Day:
     # -- what was raised -----------------------------------------------------------------------------------------
 
     def raised(self, which: str, slug: str | None, least: str) -> list[str]:
-        """Return what a daemon raised about one case, or (None) about none of them, at a level or above."""
+        """Return what a daemon raised about one case, or (None) about none of them, at a level or above.
+
+        What it raised about the other daemon, which reads the same weights and has a control socket, is not the day's.
+        """
+        ours = {one.watcher.process.pid for one in self.daemons.values() if one.watcher.process is not None}
         return [
             f"{alert['rule']['level']} {alert['rule']['name']}: {alert['message']}"
             for alert in self.daemons[which].alerts(least)
-            if self._whose(alert) == slug
+            if self._whose(alert) == slug and (alert.get("process") or {}).get("pid") not in ours
         ]
 
     def _whose(self, alert: Told) -> str | None:

@@ -10,8 +10,8 @@ CLANG ?= clang-14
 LLVM_STRIP ?= llvm-strip-14
 BPF_OUT ?= .
 BPF_FLAGS := -g -O2 -target bpfel -mcpu=v3 -Wall -Werror -Wno-unused-function -fdebug-compilation-dir=. -isystem /usr/include
-# Most scenarios wait for something: two at a time, the tests of a file in a row. With ARGS one process runs them all.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Scenarios mostly wait: one process runs them, another all else (tests/conftest.py). With ARGS one runs what is asked.
+SIDE_BY_SIDE := -n 2
 IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 

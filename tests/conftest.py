@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,8 @@ from replguard.log import segments
 
 OURS = ("replguard", "watchdog")
 """Packages whose threads a test must end; anything else that is a daemon thread belongs to a library."""
+ALONE = ("tests/scenarios/", "tests/drill/", "tests/install/")
+"""Tests whose daemons hear of whatever the host does."""
 GRACE = 3.0
 """Seconds that something told to end may take to be gone."""
 HELPERS = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
@@ -34,6 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in a row, and all scenarios: a daemon that watches the host would tell of another's."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "scenarios" if nodeid.startswith(ALONE) else nodeid.split("::", 1)[0]
+
+    return Rooms(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from replguard import wholefile
 from replguard.events import clock
-from replguard.kernel import procfs
+from replguard.kernel import machine, procfs
 from replguard.kernel.procfs import PROC
 
 _EXAMINER = b"replguard.weights.worker"
@@ -15,19 +15,23 @@ _FOR = 5.0
 _MOST = 8192
 FILE = "processes"
 """Where the pids of a run stand in ``state_dir``: what the kernel kept tells its successor of its last acts."""
-_before: set[int] = set()
+LAST = 60.0
+"""Seconds after a start in which it may: by then all that the kernel kept was read."""
+_before: dict[int, float] = {}
+"""Pids of the run before, and until when they count."""
 
 
 class Roll:
     """Learns which processes the run before had, and keeps those of this run for the next."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE
+        self._path, self._boot = state_dir / FILE, (machine.boot_id() or "unknown").encode()
         self._noted: set[int] = set()
         _before.clear()
-        with contextlib.suppress(OSError):
-            words = self._path.read_bytes()[:256].split()
-            _before.update(int(word) for word in words if word.isdigit())
+        with contextlib.suppress(OSError, ValueError):
+            boot, *words = self._path.read_bytes()[:256].split()
+            if boot == self._boot:  # after a reboot they are anybody's
+                _before.update((int(word), clock.monotonic() + LAST) for word in words if word.isdigit())
 
     def note(self, examiner: int | None) -> None:
         """Keep our pid and the examiner's, where they are others than before."""
@@ -35,7 +39,7 @@ class Roll:
         if pids != self._noted:
             self._noted = pids
             with contextlib.suppress(OSError):
-                wholefile.write(self._path, b" ".join(b"%d" % pid for pid in sorted(pids)) + b"\n")
+                wholefile.write(self._path, b" ".join([self._boot, *(b"%d" % pid for pid in sorted(pids))]) + b"\n")
 
 
 class Ours:
@@ -54,11 +58,14 @@ class Ours:
         since, ours = self._known.get(pid, (-_FOR, False))
         if now - since < _FOR:
             return ours
-        ours = pid == self._pid or self._examines(pid) or (pid in _before and procfs.stat(pid, self._root) is None)
+        ours = pid == self._pid or self._examines(pid) or self._was(pid, now)
         if len(self._known) > _MOST:
             self._known.clear()
         self._known[pid] = (now, ours)
         return ours
+
+    def _was(self, pid: int, now: float) -> bool:
+        return now < _before.get(pid, 0.0) and procfs.stat(pid, self._root) is None
 
     def _examines(self, pid: int) -> bool:
         stat = procfs.stat(pid, self._root)

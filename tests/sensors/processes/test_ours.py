@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from support.host import FakeHost
 
 from replguard.sensors.processes import ours as room
@@ -22,21 +23,31 @@ def test_only_the_daemon_and_its_examiner_are_ours(tmp_path: Path) -> None:
     assert ours(me + 1)
 
 
-def test_the_processes_of_the_run_before_are_ours_until_somebody_has_their_pids(tmp_path: Path) -> None:
+def test_the_processes_of_the_run_before_are_ours_until_somebody_has_their_pids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the kernel kept tells of their last acts, after they are gone."""
     host, state = FakeHost(tmp_path / "host"), tmp_path / "state"
     state.mkdir()
     room.Roll(state).note(6)
-    assert (state / room.FILE).read_bytes().split() == sorted([b"6", b"%d" % os.getpid()], key=int)
-    (state / room.FILE).write_bytes(b"5 6\n")
+    boot, *pids = (state / room.FILE).read_bytes().split()
+    assert pids == sorted([b"6", b"%d" % os.getpid()], key=int)
+    (state / room.FILE).write_bytes(boot + b" 5 6\n")
     room.Roll(state)
     try:
         host.process(6, ppid=1)
         ours = Ours(host.root)
         assert [ours(pid) for pid in (5, 6, 7)] == [True, False, False]
-        (state / room.FILE).write_bytes(b"nonsense \xff 9 -4")
+        for text, known in ((boot + b" \xff 9 -4 x", True), (b"another-boot 9", False), (b"", False)):
+            (state / room.FILE).write_bytes(text)
+            room.Roll(state)
+            assert [Ours(host.root)(pid) for pid in (5, 9)] == [False, known]
+        (state / room.FILE).write_bytes(boot + b" 9")
         room.Roll(state)
-        assert [Ours(host.root)(pid) for pid in (5, 9)] == [False, True]
+        later = room.clock.monotonic() + 61
+        monkeypatch.setattr(room.clock, "monotonic", lambda: later)
+        assert not Ours(host.root)(9), "by then somebody else may have had it"
+        monkeypatch.undo()
         room.Roll(tmp_path / "gone")
         assert not Ours(host.root)(9)
     finally:

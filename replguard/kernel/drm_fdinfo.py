@@ -13,6 +13,8 @@ _UNITS = {b"": 1, b"B": 1, b"KiB": 2**10, b"MiB": 2**20, b"GiB": 2**30}
 _SYSTEM = (b"system", b"gtt", b"cpu")
 """Memory regions that are the host's own memory."""
 _NODES = (b"/dev/dri/", b"/dev/accel/")
+_DIGITS = 20
+"""Of a number at most; Python refuses to read one of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,6 @@ def _memory(keys: dict[bytes, bytes]) -> int | None:
 
 def _bytes(value: bytes) -> int | None:
     number, _, unit = value.partition(b" ")
-    if not number.isdigit() or unit.strip() not in _UNITS:
+    if not number.isdigit() or len(number) > _DIGITS or unit.strip() not in _UNITS:
         return None
     return int(number) * _UNITS[unit.strip()]

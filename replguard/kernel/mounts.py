@@ -21,6 +21,9 @@ _CHUNK = 64 * 2**10
 _POINT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) [^\n]*", re.MULTILINE)
 """A line of a table, and the mount point in it."""
 
+_DIGITS = 20
+"""Of a mount's id at most; Python refuses to read a number of thousands."""
+
 
 class Mount(NamedTuple):
     """One mount: ``path`` is the mount point, ``device`` major:minor, ``root`` the part of its filesystem shown.
@@ -146,7 +149,7 @@ def numbered(data: bytes, number: int) -> Mount | None:
 def _parse(line: bytes) -> Mount | None:
     fields, _, rest = line.partition(b" - ")
     left, right = fields.split(b" "), rest.split(b" ")
-    if len(left) < 6 or len(right) < 2 or not left[0].isdigit():
+    if len(left) < 6 or len(right) < 2 or not left[0].isdigit() or len(left[0]) > _DIGITS:
         return None
     return Mount(
         id=int(left[0]),
@@ -172,4 +175,4 @@ def _escape(raw: bytes) -> bytes:
 
 def _unescape(raw: bytes) -> bytes:
     """Undo the octal escapes of blank, tab, newline and backslash."""
-    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), raw)
+    return re.sub(rb"\\([0-3][0-7]{2})", lambda found: bytes([int(found[1], 8)]), raw)

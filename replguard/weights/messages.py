@@ -155,19 +155,23 @@ class Channel(Generic[Got]):
             raise Broken(str(error)) from None
 
     def receive(self) -> list[Got]:
-        """Return the messages that have come in whole. Raises Broken."""
+        """Return the messages that have come in whole; Broken is raised when all were returned and no more can come."""
+        over: str | None = None
         try:
             while data := self._end.recv(2**16):
                 self._in += data
                 if len(self._in) > MOST + _PREFIX:
                     break
             else:
-                raise Broken("the other side has closed the connection")
+                over = "the other side has closed the connection"
         except BlockingIOError:
             pass
         except OSError as error:
-            raise Broken(str(error)) from None
-        return self._decode()
+            over = str(error)
+        found = self._decode()
+        if over is not None and not found:
+            raise Broken(over)
+        return found
 
     def _decode(self) -> list[Got]:
         found = []

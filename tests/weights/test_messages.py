@@ -110,3 +110,14 @@ def test_a_frame_beyond_measure_is_refused(ends: tuple[Channel[Answer], Channel[
     with pytest.raises(Broken, match="bytes"):
         daemon.receive()
     assert len(KEY) == 32
+
+
+def test_what_was_said_before_the_end_is_heard(ends: tuple[Channel[Answer], Channel[Order]]) -> None:
+    """A process that was killed has said it all the same."""
+    daemon, worker = ends
+    order = Retire(((1, 2),))
+    daemon.send(order)
+    daemon.close()
+    assert worker.receive() == [order]
+    with pytest.raises(Broken):
+        worker.receive()

@@ -19,6 +19,8 @@ _REQUEST_DUMP = 0x301
 _BYTECODE = 1
 _DONE, _ERROR = 3, 2
 _JMP, _S_EQ, _D_EQ = 1, 11, 12
+_LARGEST = 4095
+"""MAX_ERRNO (linux/err.h): what is beyond is no error of the kernel's."""
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI")
 _ID = struct.Struct("!HH16s16s")
@@ -143,7 +145,7 @@ class SockDiag:
                 continue  # the rest of an answer that we gave up on
             if kind in (_ERROR, _DONE):  # a dump that failed ends with "done" and the error
                 code = -int(struct.unpack_from("=i", body)[0]) if len(body) > 3 else 0
-                if code > 0:
+                if 0 < code <= _LARGEST:
                     raise OSError(code, os.strerror(code))
                 return found, True
             if len(body) >= _MESSAGE and (wanted is None or _INODE.unpack_from(body, _INODE_AT)[0] in wanted.inodes):

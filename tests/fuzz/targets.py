@@ -211,7 +211,10 @@ TARGETS = {
     ),
     "unix": Target(lambda data: list(sockdiag.unix_listeners(data)), (b"h\n0: 2 0 00010000 0001 01 77 /run/x\n",)),
     "sockets": Target(_netlink(sockdiag.parse), (bytes(72) + b"\x08\0\1\0abcd" * 4,)),
-    "unix sockets": Target(_netlink(unixdiag.parts), (struct.pack("=IHHII", 48, 20, 2, 1, 0) + bytes(32),)),
+    "unix sockets": Target(
+        _netlink(unixdiag.parts),
+        (struct.pack("=IHHII", 48, 20, 2, 1, 0) + bytes(32), struct.pack("=IHHIIi", 20, 3, 2, 1, 0, -(2**31))),
+    ),
     "cgroups": Target(
         paths, (b"/kubepods.slice/kubepods-burstable.slice/cri-containerd-" + b"ab" * 32 + b".scope", b"/a/docker/x")
     ),

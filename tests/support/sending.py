@@ -19,6 +19,7 @@ PIECE = 1 << 18
 
 def push(source: str, host: str, port: str, pause: float = 0.0) -> None:
     with socket.create_connection((host, int(port)), 30) as line, Path(source).open("rb") as file:
+        time.sleep(30 * pause)  # longer than between two looks of the portable tier at who holds what
         while data := file.read(PIECE):
             line.sendall(data)
             time.sleep(pause)

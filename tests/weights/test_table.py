@@ -20,7 +20,7 @@ def test_every_entry_leads_to_its_streams(streams: dict[int, set[int]], data: st
     for number in gone:
         table.remove(number)
     left = {number: keys for number, keys in streams.items() if number not in gone}
-    wanted = np.array([*sorted(set().union(*streams.values())), 5], np.uint64)
+    wanted = np.array(sorted({*set().union(*streams.values()), 5}), np.uint64)
     expected = {
         int(key): sorted(number for number, keys in left.items() if key in keys)
         for key in wanted.tolist()

@@ -148,7 +148,7 @@ def _containerd(place: Place, host: str) -> _Found | None:
                 "containerd",
                 _word(given("io.kubernetes.cri.container-name")),
                 _word(given("io.kubernetes.cri.image-name")),
-                _named(*pod) if uid in (None, place.pod) else None,
+                _own(place, uid, pod),
             )
     return None
 
@@ -164,7 +164,7 @@ def _crio(place: Place, host: str) -> _Found | None:
         "cri-o",
         _word(given("io.kubernetes.container.name")),
         _word(given("io.kubernetes.cri-o.ImageName") or given("io.kubernetes.cri-o.Image")),
-        _named(*pod) if uid in (None, place.pod) else None,
+        _own(place, uid, pod),
     )
 
 
@@ -211,6 +211,11 @@ def _job(place: Place, named: tuple[str | None, str | None] | None) -> Orchestra
         return None
     account, name = named or (None, None)
     return Orchestrator(type="slurm", account=account, resource=Resource(type="job", id=place.job, name=name))
+
+
+def _own(place: Place, uid: str | None, pod: tuple[str | None, str | None]) -> tuple[str, str] | None:
+    """Return namespace and name of a pod, None where they are of another than the control group is of."""
+    return _named(*pod) if uid in (None, place.pod) else None
 
 
 def _named(space: str | None, name: str | None) -> tuple[str, str] | None:

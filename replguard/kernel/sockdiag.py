@@ -5,13 +5,13 @@ port 8000" in a fraction of a millisecond, which makes twenty looks a second aff
 Prototypes: struct inet_diag_req_v2, inet_diag_msg and inet_diag_bc_op of include/uapi/linux/inet_diag.h.
 """
 
-import os
 import socket
 import struct
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from replguard.events import clock
+from replguard.kernel import netlink
 
 _NETLINK_SOCK_DIAG = 4
 _TCP_COMPAT, _BY_FAMILY = 18, 20
@@ -19,8 +19,6 @@ _REQUEST_DUMP = 0x301
 _BYTECODE = 1
 _DONE, _ERROR = 3, 2
 _JMP, _S_EQ, _D_EQ = 1, 11, 12
-_LARGEST = 4095
-"""MAX_ERRNO (linux/err.h): what is beyond is no error of the kernel's."""
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI")
 _ID = struct.Struct("!HH16s16s")
@@ -144,9 +142,7 @@ class SockDiag:
             if sequence != self._sequence:
                 continue  # the rest of an answer that we gave up on
             if kind in (_ERROR, _DONE):  # a dump that failed ends with "done" and the error
-                code = -int(struct.unpack_from("=i", body)[0]) if len(body) > 3 else 0
-                if 0 < code <= _LARGEST:
-                    raise OSError(code, os.strerror(code))
+                netlink.end(body)
                 return found, True
             if len(body) >= _MESSAGE and (wanted is None or _INODE.unpack_from(body, _INODE_AT)[0] in wanted.inodes):
                 found.append(parse(body))

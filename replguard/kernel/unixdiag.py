@@ -4,17 +4,16 @@ Prototypes: struct unix_diag_req and unix_diag_msg of include/uapi/linux/unix_di
 """
 
 import contextlib
-import os
 import socket
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from replguard.kernel import netlink
+
 _NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _REQUEST_ONE = 4, 20, 0x301, 1
 _NO_COOKIE = (0xFFFFFFFF, 0xFFFFFFFF)
 """INET_DIAG_NOCOOKIE: whichever socket has the inode number."""
-_LARGEST = 4095
-"""MAX_ERRNO (linux/err.h): what is beyond is no error of the kernel's."""
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _MESSAGE = struct.Struct("=BBBBIII")
@@ -76,9 +75,7 @@ def parts(data: bytes) -> tuple[list[UnixSocket], bool]:
         body = data[offset + _HEADER.size : offset + length]
         offset += max((length + 3) & ~3, _HEADER.size)
         if kind in (_ERROR, _DONE):
-            code = -int(struct.unpack_from("=i", body)[0]) if len(body) > 3 else 0
-            if 0 < code <= _LARGEST:
-                raise OSError(code, os.strerror(code))
+            netlink.end(body)
             return found, True
         if len(body) >= _MESSAGE.size:
             found.append(_parsed(body))

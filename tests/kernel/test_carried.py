@@ -44,4 +44,6 @@ def test_the_next_start_knows() -> None:
 
 def test_before_it_begins_nothing_is_noted() -> None:
     """As in the verbs that run no daemon."""
-    Carried().until(clock.now())
+    carried = Carried()
+    carried.until(clock.now())
+    assert carried.before is None

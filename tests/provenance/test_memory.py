@@ -47,13 +47,19 @@ def test_an_orphan_keeps_its_lineage(host: Host) -> None:
     assert [each.entity for each in host.same(left).chain()][:3] == [left.entity, shell.entity, known.entity]
 
 
-def test_a_copy_in_the_making_is_its_makers(host: Host) -> None:
-    """It was half written at the kill, and is closed after it: told once, as the agent's."""
+def half_copied(host: Host):
+    """An agent's copy that is half written: what of, by whom, and what is there of it."""
     weights = host.protect()
     host.server(weights)
     thief = host.exec("cp", parent=agent(host))
     host.read(weights, thief)
     half = host.grow("/home/ann/w", 100 * MIB, thief, close=False)
+    return weights, thief, half
+
+
+def test_a_copy_in_the_making_is_its_makers(host: Host) -> None:
+    """It was half written at the kill, and is closed after it: told once, as the agent's."""
+    weights, thief, half = half_copied(host)
     host.examined(half, (weights, 0.2), reason="file_grow")
     assert [fact.replguard.status for fact in host.of("weights_copy")] == ["started"]
     host.tick()
@@ -66,11 +72,7 @@ def test_a_copy_in_the_making_is_its_makers(host: Host) -> None:
 
 def test_a_copy_that_was_closed_meanwhile_is_examined(host: Host) -> None:
     """Its maker has ended, and nobody tells of the file any more."""
-    weights = host.protect()
-    host.server(weights)
-    thief = host.exec("cp", parent=agent(host))
-    host.read(weights, thief)
-    half = host.grow("/home/ann/w", 100 * MIB, thief, close=False)
+    weights, thief, half = half_copied(host)
     host.tick()
     host.killed(gone=[thief])
     for _ in range(3):

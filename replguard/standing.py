@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -14,25 +14,16 @@ import structlog
 from replguard import yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
+from replguard.events.standing import SensorLine, Serves
 from replguard.masking.mask import mask
-from replguard.provenance.learned import Serves
-from replguard.rules.model import RuleSet
-from replguard.sensors.registry import Absent
-from replguard.sensors.runner import Runner
-from replguard.weights.inventory import Inventory
+
+if TYPE_CHECKING:
+    from replguard.sensors.registry import Absent
+    from replguard.sensors.runner import Runner
+    from replguard.weights.inventory import Inventory
 
 FILE = "status.json"
 _log = structlog.get_logger(__name__)
-
-
-class SensorLine(msgspec.Struct, frozen=True):
-    """One line of the table that is shown at start and by `status`."""
-
-    name: str
-    area: str
-    mode: str
-    why: str | None
-    blind: str | None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +97,7 @@ class StatusFile:
             (self._folder / FILE).unlink(missing_ok=True)
 
 
-def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
+def lines(runner: "Runner", absent: "Iterable[Absent]") -> list[SensorLine]:
     """Return a line for each sensor, those that cannot work here included."""
     found = [
         SensorLine(s.name, s.area, s.mode if runner.up(s.name) else "failed", s.why, s.blind) for s in runner.sensors
@@ -114,14 +105,14 @@ def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
     return found + [SensorLine(a.name, a.area, "off", a.reason, None) for a in absent]
 
 
-def configured(path: Path | None) -> str:
+def configured(path: str | None) -> str:
     """Return which file says how to watch, in a sentence."""
     if path is None and not yamlfile.is_there(DEFAULT_PATH):
         return f"{DEFAULT_PATH} is not there: every key has its default (-c FILE names another)"
-    return str(path or DEFAULT_PATH)
+    return path or str(DEFAULT_PATH)
 
 
-def protecting(inventory: Inventory) -> str:
+def protecting(inventory: "Inventory") -> str:
     """Return what is protected, in a sentence."""
     every = inventory.files()
     files = [file for file in every if file.state != "missing"]
@@ -148,8 +139,3 @@ def _file(path: str) -> str:
     """Return the path of a file, and whether we may write it; one that is not there is made, and its folders."""
     there = next((one for one in (Path(path), *Path(path).absolute().parents) if os.path.lexists(one)), Path("/"))
     return path if os.access(there, os.W_OK) else f"{path}, which we may NOT write"
-
-
-def judging(rules: RuleSet) -> str:
-    """Return how many rules are in force, in a sentence."""
-    return f"{len(rules.every())} in force, {len(rules.not_evaluable)} not evaluable here (`replguard rules list`)"

@@ -10,7 +10,8 @@ import pytest
 from replguard import standing
 from replguard.config import Weights
 from replguard.errors import ReplguardError
-from replguard.standing import SensorLine, Status, StatusFile
+from replguard.events.standing import SensorLine
+from replguard.standing import Status, StatusFile
 from replguard.weights.inventory import Inventory
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

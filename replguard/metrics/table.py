@@ -152,6 +152,10 @@ class Sheet:
         """Return what was set, None for nothing."""
         return self._values.get(name, {}).get(labels)
 
+    def numbers(self) -> tuple[tuple[str, float, tuple[str, ...]], ...]:
+        """Return all that was set: name, value and labels."""
+        return tuple((name, value, labels) for name, values in self._values.items() for labels, value in values.items())
+
     def families(self) -> Iterator[Family]:
         """Yield what the client library writes, in the order of the table."""
         for metric in _ALL:

@@ -1,6 +1,6 @@
 """The heart: one raw event in, the same event with its actor and the facts that follow from it out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -52,7 +52,7 @@ class Provenance:
     def __init__(
         self,
         *,
-        own_pid: int,
+        own: Collection[int],
         authority: Authority,
         endpoints: Endpoints,
         by_inode: Callable[[int, int], Protected | None],
@@ -80,7 +80,7 @@ class Provenance:
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching = self.egress.touched
         self.serving.over = self.egress.answers.over
-        self._own_pid = own_pid
+        self._own = own
         self._index_ready = index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
         self._steps: dict[str, Callable[[Event, Proc | None], list[Event]]] = {
@@ -187,8 +187,7 @@ class Provenance:
 
     def _ours(self, proc: Proc) -> bool:
         """Whether the daemon itself, or its examiner, acted: it reads weights for a living."""
-        own = self.table.by_pid(self._own_pid)
-        return own is not None and own in proc.chain()
+        return any(above.pid in self._own and self.table.by_pid(above.pid) is above for above in proc.chain())
 
     def _enriched(self, event: Event, proc: Proc | None) -> Event:
         if event.action == "network_connection" and event.destination is not None:

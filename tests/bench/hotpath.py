@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from bench.host import Say, spread
+from replguard.pipeline import Pipeline
 
 from replguard.alerts.manager import Manager
 from replguard.config import Config, Stream
@@ -20,7 +21,6 @@ from replguard.events.process import Parent, Process, User
 from replguard.log.keys import Keys
 from replguard.log.segments import Writer
 from replguard.log.sequence import Sequencer
-from replguard.pipeline import Pipeline
 from replguard.provenance.authority import Authority
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.endpoints import Endpoints
@@ -93,7 +93,7 @@ class Quiet(Sinks):
 def pipeline(folder: Path) -> Pipeline:
     """Return a pipeline with the shipped rules and a log below ``folder``."""
     provenance = Provenance(
-        own_pid=1 << 30,
+        own=(),
         authority=Authority(Manifest(), Baseline(None)),
         endpoints=Endpoints([]),
         by_inode=lambda _, __: None,

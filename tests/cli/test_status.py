@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from replguard import cli
 from replguard.events import clock
+from replguard.events.standing import SensorLine
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
-from replguard.standing import SensorLine, Status
+from replguard.standing import Status
 
 
 def sheet():

@@ -67,7 +67,7 @@ class Host:
         self._pid, self._inode = 100, 1000
         self.baseline = baseline or Baseline(None)
         self.provenance = Provenance(
-            own_pid=DAEMON,
+            own={DAEMON},
             authority=Authority(manifest or Manifest(), self.baseline),
             endpoints=Endpoints(endpoints),
             by_inode=lambda device, inode: self.protected.get((device, inode)),

@@ -1,9 +1,7 @@
 """Which processes are the daemon's own: what they do is never told."""
 
-import os
-
 from replguard.events import clock
-from replguard.kernel import procfs
+from replguard.kernel import own, procfs
 from replguard.kernel.procfs import PROC
 
 _EXAMINER = b"replguard.weights.worker"
@@ -16,7 +14,7 @@ class Ours:
     """Knows the daemon and its examiner, which is a child of ours that runs its program; any other child is not."""
 
     def __init__(self, root: str = PROC) -> None:
-        self._root, self._pid = root, os.getpid()
+        self._root = root
         self._known: dict[int, tuple[float, bool]] = {}
 
     def __call__(self, pid: int) -> bool:
@@ -25,7 +23,7 @@ class Ours:
         since, ours = self._known.get(pid, (-_FOR, False))
         if now - since < _FOR:
             return ours
-        ours = pid == self._pid or self._examines(pid)
+        ours = pid in own.pids or self._examines(pid)
         if len(self._known) > _MOST:
             self._known.clear()
         self._known[pid] = (now, ours)
@@ -33,6 +31,6 @@ class Ours:
 
     def _examines(self, pid: int) -> bool:
         stat = procfs.stat(pid, self._root)
-        if stat is None or stat.ppid != self._pid:
+        if stat is None or stat.ppid not in own.pids:
             return False
         return _EXAMINER in (procfs.read(f"{self._root}/{pid}/cmdline") or b"")

@@ -9,10 +9,10 @@ import msgspec
 from replguard.config import Config
 from replguard.events.event import Event
 from replguard.events.hint import Hint
-from replguard.pipeline import health
 from replguard.provenance import copies
 from replguard.provenance.outline import Outline
 from replguard.sensors.runner import Runner
+from replguard.stage import health
 from replguard.weights.examiner import Examination, Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
 

@@ -1,0 +1,27 @@
+"""Which processes are the daemon itself: what they do is never told."""
+
+import ctypes
+import os
+import signal
+
+_SET_PDEATHSIG = 1
+"""PR_SET_PDEATHSIG (linux/prctl.h)."""
+SUPERVISED = "REPLGUARD_SUPERVISOR"
+"""The variable that says which process started this one as a part of the daemon."""
+pids: set[int] = {os.getpid()}
+"""This process, whoever started it as a part of the daemon, and the part that it speaks to."""
+
+
+def know(peer: int | None = None) -> None:
+    """Note who we are, once it is known; ``peer`` is the part that we speak to now, and no other."""
+    parent = os.getppid()
+    above = {parent} if os.environ.get(SUPERVISED) == str(parent) else set()
+    pids.clear()
+    pids.update({os.getpid()} | above | ({peer} if peer is not None else set()))
+
+
+def end_with_parent() -> None:
+    """Have the kernel ask us to end when who started us is gone, also if that was a moment ago."""
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.environ.get(SUPERVISED) != str(os.getppid()):
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -21,7 +21,8 @@ def announce(analyser: Analyser, stands: Standing, *, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for line in stands.sensors:
         why, blind = _briefly(line.why), f"Blind spot: {line.blind}" if line.blind else None
-        table.add_row(*map(Text, (line.name, line.area, line.mode, "\n".join(filter(None, (why, blind))))))
+        last = "\n".join(printable(text) for text in (why, blind) if text)
+        table.add_row(*map(Text, (printable(line.name), line.area, line.mode, last)))
     out.print(table)
     if any(LIMITED in (line.why or "") for line in stands.sensors):
         out.print(Text(f"portable: {LIMITED}"), soft_wrap=True)

@@ -15,6 +15,7 @@ from replguard import yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
 from replguard.events.standing import SensorLine, Serves
+from replguard.kernel import own
 from replguard.masking.mask import mask
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def alone(state_dir: Path) -> int | None:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.truncate(held, 0)
-        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(held, f"{own.first()}\n".encode(), 0)
     except BlockingIOError:
         pid = os.pread(held, 20, 0).decode("ascii", "replace").strip()
         os.close(held)

@@ -132,6 +132,7 @@ class Supervisor:
             own.SUPERVISED: str(os.getpid()),
         }
         self._asked: set[int] = set()
+        self._at_terminal = os.isatty(2)
         self._ready = False
 
     def run(self) -> int:
@@ -147,12 +148,19 @@ class Supervisor:
                         return code
                 self._wait(reads)
                 if signal.SIGHUP in self._asked:
-                    self._asked.discard(signal.SIGHUP)
-                    for part in self.parts:
-                        part.send(signal.SIGHUP)
+                    self._hang_up()
         finally:
             self._end()
         return 0
+
+    def _hang_up(self) -> None:
+        """To a service it means "read again"; a terminal that was closed sends the same, and is one no more."""
+        self._asked.discard(signal.SIGHUP)
+        if self._at_terminal and not os.isatty(2):
+            self._asked.add(signal.SIGTERM)
+            return
+        for part in self.parts:
+            part.send(signal.SIGHUP)
 
     def _tend(self, part: Part) -> int | None:
         """Start a part that does not run, end one that stands still; return the exit code for all, if it is over."""

@@ -6,6 +6,8 @@ import sys
 
 from support.credentials import PLAIN
 
+from replguard.part import _masked
+
 CODE = """
 import os, signal, threading
 from replguard import part
@@ -30,3 +32,9 @@ def test_diagnostics_are_json_without_credentials_and_signals_are_heeded() -> No
     said = json.loads(done.stderr)
     assert (said["event"], said["reason"]) == ("refused", "https://me:***@example.org")
     assert done.stdout == "ended\n"
+
+
+def test_diagnostics_hold_no_credential() -> None:
+    """An error quotes what it was given; what is no text goes through."""
+    entry = {"event": "failed", "exception": f"ValueError: https://me:{PLAIN}@h", "count": 3}
+    assert _masked(None, "error", entry) == {"event": "failed", "exception": "ValueError: https://me:***@h", "count": 3}

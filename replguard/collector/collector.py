@@ -1,6 +1,5 @@
 """The collector: opens the sensors and what binds their events, keeps them going, and ends cleanly."""
 
-import os
 import platform
 import secrets
 import threading
@@ -316,7 +315,7 @@ class Collector:
         told = [] if behind is None else behind.problems
         return Status(
             version=__version__,
-            pid=os.getpid(),
+            pid=own.first(),
             started=self._started,
             written=now,
             sensors=self.sensors(),

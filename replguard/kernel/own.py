@@ -12,12 +12,16 @@ pids: set[int] = {os.getpid()}
 """This process, whoever started it as a part of the daemon, and the part that it speaks to."""
 
 
+def first() -> int:
+    """Return the process that is to be told to end or to read again: the one that started us as a part, or we."""
+    parent = os.getppid()
+    return parent if os.environ.get(SUPERVISED) == str(parent) else os.getpid()
+
+
 def know(peer: int | None = None) -> None:
     """Note who we are, once it is known; ``peer`` is the part that we speak to now, and no other."""
-    parent = os.getppid()
-    above = {parent} if os.environ.get(SUPERVISED) == str(parent) else set()
     pids.clear()
-    pids.update({os.getpid()} | above | ({peer} if peer is not None else set()))
+    pids.update({os.getpid(), first()} | ({peer} if peer is not None else set()))
 
 
 def end_with_parent() -> None:

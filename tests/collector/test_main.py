@@ -28,7 +28,7 @@ def test_two_do_not_watch_with_one_state(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "replguard", "run", "-c", str(tmp_path / "replguard.yaml")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 2
-        assert f"already running as pid {daemon.part('collector')}" in done.stderr
+        assert f"already running as pid {daemon.process.pid}" in done.stderr
         assert daemon.process.poll() is None
 
 

@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from replguard.events import clock
-from replguard.kernel import notify
+from replguard.kernel import memory, notify
 
 STALLED = 20.0
 """Seconds without a step of the pipeline, which takes one each second, after which it stands still."""
+LOOKS = 2.0
+"""Seconds between two looks."""
+TRIM = 60.0
+"""Seconds between two times that free memory is given back to the kernel."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +44,16 @@ class Liveness:
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
         ended += [f"sensor {name}" for name in self._ended()]
         return f"a thread has ended: {', '.join(ended)}" if ended else None
+
+    def watch_over(self, stop: threading.Event, also: Callable[[], object] = lambda: None) -> None:
+        """Look until told to stop, and give free memory back; ``also`` is another look that is due as often."""
+        trimmed = clock.monotonic()
+        while not stop.wait(LOOKS):
+            also()
+            self.feed()
+            if clock.monotonic() - trimmed >= TRIM:
+                trimmed = clock.monotonic()
+                memory.trim()
 
     def feed(self) -> None:
         """Feed the watchdog, or say once why not: what can be told then is in the journal alone."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -14,32 +14,24 @@ import structlog
 from replguard import wholefile, yamlfile
 from replguard.config import DEFAULT_PATH
 from replguard.errors import ReplguardError
+from replguard.events.overview import Overview
+from replguard.events.standing import SensorLine, Serves
+from replguard.kernel import own
 from replguard.kernel.keep import KEPT
 from replguard.kernel.procfs import text
 from replguard.log.ending import Kept
 from replguard.masking.mask import mask
-from replguard.overview import Overview
-from replguard.provenance.learned import Serves
-from replguard.rules.model import RuleSet
 from replguard.sensors.files.verdicts import Verdict, lying, unwatched
-from replguard.sensors.registry import Absent
-from replguard.sensors.runner import Runner
-from replguard.weights.inventory import Inventory
+
+if TYPE_CHECKING:
+    from replguard.sensors.registry import Absent
+    from replguard.sensors.runner import Runner
+    from replguard.weights.inventory import Inventory
 
 FILE = "status.json"
 MOST_NAMED = 5
 """Mounts that a sentence names."""
 _log = structlog.get_logger(__name__)
-
-
-class SensorLine(msgspec.Struct, frozen=True):
-    """One line of the table that is shown at start and by `status`."""
-
-    name: str
-    area: str
-    mode: str
-    why: str | None
-    blind: str | None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +69,7 @@ def alone(state_dir: Path) -> int | None:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.truncate(held, 0)
-        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(held, f"{own.first()}\n".encode(), 0)
     except BlockingIOError:
         pid = os.pread(held, 20, 0).decode("ascii", "replace").strip()
         os.close(held)
@@ -117,7 +109,7 @@ class StatusFile:
             (self._folder / FILE).unlink(missing_ok=True)
 
 
-def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
+def lines(runner: "Runner", absent: "Iterable[Absent]") -> list[SensorLine]:
     """Return a line for each sensor, those that cannot work here included."""
     found = [
         SensorLine(s.name, s.area, s.mode if runner.up(s.name) else "failed", s.why, s.blind) for s in runner.sensors
@@ -125,7 +117,7 @@ def lines(runner: Runner, absent: Iterable[Absent]) -> list[SensorLine]:
     return found + [SensorLine(a.name, a.area, "off", a.reason, None) for a in absent]
 
 
-def kept(runner: Runner) -> Kept:
+def kept(runner: "Runner") -> Kept:
     """Return what the kernel kept for whom while no daemon ran, and what it had no room for."""
     going = [sensor for sensor in runner.sensors if runner.up(sensor.name)]
     read = {sensor.name for sensor in going if sensor.name in KEPT.adopted}
@@ -140,14 +132,14 @@ def kept(runner: Runner) -> Kept:
     return Kept(read, {sensor.name for sensor in going} - read, lost, unfit)
 
 
-def configured(path: Path | None) -> str:
+def configured(path: str | None) -> str:
     """Return which file says how to watch, in a sentence."""
     if path is None and not yamlfile.is_there(DEFAULT_PATH):
         return f"{DEFAULT_PATH} is not there: every key has its default (-c FILE names another)"
-    return str(path or DEFAULT_PATH)
+    return path or str(DEFAULT_PATH)
 
 
-def protecting(inventory: Inventory) -> str:
+def protecting(inventory: "Inventory") -> str:
     """Return what is protected, in a sentence."""
     every = inventory.files()
     files = [file for file in every if file.state != "missing"]
@@ -163,7 +155,7 @@ def protecting(inventory: Inventory) -> str:
     return f"{counted}, {size / 2**30:.2f} GiB" + (f"; {absent}" if absent else "")
 
 
-def watching(told: Iterable[Verdict], inventory: Inventory) -> str:
+def watching(told: Iterable[Verdict], inventory: "Inventory") -> str:
     """Return which mounts are watched and which are not, in a sentence; '' where no sensor tells."""
     every = list(told)
     if not every:
@@ -187,8 +179,3 @@ def _file(path: str) -> str:
     """Return the path of a file, and whether we may write it; one that is not there is made, and its folders."""
     there = next((one for one in (Path(path), *Path(path).absolute().parents) if os.path.lexists(one)), Path("/"))
     return path if os.access(there, os.W_OK) else f"{path}, which we may NOT write"
-
-
-def judging(rules: RuleSet) -> str:
-    """Return how many rules are in force, in a sentence."""
-    return f"{len(rules.every())} in force, {len(rules.not_evaluable)} not evaluable here (`replguard rules list`)"

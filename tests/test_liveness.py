@@ -81,3 +81,18 @@ def test_a_thread_that_ended_is_named(manager: Manager) -> None:
     manager.go_on.set()
     manager.thread.join()
     assert manager.told() == ["STATUS=stands still: a thread has ended: carrying, sensor exec"]
+
+
+def test_it_looks_until_told_to_stop(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And takes the other look each time, whatever hangs elsewhere."""
+    monkeypatch.setattr(liveness, "LOOKS", 0.01)
+    stop, looks = threading.Event(), [0]
+
+    def also() -> None:
+        looks[0] += 1
+        if looks[0] == 3:
+            stop.set()
+
+    manager.liveness.watch_over(stop, also)
+    assert looks == [3]
+    assert "WATCHDOG=1" in manager.told()

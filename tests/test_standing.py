@@ -11,10 +11,11 @@ import pytest
 from replguard import standing
 from replguard.config import Weights
 from replguard.errors import ReplguardError
+from replguard.events.standing import SensorLine
 from replguard.kernel.keep import Kept
 from replguard.sensors.base import Counters
 from replguard.sensors.files.verdicts import Verdict
-from replguard.standing import SensorLine, Status, StatusFile
+from replguard.standing import Status, StatusFile
 from replguard.weights.inventory import Inventory
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -103,7 +104,7 @@ def test_which_file_says_how_to_watch_is_a_sentence(tmp_path: Path, monkeypatch:
     """Whoever forgot to write one learns it at the first start."""
     usual = tmp_path / "replguard.yaml"
     monkeypatch.setattr(standing, "DEFAULT_PATH", usual)
-    assert standing.configured(tmp_path / "mine.yaml") == str(tmp_path / "mine.yaml")
+    assert standing.configured(f"{tmp_path}/mine.yaml") == str(tmp_path / "mine.yaml")
     assert standing.configured(None).startswith(f"{usual} is not there: every key has its default")
     usual.touch()
     assert standing.configured(None) == str(usual)

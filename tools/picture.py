@@ -15,7 +15,7 @@ from rich.console import Console
 
 from replguard.cli._frame import View, frame
 from replguard.events.alert import Level
-from replguard.overview import Case, Flow, Overview, Part, Served, Stream, Told, Way
+from replguard.events.overview import Case, Flow, Overview, Part, Served, Stream, Told, Way
 from replguard.standing import SensorLine, Status
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs/_static/top.svg"

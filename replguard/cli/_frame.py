@@ -10,8 +10,8 @@ from rich.layout import Layout
 from rich.table import Table
 from rich.text import Text
 
+from replguard.events.overview import Case, Flow, Overview, Served, Told
 from replguard.events.text import counted, printable
-from replguard.overview import Case, Flow, Overview, Served, Told
 from replguard.standing import Status
 
 STALE = 30.0

@@ -16,14 +16,14 @@ from replguard import config as configuration
 from replguard import yamlfile
 from replguard.alerts.allow import exact, shards
 from replguard.cli.status import asked
+from replguard.collector.collector import Collector
 from replguard.config import Config, enc_hook
-from replguard.daemon import Daemon
 from replguard.errors import ReplguardError
 from replguard.events import clock
+from replguard.events.standing import Serves
 from replguard.events.text import printable
 from replguard.policy import Policy
 from replguard.provenance.baseline import accept_note
-from replguard.provenance.learned import Serves
 from replguard.sensors import registry
 
 LOOK = 20.0
@@ -112,16 +112,12 @@ def _look(settings: Config) -> list[Serves]:
         path = Path(folder) / "replguard.yaml"
         path.write_text(yaml.safe_dump(_alone(settings, Path(folder))))
         opening = registry.Opening()
-        daemon = Daemon(Policy(path, opening.makes, strict=True), opening)
-        ready = threading.Event()
-        thread = threading.Thread(target=daemon.run, args=(lambda _: ready.set(),), daemon=True)
-        thread.start()
+        collector = Collector(Policy(path, strict=True), lambda _: None, opening)
+        collector.start()
         try:
-            ready.wait(LOOK)
-            return _settled(daemon)
+            return _settled(collector)
         finally:
-            daemon.stop()
-            thread.join(LOOK)
+            collector.close()
 
 
 def _alone(settings: Config, folder: Path) -> dict[str, Any]:
@@ -133,13 +129,13 @@ def _alone(settings: Config, folder: Path) -> dict[str, Any]:
     return {key: value for key, value in (made | own).items() if value is not None}
 
 
-def _settled(daemon: Daemon) -> list[Serves]:
+def _settled(collector: Collector) -> list[Serves]:
     """Return what serves once nothing new was seen for a while."""
     end, pause = clock.monotonic() + LOOK, threading.Event()
-    found, since = daemon.serving(), clock.monotonic()
+    found, since = collector.serving(), clock.monotonic()
     while clock.monotonic() < min(end, since + QUIET):
         pause.wait(0.1)
-        now = daemon.serving()
+        now = collector.serving()
         if now != found:
             found, since = now, clock.monotonic()
     return found

@@ -27,7 +27,7 @@ def encode(record: Any) -> bytes:
     try:
         line = _ENCODER.encode(record)
     except UnicodeEncodeError:
-        line = _ENCODER.encode(_clean(msgspec.to_builtins(record)))
+        line = _ENCODER.encode(clean(msgspec.to_builtins(record)))
     if line.isascii() and b"\x7f" not in line:
         return line
     text = line.decode()
@@ -57,11 +57,12 @@ def _escape(char: str) -> str:
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    """Return plain data in which lone surrogates, that UTF-8 cannot hold, are visible escapes."""
     if isinstance(value, str):
         return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
     if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in value.items()}
+        return {clean(key): clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
+        return [clean(item) for item in value]
     return value

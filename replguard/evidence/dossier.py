@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -22,20 +23,18 @@ MOST_INCIDENTS = 512
 MOST_TOLD = 20_000
 """Records of one incident that are known to be written; beyond that some are written twice."""
 
-Ancestors = Callable[[str], Iterable[Event]]
-"""From an entity id: the process and its ancestors up to the entry point, as far as they are known."""
 Texts = Callable[[str], Iterable[RuleText]]
 """From the id of a rule: its text and those of the rules that it is made of."""
 
 
 class Dossier:
-    """Called by the pipeline's thread.
+    """Called by one thread.
 
     Facts are not repeated: the evidence has each as soon as it is known, but those that were ``withheld`` from it.
     """
 
-    def __init__(self, ancestors: Ancestors, texts: Texts) -> None:
-        self._ancestors, self._texts = ancestors, texts
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
         self._events: Fair[str, Event] = Fair(MOST_EVENTS)
         self._facts: OrderedDict[str, str | None] = OrderedDict()
         self._withheld: OrderedDict[str, None] = OrderedDict()
@@ -71,18 +70,16 @@ class Dossier:
             self._withheld.popitem(last=False)
 
     def of(self, alert: Alert) -> Iterator[Event | Cited]:
-        """Yield what the evidence is to hold with an alert, and does not hold for its incident yet."""
+        """Yield what the evidence is to hold with an alert, and does not hold for its incident yet.
+
+        From whom its `acting` processes descend has to be asked for, and is told by `lineage`.
+        """
         about = alert.replguard
         told = self._of(about.incident)
         named = [event for each in about.evidence if (event := self._events.get(each)) is not None]
         for event in named:
             if _is_new(event.event.id, told):
                 yield event
-        last = alert.process.entity_id if alert.process is not None else None
-        for entity in dict.fromkeys((*map(self._whose, about.evidence), last)):
-            for above in self._ancestors(entity) if entity else ():
-                if above.process is not None and _is_new(f"lineage {above.process.entity_id}", told):
-                    yield _stated(above, alert)
         if _is_new(f"rules {self._reloads} {alert.rule.id}", told):
             for text in self._texts(alert.rule.id):
                 if _is_new(f"rule {text.id} {text.sha256}", told):
@@ -92,6 +89,18 @@ class Dossier:
                         incident=about.incident,
                         rule=text,
                     )
+
+    def acting(self, alert: Alert) -> tuple[str, ...]:
+        """Return the entity ids of the processes that an alert and the events that it names tell of."""
+        last = alert.process.entity_id if alert.process is not None else None
+        return tuple(filter(None, dict.fromkeys((*map(self._whose, alert.replguard.evidence), last))))
+
+    def lineage(self, incident: str, when: datetime, ancestors: Iterable[Event]) -> Iterator[Event]:
+        """Yield which processes acted in an incident, and those above them, as far as it is not told yet."""
+        told = self._of(incident)
+        for above in ancestors:
+            if above.process is not None and _is_new(f"lineage {above.process.entity_id}", told):
+                yield _stated(above, incident, when)
 
     def _whose(self, id_: str) -> str | None:
         """Return the entity id of the process that an event tells of."""
@@ -117,7 +126,7 @@ def _is_new(what: str, told: set[str]) -> bool:
     return True
 
 
-def _stated(event: Event, alert: Alert) -> Event:
+def _stated(event: Event, incident: str, when: datetime) -> Event:
     entity = event.process.entity_id if event.process is not None else None
-    made = short_hash(LINEAGE, alert.replguard.incident, entity)
-    return replace(event, timestamp=alert.timestamp, event=replace(event.event, action=LINEAGE, kind=STATE, id=made))
+    made = short_hash(LINEAGE, incident, entity)
+    return replace(event, timestamp=when, event=replace(event.event, action=LINEAGE, kind=STATE, id=made))

@@ -173,6 +173,10 @@ class Sheet:
         """Return every value of a metric by its labels."""
         return dict(self._values.get(name, {}))
 
+    def numbers(self) -> tuple[tuple[str, float, tuple[str, ...]], ...]:
+        """Return all that was set: name, value and labels."""
+        return tuple((name, value, labels) for name, values in self._values.items() for labels, value in values.items())
+
     def families(self) -> Iterator[Family]:
         """Yield what the client library writes, in the order of the table."""
         for metric in _ALL:

@@ -1,7 +1,7 @@
 """What is done to replguard itself: signals, looks into its memory, and changes of its files by anybody but itself."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,21 +26,34 @@ MAX_RECENT = 1024
 
 
 class Guard:
-    """Turns what befalls the daemon and its files into `watcher_tampering`. ``part`` tells what of ours a path is."""
+    """Turns what befalls the daemon and its files into `watcher_tampering`.
 
-    def __init__(self, own_pid: int, part: Callable[[str], str | None], watch: Callable[[Hint], None]) -> None:
-        self._own_pid, self._part, self._watch = own_pid, part, watch
+    ``own`` are the pids of its parts but the examiner, ``part`` tells what of ours a path is.
+    """
+
+    def __init__(self, own: Collection[int], part: Callable[[str], str | None], watch: Callable[[Hint], None]) -> None:
+        self._own, self._part, self._watch = own, part, watch
         self._program: str | None = None
+        self._watched: set[int] = set()
         self._told: dict[tuple[object, ...], datetime] = {}
 
     def ours(self, proc: Proc, event: Event) -> None:
         """Have the daemon and its examiner watched: it is the same program, in another process."""
         if event.action != "process_exec":
             return
-        if proc.pid == self._own_pid:
+        if proc.pid in self._own:
             self._program = proc.process.executable
         if proc.process.executable == self._program:
             self._watch(Hint(kind="process", pid=proc.pid, entity_id=proc.entity))
+
+    def look(self, by_pid: Callable[[int], Proc | None]) -> None:
+        """Have parts watched that were known before it was known that they are ours."""
+        now = set(self._own)
+        for pid in now - self._watched:
+            if (proc := by_pid(pid)) is not None:
+                self._watch(Hint(kind="process", pid=pid, entity_id=proc.entity))
+                self._watched.add(pid)
+        self._watched &= now
 
     def signalled(self, event: Event, proc: Proc | None, target: Proc | None) -> list[Event]:
         """Return the fact of a signal to the daemon or its examiner; none for what the kernel or a terminal sent."""
@@ -74,10 +87,10 @@ class Guard:
         return self._fact(event, proc, part, how, path)
 
     def _is_ours(self, target: Proc) -> bool:
-        return any(here.pid == self._own_pid and here.alive for here in target.chain()) or target.pid == self._own_pid
+        return any(here.pid in self._own and here.alive for here in target.chain()) or target.pid in self._own
 
     def _name(self, target: Proc) -> str:
-        return "daemon" if target.pid == self._own_pid else "examiner"
+        return "daemon" if target.pid in self._own else "examiner"
 
     def _fact(
         self, event: Event, proc: Proc | None, part: str, technique: str, path: str | None = None, **given: Any

@@ -1,35 +1,11 @@
 """What serves now, as the manifest's keys would name it: what `replguard learn` writes down."""
 
-import msgspec
-
 from replguard.events.network import ports
+from replguard.events.standing import Serves
 from replguard.provenance import entry
 from replguard.provenance.authority import subject
 from replguard.provenance.instances import Instances, Live
 from replguard.provenance.processes import Proc
-
-
-class Serves(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance and who serves it. ``others`` are programs of it besides the one that it hangs on.
-
-    ``agent``: an agent or another instance started it. ``allowed`` names the manifest entry that allows it already.
-    """
-
-    model: str
-    pid: int
-    weights: tuple[str, ...]
-    ports: tuple[int, ...]
-    agent: bool
-    unit: str | None = None
-    container: str | None = None
-    image: str | None = None
-    namespace: str | None = None
-    workload: str | None = None
-    user: str | int | None = None
-    executable: str | None = None
-    command: str | None = None
-    others: tuple[str, ...] = ()
-    allowed: str | None = None
 
 
 def learned(instances: Instances) -> list[Serves]:

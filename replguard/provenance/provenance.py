@@ -1,6 +1,6 @@
 """The heart: one raw event in, the same event with its actor and the facts that follow from it out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Provenance:
     def __init__(
         self,
         *,
-        own_pid: int,
+        own: Collection[int],
         authority: Authority,
         endpoints: Endpoints,
         by_inode: Callable[[int, int], Protected | None],
@@ -86,9 +86,9 @@ class Provenance:
         self.labels = Labels(self.table, self.agents, self.instances, self.serving, authority, endpoints, watch)
         self.egress = Egress(egress or Settings(), self.instances, authority, files, remote)
         self.ledger.touching, self.serving.over = self.egress.touched, self.egress.answers.over
-        self.guard, self.desk = Guard(own_pid, guarded, watch), Desk(self.table, self.agents, state)
+        self.guard, self.desk = Guard(own, guarded, watch), Desk(self.table, self.agents, state)
         self.memory = Memory(memory, self, self.table, self._ours)
-        self._own_pid, self._index_ready = own_pid, index_ready
+        self._own, self._index_ready = own, index_ready
         self._writers: dict[str, tuple[Proc, datetime]] = {}
         self._steps = self._by_kind()
 
@@ -163,6 +163,7 @@ class Provenance:
 
     def _ticked(self, now: datetime) -> list[Event]:
         self.copies.outline.stale()
+        self.guard.look(self.table.by_pid)
         missed = self._missed(now)
         made = self.copies.tick(now, index_ready=self._index_ready())
         passed = Event(timestamp=now, event=Meta(action="sensor_health", provider="replguard"))
@@ -224,8 +225,7 @@ class Provenance:
 
     def _ours(self, proc: Proc) -> bool:
         """Whether the daemon itself, or its examiner, acted: it reads weights for a living."""
-        own = self.table.by_pid(self._own_pid)
-        return own is not None and own in proc.chain()
+        return any(above.pid in self._own and self.table.by_pid(above.pid) is above for above in proc.chain())
 
     def _enriched(self, event: Event, proc: Proc | None) -> Event:
         if event.action == "network_connection" and event.destination is not None:

@@ -9,6 +9,7 @@ from replguard.events.catalogue import KINDS
 from replguard.rules.compile import compile_rule
 from replguard.rules.fields import Layout, fold
 from replguard.rules.index import Signs
+from replguard.rules.literals import Sign
 from replguard.rules.model import Rule
 from replguard.rules.parts import Parts
 from replguard.rules.values import Unsupported
@@ -21,10 +22,12 @@ class Paths:
     """The signs that rules on file events look for in a path.
 
     ``everything`` names the rules of which a path alone says nothing: with one of them every name is wanted.
+    ``asked`` are those signs, folded.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.everything: list[str] = []
+        self.asked: set[Sign] = set()
         self._signs = Signs(Parts())
         for rule in rules:
             if any(KINDS[action].area == "file" and KINDS[action].category for action in rule.actions):
@@ -48,4 +51,5 @@ class Paths:
             self.everything.append(rule.name)
             return
         for _, (place, text) in asked:
+            self.asked.add((place, text))
             self._signs.add(place, text, 1)

@@ -14,6 +14,7 @@ from replguard.events.event import Event, Meta
 from replguard.events.fact import Context, Tier
 from replguard.events.health import Health, State
 from replguard.events.hint import Hint
+from replguard.events.standing import LIMITED
 from replguard.kernel import procfs
 from replguard.sensors.files.verdicts import Verdicts
 
@@ -23,7 +24,6 @@ AT_ONCE = datetime.max.replace(tzinfo=UTC)
 WENT_ON = "what the kernel kept while nobody read is read now."
 Drives = Callable[[int], bool | None]
 """Tells of a pid whether a model may drive the process, None where that is not known yet, or no more."""
-LIMITED = "without root, what other users' processes hold is hidden."
 
 
 def rights(root: str = procfs.PROC) -> str | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from replguard.weights.messages import Answer, Broken, Channel, Order
+from replguard.channel import Broken, Channel
+from replguard.weights.messages import Answer, Order
 
 _BOOT = """import json, sys
 sys.path[:] = json.loads(sys.argv[2])

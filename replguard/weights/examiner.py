@@ -11,13 +11,13 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from replguard.channel import Broken
 from replguard.config import Config
 from replguard.events import clock
 from replguard.weights.child import Child
 from replguard.weights.fingerprint import Target
 from replguard.weights.messages import (
     Answer,
-    Broken,
     Examination,
     Examine,
     Indexed,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from replguard.channel import Broken, Channel
 from replguard.events import clock
 from replguard.weights.library import Library
-from replguard.weights.messages import Broken, Channel, Order, Progress, Protect, Retire, Settings
+from replguard.weights.messages import Order, Progress, Protect, Retire, Settings
 
 SLICE = 0.02
 """Seconds of fingerprinting before requests are looked for again: what a request waits for at most on a warm disk."""

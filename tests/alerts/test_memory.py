@@ -13,7 +13,7 @@ from replguard.alerts.manager import Manager
 from replguard.alerts.memory import Memory, alerts_go_on
 from replguard.config import Config, dec_hook
 from replguard.events.alert import Alert
-from replguard.pipeline import health
+from replguard.stage import health
 
 SETTINGS: dict[str, Any] = {"alerts": {"fold": "1m", "max_per_hour": 6}}
 ACTS = some.lists(

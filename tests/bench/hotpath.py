@@ -9,27 +9,18 @@ from typing import Any
 
 import msgspec
 from bench.host import Say, spread
+from support.halves import Halves
 
-from replguard.alerts.manager import Manager
-from replguard.config import Config, Stream
-from replguard.detector import Detector
 from replguard.events import wire
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.process import Parent, Process, User
-from replguard.log.keys import Keys
-from replguard.log.segments import Writer
-from replguard.log.sequence import Sequencer
-from replguard.pipeline import Pipeline
-from replguard.provenance.authority import Authority
-from replguard.provenance.baseline import Baseline
-from replguard.provenance.endpoints import Endpoints
-from replguard.provenance.manifest import Manifest
-from replguard.provenance.provenance import Provenance
+from replguard.frames import Events, encode
+from replguard.frames import told as told_decoder
 from replguard.rules import load
 from replguard.sinks import Sinks
 
-BOOT = "b" * 32
+TOLD = told_decoder().decode
 PARENT = "e" * 16
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KERNEL = Context(tier="kernel", attribution="kernel")
@@ -90,39 +81,6 @@ class Quiet(Sinks):
         del alert
 
 
-def pipeline(folder: Path) -> Pipeline:
-    """Return a pipeline with the shipped rules and a log below ``folder``."""
-    provenance = Provenance(
-        own_pid=1 << 30,
-        authority=Authority(Manifest(), Baseline(None)),
-        endpoints=Endpoints([]),
-        by_inode=lambda _, __: None,
-        files=list,
-        examine=lambda _: None,
-        watch=lambda _: None,
-        index_ready=lambda: True,
-    )
-    writers = {
-        name: Writer(
-            folder,
-            name,
-            Stream(),
-            keys=Keys(folder / f"{name}.key"),
-            boot_id=BOOT,
-            buffered=name == "raw",
-            report=lambda _: None,
-        )
-        for name in ("raw", "evidence")
-    }
-    return Pipeline(
-        provenance=provenance,
-        detector=Detector(load.load([]), Manager(Config())),
-        sequencer=Sequencer(BOOT, 1),
-        sinks=Quiet(),
-        **writers,
-    )
-
-
 def cost(step: Callable[[Any], object], given: Iterable[Any]) -> float:
     """Return the CPU seconds of a step over everything given."""
     began = time.thread_time()
@@ -133,30 +91,35 @@ def cost(step: Callable[[Any], object], given: Iterable[Any]) -> float:
 
 def once(count: int, folder: Path) -> dict[str, float]:
     """Return the microseconds of CPU that each stage takes for one exec."""
-    events, pipe = lives(count), pipeline(folder)
+    rules = load.load([])
+    events, both = lives(count), Halves(folder, rules, Quiet(), buffered=True)
+    observer, judge = both.observer, both.judge
     found: dict[str, float] = {}
     ordered: list[Event] = []
-
-    queue = pipe._order
     began = time.thread_time()
     for event in events:
-        pipe.put(event)
-        pipe._carry(pipe._queue.get())
-    ordered.extend(queue.rest())
+        observer.put(event)
+        observer._sort(observer._queue.get())
+    ordered.extend(observer._order.rest())
     found["queue and order"] = time.thread_time() - began
     enriched: list[Event] = []
-    found["provenance"] = cost(lambda event: enriched.extend(pipe.provenance.feed(event)), ordered)
+    found["provenance"] = cost(lambda event: enriched.extend(both.provenance.feed(event)), ordered)
+    frames = [Events("", at, tuple(enriched[at : at + 16])) for at in range(0, len(enriched), 16)]
+    sent: list[bytes] = []
+    found["frames: encode"] = cost(lambda frame: sent.append(encode(frame)), frames)
+    found["frames: decode"] = cost(TOLD, sent)
     stamped: list[Event] = []
-    found["numbers"] = cost(lambda event: stamped.append(pipe.sequencer.stamp(event)), enriched)
+    found["numbers"] = cost(lambda event: stamped.append(judge.sequencer.stamp(event)), enriched)
     now = stamped[0].timestamp
-    found["log: write"] = cost(lambda event: pipe.raw.write(event, now), stamped)
+    found["log: write"] = cost(lambda event: both.raw.write(event, now), stamped)
     found["log: of it encode"] = cost(wire.encode, stamped)
-    found["rules and alerts"] = cost(pipe.detector.feed, stamped)
-    whole = pipeline(folder / "whole")
+    found["rules and alerts"] = cost(judge.detector.feed, stamped)
+    whole = Halves(folder / "whole", rules, Quiet(), buffered=True)
     found["observe, all in one"] = cost(whole.observe, ordered)
-    found["total"] = found["queue and order"] + found["observe, all in one"]
-    for writer in (pipe.raw, pipe.evidence, whole.raw, whole.evidence):
-        writer.close()
+    between = found["frames: encode"] + found["frames: decode"]
+    found["total"] = found["queue and order"] + found["observe, all in one"] + between
+    both.close()
+    whole.close()
     return {name: seconds * 1e6 / count for name, seconds in found.items()}
 
 

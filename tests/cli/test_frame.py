@@ -12,7 +12,7 @@ from support.standings import NOW, case, status, told
 
 from replguard.cli._frame import View, ago, frame, size, sparkline, wrong
 from replguard.events.alert import LEVELS
-from replguard.overview import Served, Stream, Way
+from replguard.events.overview import Served, Stream, Way
 from replguard.standing import SensorLine
 
 KEYS = "q quit"

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from replguard.cli import group
 from replguard.cli.learn import manifest
 from replguard.events import clock
+from replguard.events.standing import Serves
 from replguard.provenance import manifest as manifests
-from replguard.provenance.learned import Serves
 from replguard.standing import Status
 
 

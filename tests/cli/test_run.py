@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from support.credentials import PLAIN
-
-from replguard.cli.run import _masked
 
 COMMAND = (sys.executable, "-m", "replguard", "run", "-c")
 
@@ -221,9 +218,3 @@ def test_a_second_one_with_the_same_state_is_refused(tmp_path: Path) -> None:
         assert second.returncode == 2
         assert f"already running as pid {process.pid}" in second.stderr
         assert "Traceback" not in second.stderr
-
-
-def test_diagnostics_hold_no_credential() -> None:
-    """An error quotes what it was given; what is no text goes through."""
-    entry = {"event": "failed", "exception": f"ValueError: https://me:{PLAIN}@h", "count": 3}
-    assert _masked(None, "error", entry) == {"event": "failed", "exception": "ValueError: https://me:***@h", "count": 3}

@@ -10,10 +10,11 @@ from support import standings
 
 from replguard import cli
 from replguard.events import clock
+from replguard.events.overview import Served
+from replguard.events.standing import SensorLine
 from replguard.metrics.page import Page
 from replguard.metrics.table import Sheet
-from replguard.overview import Served
-from replguard.standing import SensorLine, Status
+from replguard.standing import Status
 
 
 def sheet():

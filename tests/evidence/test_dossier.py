@@ -42,18 +42,24 @@ def detection(*events: Event) -> Detection:
     return Detection(rule=RULES, key="k", events=events)
 
 
+ABOVE = {"shell": ("shell", "init"), "tar": ("tar", "shell", "init")}
+"""A host on which a shell was started by init."""
+
+
+def beside(kept: Dossier, alert: Alert) -> list[Event | Cited]:
+    """What the evidence holds with an alert, once it is known who started whom."""
+    above = [event(0, each) for entity in kept.acting(alert) for each in ABOVE.get(entity, ())]
+    return [*kept.of(alert), *kept.lineage(alert.replguard.incident, alert.timestamp, above)]
+
+
 @pytest.fixture
 def kept() -> Dossier:
-    """A host on which a shell was started by init."""
-    above = {"shell": ("shell", "init"), "tar": ("tar", "shell", "init")}
-
-    def ancestors(entity: str) -> list[Event]:
-        return [event(0, each) for each in above.get(entity, ())]
+    """A dossier of that host."""
 
     def texts(rule: str) -> list[RuleText]:
         return [RuleText(id=rule, name="a-rule", path="a.yml", sha256="00", text="title: A\n")]
 
-    return Dossier(ancestors, texts)
+    return Dossier(texts)
 
 
 def shown(found: list[Event | Cited]) -> list[str]:
@@ -72,34 +78,34 @@ def shown(found: list[Event | Cited]) -> list[str]:
 def test_what_an_alert_names_is_kept_once(kept: Dossier) -> None:
     """Raw events, the lineage of each and the rule are told with the first alert; the next tells what is new."""
     kept.heard(detection(event(1), event(2, "tar")))
-    assert shown(list(kept.of(alert("e1", "e2")))) == [
+    assert shown(beside(kept, alert("e1", "e2"))) == [
         "e1",
         "e2",
+        f"{RULE} r1",
         "above shell",
         "above init",
         "above tar",
-        f"{RULE} r1",
     ]
     kept.heard(detection(event(3, "tar")))
-    assert shown(list(kept.of(alert("e1", "e2", "e3")))) == ["e3"]
+    assert shown(beside(kept, alert("e1", "e2", "e3"))) == ["e3"]
 
 
 def test_each_incident_stands_by_itself(kept: Dossier) -> None:
     """What another incident names too is kept for it as well: the first one may be gone by then."""
     kept.heard(detection(event(1)))
-    first = shown(list(kept.of(alert("e1"))))
-    assert shown(list(kept.of(alert("e1", incident="i2")))) == first
+    first = shown(beside(kept, alert("e1")))
+    assert shown(beside(kept, alert("e1", incident="i2"))) == first
 
 
 def test_facts_are_not_repeated(kept: Dossier) -> None:
     """The evidence has each fact already; whose process it tells of is kept all the same."""
     kept.heard(detection(event(1, "tar", "enrichment")))
-    assert shown(list(kept.of(alert("e1")))) == ["above tar", "above shell", "above init", f"{RULE} r1"]
+    assert shown(beside(kept, alert("e1"))) == [f"{RULE} r1", "above tar", "above shell", "above init"]
 
 
 def test_states_never_look_like_events(kept: Dossier) -> None:
     """An ancestor is no exec that happened now: it is a state, with the time of the alert and an id of its own."""
-    found = [each for each in kept.of(alert()) if isinstance(each, Event)]
+    found = [each for each in beside(kept, alert()) if isinstance(each, Event)]
     assert {each.event.kind for each in found} == {STATE}
     assert len({each.event.id for each in found}) == len(found) == 2
 
@@ -111,7 +117,7 @@ def test_other_rules_are_told_anew(kept: Dossier) -> None:
     def text(rule: str) -> list[RuleText]:
         return [RuleText(id=rule, name="a-rule", path="a.yml", sha256=next(texts), text="title: A\n")]
 
-    changing = Dossier(lambda entity: (), text)
+    changing = Dossier(text)
     assert shown(list(changing.of(alert()))) == [f"{RULE} r1"]
     assert shown(list(changing.of(alert()))) == []
     changing.reloaded()
@@ -126,7 +132,7 @@ def test_a_rule_that_matches_everything_cannot_fill_memory(kept: Dossier) -> Non
     for number in range(most + 15):
         kept.heard(detection(event(number)))
     assert kept.forgotten == 15
-    assert shown(list(kept.of(alert("e1", f"e{most}", f"e{most + 14}"))))[:2] == [f"e{most}", f"e{most + 14}"]
+    assert shown(beside(kept, alert("e1", f"e{most}", f"e{most + 14}")))[:2] == [f"e{most}", f"e{most + 14}"]
 
 
 def test_who_makes_many_pushes_out_his_own(kept: Dossier) -> None:
@@ -135,7 +141,7 @@ def test_who_makes_many_pushes_out_his_own(kept: Dossier) -> None:
     kept.heard(detection(theirs))
     for number in range(1, dossier.MOST_EVENTS + 100):
         kept.heard(detection(replace(event(number), user=User(id=65534))))
-    assert shown(list(kept.of(alert("e0"))))[0] == "e0"
+    assert shown(beside(kept, alert("e0")))[0] == "e0"
 
 
 def test_giant_arguments_cannot_fill_memory_or_disk(kept: Dossier) -> None:
@@ -157,12 +163,12 @@ def test_a_fact_without_room_is_told_with_its_alert(kept: Dossier) -> None:
     fact = event(1, "tar", "enrichment")
     kept.withheld(fact)
     kept.heard(detection(fact, event(2, "tar", "enrichment")))
-    assert shown(list(kept.of(alert("e1", "e2"))))[0] == "e1"
-    assert "e2" not in shown(list(kept.of(alert("e1", "e2", incident="i2"))))
+    assert shown(beside(kept, alert("e1", "e2")))[0] == "e1"
+    assert "e2" not in shown(beside(kept, alert("e1", "e2", incident="i2")))
 
 
 def test_many_incidents_cannot_fill_memory(kept: Dossier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the oldest it is forgotten what was told: it would be told twice, never left out."""
     monkeypatch.setattr(dossier, "MOST_INCIDENTS", 2)
     for incident in ("i1", "i2", "i3", "i1"):
-        assert shown(list(kept.of(alert(incident=incident))))
+        assert shown(beside(kept, alert(incident=incident)))

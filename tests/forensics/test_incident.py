@@ -115,9 +115,10 @@ def test_what_is_kept_with_an_alert_is_found(tmp_path):
     way = [
         Event(timestamp=cases.at(0), event=ran.event, process=cases.process(entity)) for entity in ("cp", "ag", "sh")
     ]
-    dossier = Dossier(lambda _: way, lambda _: [rule])
+    dossier = Dossier(lambda _: [rule])
     dossier.heard(Detection(rule=raised.rule, key="k", events=(access, ran, copied)))
-    folder = cases.made(tmp_path / "log", tmp_path / "state", [access, copied, raised, *dossier.of(raised)])
+    above = dossier.lineage(raised.replguard.incident, raised.timestamp, way)
+    folder = cases.made(tmp_path / "log", tmp_path / "state", [access, copied, raised, *dossier.of(raised), *above])
     found = incident.gather(folder, cases.INCIDENT)
     assert ids(found.events) == ["ev-1", "ev-2", "ev-3"]
     assert [each.what.process.entity_id for each in found.lineage] == ["cp", "ag", "sh"]

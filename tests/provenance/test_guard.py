@@ -19,7 +19,7 @@ def guarded(find: Callable[[str], str | None] = PARTS.get) -> tuple[Host, Proc, 
     """Return a host with a daemon and its examiner."""
     host = Host()
     provenance = host.provenance
-    provenance.guard = Guard(DAEMON, find, host.hints.append)
+    provenance.guard = Guard({DAEMON}, find, host.hints.append)
     section = host.describe(DAEMON, "/usr/bin/python3.11", "-m replguard run", parent=host.init)
     host.feed("process_exec", process=section, user=ROOT)
     daemon = provenance.table.by_pid(DAEMON)

@@ -3,7 +3,8 @@
 import msgspec
 from support.story import START, Host
 
-from replguard.provenance.learned import Serves, learned
+from replguard.events.standing import Serves
+from replguard.provenance.learned import learned
 from replguard.provenance.manifest import Deployment, Manifest
 
 

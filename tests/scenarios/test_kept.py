@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import again
+from support import again, whole
 from support.daemon import Daemon
 from support.host import until
 from support.keeping import Keeper, keeper
@@ -78,8 +77,7 @@ class Host(Daemon):
 
     def kill(self) -> None:
         assert self.watcher.process is not None
-        self.watcher.process.send_signal(signal.SIGKILL)
-        self.watcher.process.wait(10)
+        whole.kill(self.watcher.process)
 
     def act(self) -> tuple[datetime, datetime, int, int]:
         """Copy the model and listen in one program; return when it began and ended, its pid and the port."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import daemon
+from support import whole as parts
 from support.host import until
 
 from replguard.drill import dummy, stage
@@ -165,8 +166,11 @@ def again(host: daemon.Daemon, how: signal.Signals) -> None:
     """End the daemon and start it."""
     process = host.watcher.process
     assert process is not None
-    os.kill(process.pid, how)
-    process.wait()
+    if how == signal.SIGKILL:
+        parts.kill(process)
+    else:
+        process.send_signal(how)
+        process.wait()
     host.watcher.start()
 
 

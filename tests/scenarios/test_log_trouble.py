@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import again, logs
+from support import again, logs, whole
 from support.daemon import Daemon
 from support.filesystems import Mounts
 from support.programs import Lacking
@@ -180,8 +180,7 @@ def test_a_daemon_that_was_killed_says_for_how_long_it_was_blind(host: Host) -> 
     """Both streams have it, signed by the new key, and the chain goes on."""
     probe(host, "before")
     assert host.watcher.process is not None
-    host.watcher.process.send_signal(signal.SIGKILL)
-    host.watcher.process.wait(10)
+    whole.kill(host.watcher.process)
     time.sleep(2)
     host.watcher.start()
     wait(lambda: told(host, "degraded", "daemon"))
@@ -207,7 +206,7 @@ def test_a_daemon_that_was_killed_says_for_how_long_it_was_blind(host: Host) -> 
 def test_a_daemon_that_was_held_up_says_for_how_long(host: Host) -> None:
     """SIGSTOP is a way to see nothing."""
     assert host.watcher.process is not None
-    os.kill(host.watcher.process.pid, signal.SIGSTOP)
+    whole.send(host.watcher.process.pid, signal.SIGSTOP)
     time.sleep(8)
-    os.kill(host.watcher.process.pid, signal.SIGCONT)
+    whole.send(host.watcher.process.pid, signal.SIGCONT)
     wait(lambda: any("blind for" in reason for reason in told(host, "degraded", "daemon")))

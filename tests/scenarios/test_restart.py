@@ -1,13 +1,11 @@
 """What a correlation had gathered outlives the daemon: a sequence that began before a restart is completed after it."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import daemon
+from support import daemon, whole
 from support.daemon import Daemon
 from support.host import until
 
@@ -79,8 +77,7 @@ def test_a_sequence_is_completed_after_a_restart(host: Daemon, how: str) -> None
     if how == "stopped":
         assert host.watcher.stop() == 0
     else:
-        os.kill(host.watcher.process.pid, signal.SIGKILL)
-        host.watcher.process.wait()
+        whole.kill(host.watcher.process)
     host.watcher.start()
     assert told(host, 1) == []
     step(host, "two")

@@ -253,7 +253,7 @@ def test_it_is_fed_and_comes_back(started: Service) -> None:
         _until(lambda first=first: started.manager.pid(UNIT) not in (0, first))
         started.manager.until(lambda: started.manager.show(UNIT, "SubState") == "running")
     assert "Fatal Python error: Aborted" in started.errors.read_text()
-    assert "in _watch_over" in started.errors.read_text()
+    assert "in watch_over" in started.errors.read_text()
 
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from floods.scene import NOBODY, OTHER, SERVER, Scene
-from support import others
+from support import others, whole
 
 from replguard.drill.stage import free_ports
 from replguard.log import names, reader
@@ -205,12 +205,17 @@ def test_who_takes_its_port_neither_keeps_it_from_watching_nor_from_the_port(sce
 
 
 def test_nothing_listens_for_commands(scene: Scene) -> None:
-    """No user can send it anything: the page of metrics is open to all, the control socket to root, nothing else is."""
-    pid = scene.watcher.process.pid
-    held = {link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in _link(link)}
-    inodes = {_link(Path(f"/proc/{pid}/fd/{name}")).strip("socket:[]") for name in held}
+    """No user can send it anything: the page of metrics is open to all, the control socket to root, nothing else is.
+
+    What joins its parts lies in a folder that nobody else may enter.
+    """
+    held = [_link(link) for pid in whole.parts(scene.watcher.process.pid) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {link.strip("socket:[]") for link in held if "socket:" in link}
     listening = [line for line in Path("/proc/net/unix").read_text().splitlines()[1:] if line.split()[3] == "00010000"]
-    assert [line.split()[7].rpartition("/")[2] for line in listening if line.split()[6] in inodes] == ["control.sock"]
+    paths = [Path(line.split()[7]) for line in listening if line.split()[6] in inodes]
+    assert sorted(path.name for path in paths) == ["analyser", "control.sock"]
+    (joins,) = {path.parent for path in paths if path.name == "analyser"}
+    assert joins.stat().st_mode & 0o77 == 0
     control = scene.watcher.folder / "state" / "control.sock"
     assert (control.stat().st_uid, control.stat().st_mode & 0o777) == (0, 0o600)
     tcp = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

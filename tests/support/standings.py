@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from replguard.events.alert import LEVELS
-from replguard.overview import Case, Flow, Overview, Part, Served, Stream, Told, Way
+from replguard.events.overview import Case, Flow, Overview, Part, Served, Stream, Told, Way
 from replguard.standing import SensorLine, Status
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -76,7 +76,7 @@ class Host:
 
     def _begin(self) -> Provenance:
         made = Provenance(
-            own_pid=DAEMON,
+            own={DAEMON},
             authority=Authority(self._manifest, self.baseline),
             endpoints=Endpoints(self._endpoints),
             by_inode=lambda device, inode: self.protected.get((device, inode)),

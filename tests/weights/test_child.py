@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from replguard.channel import Broken
 from replguard.weights.child import Child
-from replguard.weights.messages import Broken, Examination, Examine, Request, Settings
+from replguard.weights.messages import Examination, Examine, Request, Settings
 
 
 def answers(child: Child) -> list[object]:

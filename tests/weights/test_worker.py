@@ -10,12 +10,11 @@ import pytest
 from support import modelfiles
 from support.fingerprints import target
 
+from replguard.channel import Broken, Channel
 from replguard.events import clock
 from replguard.weights import worker
 from replguard.weights.messages import (
     Answer,
-    Broken,
-    Channel,
     Examination,
     Examine,
     Indexed,

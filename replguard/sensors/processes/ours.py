@@ -1,12 +1,11 @@
 """Which processes are the daemon's own: what they do is never told."""
 
 import contextlib
-import os
 from pathlib import Path
 
 from replguard import wholefile
 from replguard.events import clock
-from replguard.kernel import machine, procfs
+from replguard.kernel import machine, own, procfs
 from replguard.kernel.procfs import PROC
 
 _EXAMINER = b"replguard.weights.worker"
@@ -18,7 +17,7 @@ FILE = "processes"
 LAST = 60.0
 """Seconds after a start in which it may: by then all that the kernel kept was read."""
 _before: dict[int, float] = {}
-"""Pids of the run before, and until when they count."""
+"""Pids of the run before, and of parts that ended in this one, and until when they count."""
 
 
 class Roll:
@@ -34,22 +33,23 @@ class Roll:
                 _before.update((int(word), clock.monotonic() + LAST) for word in words if word.isdigit())
 
     def note(self, examiner: int | None) -> None:
-        """Keep our pid and the examiner's, where they are others than before."""
-        pids = {os.getpid()} | ({examiner} if examiner is not None else set())
+        """Keep the pids of our parts and the examiner's, where they are others than before."""
+        pids = own.pids | ({examiner} if examiner is not None else set())
         if pids != self._noted:
+            _before.update((pid, clock.monotonic() + LAST) for pid in self._noted - pids)
             self._noted = pids
             with contextlib.suppress(OSError):
                 wholefile.write(self._path, b" ".join([self._boot, *(b"%d" % pid for pid in sorted(pids))]) + b"\n")
 
 
 class Ours:
-    """Knows the daemon and its examiner, which is a child of ours that runs its program; any other child is not.
+    """Knows our parts and the examiner, which is a child of one that runs its program; any other child is not.
 
-    Those of the run before are ours as long as nobody else has their pids.
+    Those of the run before, and those that ended, are ours as long as nobody else has their pids.
     """
 
     def __init__(self, root: str = PROC) -> None:
-        self._root, self._pid = root, os.getpid()
+        self._root = root
         self._known: dict[int, tuple[float, bool]] = {}
 
     def __call__(self, pid: int) -> bool:
@@ -58,7 +58,7 @@ class Ours:
         since, ours = self._known.get(pid, (-_FOR, False))
         if now - since < _FOR:
             return ours
-        ours = pid == self._pid or self._examines(pid) or self._was(pid, now)
+        ours = pid in own.pids or self._examines(pid) or self._was(pid, now)
         if len(self._known) > _MOST:
             self._known.clear()
         self._known[pid] = (now, ours)
@@ -69,6 +69,6 @@ class Ours:
 
     def _examines(self, pid: int) -> bool:
         stat = procfs.stat(pid, self._root)
-        if stat is None or stat.ppid != self._pid:
+        if stat is None or stat.ppid not in own.pids:
             return False
         return _EXAMINER in (procfs.read(f"{self._root}/{pid}/cmdline") or b"")

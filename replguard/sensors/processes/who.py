@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from replguard.events import clock
 from replguard.events.process import Process, spare
-from replguard.kernel import handles, machine, procfs
+from replguard.kernel import handles, machine, own, procfs
 from replguard.kernel.procfs import PROC
 from replguard.sensors.processes.describe import Describer
 
@@ -38,7 +38,6 @@ class Who:
         self._refilled = clock.monotonic()
         self._warm: deque[int] = deque(maxlen=_WARM)
         self._described: OrderedDict[str, Process] = OrderedDict()
-        self._ours = os.getpid()
 
     def writer(self, device: int, inode: int, name: bytes, *, urgent: bool = False) -> Process | None:
         """Return a process that has the file open for writing."""
@@ -103,7 +102,7 @@ class Who:
 
     def ours(self, pid: int) -> bool:
         """Tell whether a process is this daemon. Its children, such as the examiner, are provenance's to leave out."""
-        return pid == self._ours
+        return pid in own.pids
 
     def order(self) -> list[int]:
         """Return all pids, likely ones first: those that were found before, then the newest."""

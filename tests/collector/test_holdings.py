@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec import convert
 
+from replguard.collector.holdings import Holdings
 from replguard.config import Config, dec_hook
 from replguard.drill import dummy
 from replguard.events.hint import Hint
-from replguard.holdings import Holdings
 from replguard.weights.examiner import Examination, Request
 
 

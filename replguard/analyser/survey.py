@@ -1,19 +1,17 @@
-"""How things stand in detail: what `status` and `top` show of the running daemon, small enough to be written often."""
+"""How things stand in detail: what `status` and `top` show of the running daemon, made every few seconds."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from replguard.alerts.incidents import Incident
+from replguard.analyser.judge import Judge
 from replguard.events.alert import LEVELS, Alert, Level
+from replguard.events.overview import Case, Flow, Overview, Part, Served, Stream, Told, Way
 from replguard.events.text import show
 from replguard.log import names
 from replguard.metrics.table import Sheet
-from replguard.pipeline import Pipeline
-from replguard.provenance.manifest import Manifest
 
 CASES = 50
 """Open incidents that are told one by one; of more, the gravest and latest."""
@@ -25,94 +23,7 @@ _SENTENCE = 300
 """Characters of a sentence; of what has a name, fewer."""
 
 
-class Flow(msgspec.Struct, frozen=True):
-    """What a sensor sees: ``events`` and ``lost`` since the start, ``rate`` in events a second, ``cpu`` in cores."""
-
-    events: int
-    lost: int
-    rate: float | None = None
-    cpu: float | None = None
-
-
-class Served(msgspec.Struct, frozen=True):
-    """Instances of a deployment, or of a model that no deployment names, for which ``allowed`` is None."""
-
-    name: str
-    allowed: int | None
-    live: int
-    unauthorised: int
-
-
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """An open incident, told by its gravest alert. ``count`` is of its alerts with their repeats."""
-
-    id: str
-    level: Level
-    sentence: str
-    actor: str | None
-    opened: datetime
-    last: datetime
-    count: int
-    contain: tuple[str, ...] = ()
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert as it was sent."""
-
-    at: datetime
-    level: Level
-    state: str
-    incident: str
-    sentence: str
-
-
-class Way(msgspec.Struct, frozen=True):
-    """A sink, in alerts; ``trouble`` is why it does not work now."""
-
-    sent: int
-    waiting: int
-    lost: int
-    trouble: str | None = None
-
-
-class Stream(msgspec.Struct, frozen=True):
-    """A stream of the log: bytes on the disk, None where it cannot be listed; records lost; what is wrong now."""
-
-    size: int | None
-    lost: int
-    trouble: str | None = None
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A process of the daemon: bytes of memory that it holds, and what it takes of the processor, in cores."""
-
-    memory: int
-    cpu: float | None = None
-
-
-class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at one moment, by name where there are several.
-
-    ``checkpoint`` is when the log was last sealed. ``waiting`` counts events, ``examining`` files, ``evicted`` what
-    was forgotten because a part held as many as it may. ``incidents`` counts all that are open, ``cases`` tells some.
-    """
-
-    sensors: dict[str, Flow]
-    instances: tuple[Served, ...]
-    firing: dict[Level, int]
-    incidents: int
-    cases: tuple[Case, ...]
-    alerts: tuple[Told, ...]
-    sinks: dict[str, Way]
-    log: dict[str, Stream]
-    parts: dict[str, Part]
-    waiting: int
-    examining: int
-    evicted: dict[str, int]
-    checkpoint: datetime | None = None
-
-
-class Observer:
+class Survey:
     """Makes the overview from the numbers of the metrics page and what the page must not say: names and sentences.
 
     Rates are over the time since the look before.
@@ -125,22 +36,20 @@ class Observer:
         self._before: dict[tuple[str, ...], float] = {}
         self._at: datetime | None = None
 
-    def look(self, now: datetime, sheet: Sheet, manifest: Manifest, pipeline: Pipeline) -> Overview:
+    def look(self, now: datetime, sheet: Sheet, allowed: Mapping[str, int], judge: Judge) -> Overview:
         """Return how things stand."""
         rate = self._rates(sheet, now)
-        cases = sorted(
-            pipeline.detector.alerts.open, key=lambda each: (-LEVELS.index(each.level), -each.last.timestamp())
-        )
+        cases = sorted(judge.detector.alerts.open, key=lambda each: (-LEVELS.index(each.level), -each.last.timestamp()))
         sealed = sheet.value("checkpoint_timestamp_seconds")
         return Overview(
             sensors=_sensors(sheet, rate),
-            instances=tuple(_instances(sheet, manifest)),
+            instances=tuple(_instances(sheet, allowed)),
             firing={level: int(sheet.value("alerts_firing", level) or 0) for level in LEVELS},
             incidents=len(cases),
             cases=tuple(case for each in cases[:CASES] if (case := _case(each)) is not None),
-            alerts=tuple(_told(alert) for alert in reversed(list(pipeline.flow.alerts))),
-            sinks=_sinks(sheet, pipeline.sinks.health()),
-            log=self._log(sheet, now, {"evidence": pipeline.evidence.trouble, "raw": pipeline.raw.trouble}),
+            alerts=tuple(_told(alert) for alert in reversed(list(judge.flow.alerts))),
+            sinks=_sinks(sheet, judge.sinks.health()),
+            log=self._log(sheet, now, {"evidence": judge.evidence.trouble, "raw": judge.raw.trouble}),
             parts={
                 part: Part(int(memory), rate("cpu_seconds_total", part))
                 for (part,), memory in sheet.of("resident_memory_bytes").items()
@@ -167,7 +76,8 @@ class Observer:
         return rate
 
     def _log(self, sheet: Sheet, now: datetime, troubles: Mapping[str, str | None]) -> dict[str, Stream]:
-        if self._weighed is None or not 0 <= (now - self._weighed).total_seconds() < WEIGHED:
+        unknown = None in self._weights.values()
+        if self._weighed is None or unknown or not 0 <= (now - self._weighed).total_seconds() < WEIGHED:
             self._weighed = now
             self._weights = {stream: _weigh(self._folder, stream) for stream in troubles}
         lost = sheet.of("log_dropped_total")
@@ -207,13 +117,12 @@ def _sensors(sheet: Sheet, rate: Callable[..., float | None]) -> dict[str, Flow]
     return found
 
 
-def _instances(sheet: Sheet, manifest: Manifest) -> Iterable[Served]:
+def _instances(sheet: Sheet, allowed: Mapping[str, int]) -> Iterable[Served]:
     """Yield what is allowed, whether it runs or not, then what else serves."""
     live = sheet.of("instances")
-    deployments = {item.name: item.max_instances for item in manifest.deployments}
-    for name in (*deployments, *sorted({name for name, _ in live} - deployments.keys())):
+    for name in (*allowed, *sorted({name for name, _ in live} - allowed.keys())):
         fine, wrong = (int(live.get((name, authorised), 0)) for authorised in ("true", "false"))
-        yield Served(show(name), deployments.get(name), fine + wrong, wrong)
+        yield Served(show(name), allowed.get(name), fine + wrong, wrong)
 
 
 def _case(incident: Incident) -> Case | None:

@@ -15,15 +15,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 from support import deadmount, fingerprints
+from support.together import running
 
 from replguard.cli.status import asked
-from replguard.daemon import UPKEEP, Daemon
+from replguard.collector.collector import UPKEEP
 from replguard.drill import dummy
 from replguard.events import clock
-from replguard.events.catalogue import PORTABLE
 from replguard.log import reader
 from replguard.log.recent import recent
-from replguard.policy import Policy
 from replguard.weights.examiner import Request
 from replguard.weights.shares import Shares
 
@@ -46,21 +45,6 @@ def configure(folder: Path, **given: Any) -> Path:
     path = folder / "replguard.yaml"
     path.write_bytes(msgspec.yaml.encode(settings | given))
     return path
-
-
-@contextlib.contextmanager
-def running(path: Path) -> Iterator[Daemon]:
-    """Run a daemon in a thread of this process until the block ends."""
-    daemon = Daemon(Policy(path, lambda _: PORTABLE, strict=False))
-    ready = threading.Event()
-    thread = threading.Thread(target=daemon.run, args=(lambda _: ready.set(),))
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE)
-        yield daemon
-    finally:
-        daemon.stop()
-        thread.join(PATIENCE)
 
 
 def wait(true: Callable[[], object]) -> None:
@@ -94,7 +78,7 @@ def test_it_starts_says_how_it_is_and_ends(tmp_path: Path) -> None:
         status = msgspec.json.decode((tmp_path / "state" / "status.json").read_bytes())
         assert status["pid"] > 0
         assert {"process", "file", "network"} <= {line["area"] for line in status["sensors"]}
-        assert "1 file of 1 model," in daemon.protecting()
+        assert "1 file of 1 model," in daemon.collector.protecting()
     assert not (tmp_path / "state" / "status.json").exists()
     told = [(component, state) for component, state, _ in health(tmp_path)]
     assert ("daemon", "ready") in told
@@ -118,10 +102,10 @@ def test_a_weights_path_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
     """It is told once, and found as soon as it appears."""
     with running(configure(tmp_path)) as daemon:
         wait(says(tmp_path, "weights", "degraded", "not there yet"))
-        assert daemon.protecting() == f"nothing yet; {tmp_path}/models is not there yet"
+        assert daemon.collector.protecting() == f"nothing yet; {tmp_path}/models is not there yet"
         dummy.write_model(tmp_path / "models" / "m", shards=1)
         wait(says(tmp_path, "weights", "recovered"))
-        wait(lambda: "1 file " in daemon.protecting())
+        wait(lambda: "1 file " in daemon.collector.protecting())
 
 
 def test_a_log_too_long_to_go_through_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +113,7 @@ def test_a_log_too_long_to_go_through_again_is_told(tmp_path: Path, monkeypatch:
     path = configure(tmp_path)
     with running(path):
         pass
-    monkeypatch.setattr("replguard.earlier.recent", functools.partial(recent, most=1))
+    monkeypatch.setattr("replguard.analyser.earlier.recent", functools.partial(recent, most=1))
     assert not says(tmp_path, "log", "degraded")()
     with running(path):
         wait(says(tmp_path, "log", "degraded", "1 older segment left out"))
@@ -145,7 +129,7 @@ def test_weights_on_a_mount_that_is_dead_hold_nothing_up(tmp_path: Path) -> None
             wait(says(tmp_path, "weights", "degraded", "does not answer"))
             dead.close()
             wait(says(tmp_path, "weights", "recovered"))
-            wait(lambda: "1 file " in daemon.protecting())
+            wait(lambda: "1 file " in daemon.collector.protecting())
 
 
 @pytest.mark.root
@@ -156,7 +140,7 @@ def test_weights_that_cannot_be_fingerprinted_are_told(tmp_path: Path) -> None:
         running(configure(tmp_path)) as daemon,
     ):
         wait(says(tmp_path, "weights", "degraded", "scan_network"))
-        assert daemon.holdings.inventory.bytes_by_state()["failed"] > 0
+        assert daemon.collector.holdings.inventory.bytes_by_state()["failed"] > 0
 
 
 def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:
@@ -178,21 +162,21 @@ def test_a_metrics_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) ->
 def test_an_examiner_that_was_killed_is_told(tmp_path: Path) -> None:
     """Who ends it has something to hide, or a file that does."""
     with running(configure(tmp_path)) as daemon:
-        wait(lambda: daemon.holdings.examiner.pid is not None)
-        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGKILL)
+        wait(lambda: daemon.collector.holdings.examiner.pid is not None)
+        os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGKILL)
         wait(says(tmp_path, "examiner", "degraded", "was lost 1x"))
 
 
 def test_files_that_the_examiner_had_no_room_for_are_told(tmp_path: Path) -> None:
     """As lost events, so that alerts of that time say that something may be missing."""
     with running(configure(tmp_path)) as daemon:
-        wait(lambda: daemon.holdings.examiner.pid is not None)
-        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGSTOP)
-        daemon.holdings.examiner._queue = Shares(2)
+        wait(lambda: daemon.collector.holdings.examiner.pid is not None)
+        os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGSTOP)
+        daemon.collector.holdings.examiner._queue = Shares(2)
         for number in range(10):
-            daemon.holdings.examiner.submit(Request(f"/nowhere/{number}"))
+            daemon.collector.holdings.examiner.submit(Request(f"/nowhere/{number}"))
         wait(says(tmp_path, "examiner", "loss", "full"))
-        os.kill(daemon.holdings.examiner.pid or 0, signal.SIGCONT)
+        os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGCONT)
 
 
 def test_a_state_folder_that_became_something_else_does_not_spoil_the_end(tmp_path: Path) -> None:
@@ -207,7 +191,7 @@ def test_a_log_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> No
     """The daemon watches on; when the folder can be made, what was kept in memory is in it."""
     (tmp_path / "log").write_text("in the way")
     with running(configure(tmp_path)) as daemon:
-        wait(lambda: daemon.pipeline.raw.trouble)
+        wait(lambda: daemon.analyser.judge.raw.trouble)
         (tmp_path / "log").unlink()
         wait(says(tmp_path, "log.raw", "recovered"))
         assert ("daemon", "started") in [(c, s) for c, s, _ in health(tmp_path)]
@@ -218,11 +202,11 @@ def test_a_changed_manifest_is_read_by_itself_and_is_a_fact(tmp_path: Path) -> N
     manifest = tmp_path / "manifest.yaml"
     with running(configure(tmp_path)) as daemon:
         manifest.write_text("deployments: [{name: chat, unit: vllm.service, weights: [/models]}]\n")
-        wait(lambda: daemon.authority.manifest.deployments)
+        wait(lambda: daemon.collector.authority.manifest.deployments)
         wait(lambda: b"authority_change" in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("evidence*")))
         manifest.write_text("deployments: [")
         wait(says(tmp_path, "config", "degraded", "last good"))
-        assert daemon.authority.manifest.deployments[0].name == "chat"
+        assert daemon.collector.authority.manifest.deployments[0].name == "chat"
 
 
 def test_a_first_start_begins_a_baseline_and_a_lost_one_is_told(tmp_path: Path) -> None:
@@ -230,10 +214,10 @@ def test_a_first_start_begins_a_baseline_and_a_lost_one_is_told(tmp_path: Path) 
     path = configure(tmp_path)
     with running(path) as daemon:
         wait((tmp_path / "state" / "baseline.json").exists)
-        assert daemon.authority.baseline.trouble is None
+        assert daemon.collector.authority.baseline.trouble is None
     (tmp_path / "state" / "baseline.json").unlink()
     with running(path) as daemon:
-        assert "gone" in (daemon.authority.baseline.trouble or "")
+        assert "gone" in (daemon.collector.authority.baseline.trouble or "")
         wait(lambda: b"authority_change" in b"".join(f.read_bytes() for f in (tmp_path / "log").glob("evidence*")))
 
 
@@ -257,7 +241,8 @@ def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[]
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setattr("replguard.daemon.UPKEEP", 0.1)
+        for half in ("collector.collector", "analyser.analyser"):
+            monkeypatch.setattr(f"replguard.{half}.UPKEEP", 0.1)
         monkeypatch.setattr("replguard.liveness.STALLED", 2.5)
 
         def count() -> int:
@@ -270,14 +255,25 @@ def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[]
         yield count
 
 
+class Fed:
+    """What has nothing to do with a watchdog."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def feed(self) -> None: ...
+
+
 def test_a_stage_that_stands_still_starves_the_watchdog(
     tmp_path: Path, fed: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without anything to do it is fed by the clock's ticks; one event that is never done with ends that."""
+    monkeypatch.setattr("replguard.collector.collector.Liveness", Fed)
     with running(configure(tmp_path)) as daemon:
         wait(lambda: fed() > 0)
-        go_on, feed = threading.Event(), daemon.pipeline.detector.feed
-        monkeypatch.setattr(daemon.pipeline.detector, "feed", lambda event: (go_on.wait(PATIENCE), feed(event))[1])
+        go_on, feed = threading.Event(), daemon.analyser.judge.detector.feed
+        monkeypatch.setattr(
+            daemon.analyser.judge.detector, "feed", lambda event: (go_on.wait(PATIENCE), feed(event))[1]
+        )
         time.sleep(3.5)
         fed()
         time.sleep(0.5)
@@ -291,12 +287,12 @@ def test_a_sink_and_an_examiner_that_stand_still_do_not(tmp_path: Path, fed: Cal
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with running(configure(tmp_path, sinks={"webhook": {"url": url}})) as daemon:
-            wait(lambda: daemon.holdings.examiner.pid is not None)
-            os.kill(daemon.holdings.examiner.pid or 0, signal.SIGSTOP)
+            wait(lambda: daemon.collector.holdings.examiner.pid is not None)
+            os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGSTOP)
             time.sleep(3.5)
             fed()
             wait(lambda: fed() > 0)
-            os.kill(daemon.holdings.examiner.pid or 0, signal.SIGCONT)
+            os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGCONT)
 
 
 def test_folders_that_others_can_change_are_told_and_stop_nothing(tmp_path: Path) -> None:
@@ -306,14 +302,14 @@ def test_folders_that_others_can_change_are_told_and_stop_nothing(tmp_path: Path
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(0o777)
     with running(path) as daemon:
-        wait(lambda: daemon.pipeline.raw.trouble)
+        wait(lambda: daemon.analyser.judge.raw.trouble)
         assert list((tmp_path / "state").iterdir()) == list((tmp_path / "log").iterdir()) == []
-        assert "state_dir" in " ".join(daemon.status(clock.now()).problems)
+        assert "state_dir" in " ".join(daemon.collector.status(clock.now()).problems)
         (tmp_path / "log").chmod(0o750)
         wait(says(tmp_path, "log.raw", "recovered"))
         wait(says(tmp_path, "config", "degraded", "state_dir: "))
     (tmp_path / "state").chmod(0o700)
     with running(path) as daemon:
-        assert daemon.policy.unsafe == []
+        assert daemon.collector.policy.unsafe == []
         (tmp_path / "state").chmod(0o772)
         wait(says(tmp_path, "config", "degraded", f"{tmp_path}/state can be written to"))

@@ -5,35 +5,34 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
+from analyser.test_numbers import both
 from support.making import AGENT, SERVICE, at, copy_fact, detection
-from test_numbers import daemon
 
-from replguard import overview
 from replguard.alerts.manager import Manager
+from replguard.analyser import survey
+from replguard.analyser.judge import Judged
+from replguard.analyser.survey import Survey
 from replguard.config import Config
+from replguard.events.overview import Overview
 from replguard.metrics.table import Sheet
-from replguard.overview import Observer, Overview
-from replguard.pipeline import Flow
-from replguard.provenance.manifest import Deployment, Manifest
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-NOTHING = Manifest()
 
 
 def parts() -> SimpleNamespace:
     """Return what is looked at of a pipeline, without the rules."""
     return SimpleNamespace(
         detector=SimpleNamespace(alerts=Manager(Config())),
-        flow=Flow(),
+        flow=Judged(),
         sinks=SimpleNamespace(health=dict),
         raw=SimpleNamespace(trouble=None),
         evidence=SimpleNamespace(trouble=None),
     )
 
 
-def look(made, sheet: Sheet, now: datetime = WHEN, manifest: Manifest = NOTHING, observer: Observer | None = None):
+def look(made, sheet: Sheet, now: datetime = WHEN, allowed: dict[str, int] | None = None, by: Survey | None = None):
     """Return the overview of such parts, with numbers of our own."""
-    return (observer or Observer(Path("/nowhere"))).look(now, sheet, manifest, made)
+    return (by or Survey(Path("/nowhere"))).look(now, sheet, allowed or {}, made)
 
 
 def counted(events: float, lost: float, cpu: float) -> Sheet:
@@ -50,14 +49,14 @@ def counted(events: float, lost: float, cpu: float) -> Sheet:
 
 def test_rates_are_over_the_time_since_the_look_before() -> None:
     """The first look knows none; one after the clock was set back knows none either."""
-    made, observer = parts(), Observer(Path("/nowhere"))
-    first = look(made, counted(100, 0, 1.0), observer=observer)
+    made, observer = parts(), Survey(Path("/nowhere"))
+    first = look(made, counted(100, 0, 1.0), by=observer)
     assert (first.sensors["exec"].events, first.sensors["exec"].rate, first.parts["daemon"].cpu) == (105, None, None)
-    second = look(made, counted(300, 40, 1.5), WHEN + timedelta(seconds=4), observer=observer)
+    second = look(made, counted(300, 40, 1.5), WHEN + timedelta(seconds=4), by=observer)
     flow = second.sensors["exec"]
     assert (flow.events, flow.lost, flow.rate, flow.cpu) == (345, 40, 60.0, 0.125)
     assert (second.parts["daemon"].cpu, second.parts["daemon"].memory) == (0.375, 2**26)
-    assert look(made, counted(900, 40, 2.0), WHEN, observer=observer).sensors["exec"].rate is None
+    assert look(made, counted(900, 40, 2.0), WHEN, by=observer).sensors["exec"].rate is None
 
 
 def test_instances_stand_beside_what_the_manifest_allows() -> None:
@@ -66,8 +65,7 @@ def test_instances_stand_beside_what_the_manifest_allows() -> None:
     sheet.set("instances", 2, "chat", "true")
     sheet.set("instances", 1, "llama", "false")
     sheet.set("instances", 3, "llama", "true")
-    manifest = Manifest(deployments=(Deployment(name="chat", max_instances=2), Deployment(name="idle")))
-    found = look(parts(), sheet, manifest=manifest).instances
+    found = look(parts(), sheet, allowed={"chat": 2, "idle": 1}).instances
     assert [(one.name, one.allowed, one.live, one.unauthorised) for one in found] == [
         ("chat", 2, 2, 0),
         ("idle", 1, 0, 0),
@@ -92,7 +90,7 @@ def test_incidents_come_gravest_first_with_their_gravest_alert() -> None:
     assert told.cases[0].sentence == grave[0].message
     assert told.cases[0].actor == AGENT.name
     assert told.cases[0].count == 4
-    assert told.cases[0].contain == grave[0].replguard.contain[: overview.COMMANDS]
+    assert told.cases[0].contain == grave[0].replguard.contain[: survey.COMMANDS]
     assert [alert.sentence for alert in told.alerts] == [grave[0].message, low[0].message]
 
 
@@ -100,14 +98,14 @@ def test_it_stays_small_whatever_happens() -> None:
     """Thousands of incidents are counted, some are told; no sentence is longer than a line."""
     made = parts()
     manager = made.detector.alerts
-    for number in range(overview.CASES + 30):
+    for number in range(survey.CASES + 30):
         actor = msgspec.structs.replace(AGENT, id=f"agent-{number}", name="\x1b[2J\n" * 500)
         made.flow.alerts.extend(
             manager.feed(detection(copy_fact(number, number, actor=actor, target=f"/{number}"), rule="a"), at(number))
         )
     told = look(made, Sheet(), at(500))
-    assert told.incidents == overview.CASES + 30
-    assert len(told.cases) == overview.CASES
+    assert told.incidents == survey.CASES + 30
+    assert len(told.cases) == survey.CASES
     assert told.cases[0].last > told.cases[-1].last
     assert all(len(case.sentence) <= 300 and case.sentence.isprintable() for case in told.cases)
     assert len(msgspec.json.encode(told)) < 100_000
@@ -122,11 +120,11 @@ def test_the_log_is_weighed_once_a_minute(tmp_path: Path) -> None:
     (folder / "raw-000001.jsonl.zst").write_bytes(b"x" * 700)
     (folder / "raw-000002.jsonl").write_bytes(b"x" * 300)
     (folder / "other").write_bytes(b"x" * 999)
-    observer = Observer(folder)
-    assert look(made, Sheet(), observer=observer).log["raw"].size == 1000
+    observer = Survey(folder)
+    assert look(made, Sheet(), by=observer).log["raw"].size == 1000
     (folder / "raw-000002.jsonl").write_bytes(b"x" * 301)
-    assert look(made, Sheet(), WHEN + timedelta(seconds=59), observer=observer).log["raw"].size == 1000
-    late = look(made, Sheet(), WHEN + timedelta(seconds=61), observer=observer)
+    assert look(made, Sheet(), WHEN + timedelta(seconds=59), by=observer).log["raw"].size == 1000
+    late = look(made, Sheet(), WHEN + timedelta(seconds=61), by=observer)
     assert (late.log["raw"].size, late.log["evidence"].size) == (1001, 0)
 
 
@@ -148,12 +146,15 @@ def test_sinks_and_what_was_forgotten() -> None:
 
 
 def test_what_the_daemon_writes_has_it(tmp_path: Path) -> None:
-    """The status of a daemon holds its overview, with a rate from the second time on."""
-    made = daemon(tmp_path)
-    made.status(WHEN)
-    status = made.status(WHEN + timedelta(seconds=2))
+    """The status of a daemon holds the overview of both halves, with a rate from the second time on."""
+    made = both(tmp_path)
+    for _ in range(2):
+        made.collector.stand()
+        made.analyser._overview = made.analyser._surveyed()
+        made.collector.take(made.analyser.judging())
+    status = made.collector.status(WHEN)
     assert status.overview is not None
-    assert status.overview.parts["daemon"].memory > 2**20
-    assert status.overview.parts["daemon"].cpu is not None
+    assert status.overview.parts["collector"].memory > 2**20
+    assert status.overview.parts["analyser"].cpu is not None
     assert set(status.overview.log) == {"raw", "evidence"}
     assert status.overview.firing["critical"] == 0

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import structlog
 
+from replguard.analyser.judge import Judge
 from replguard.events.event import Event
 from replguard.events.health import Health
 from replguard.log.ending import Ending, Kept, ending
 from replguard.log.recent import recent, told
 from replguard.log.walk import Knows
-from replguard.pipeline import Pipeline, health
+from replguard.stage import health
 
 _log = structlog.get_logger(__name__)
 
@@ -33,17 +34,22 @@ class Earlier:
             _log.exception("how the log ended cannot be told")
         self._looked.set()
 
-    def meanwhile(self, boot_id: str, kept: Kept, patience: float) -> Health | None:
-        """Return what is to be said of the time in which no daemon ran; waits for the look so many seconds at most."""
-        self._looked.wait(patience)
-        return None if self._before is None else self._before.meanwhile(self._started, boot_id, kept)
+    def ended(self, until: datetime, boot_id: str, *, stopped: bool) -> None:
+        """Note how a collector ended that spoke to us: whose run is gone on with, if another comes."""
+        self._before = Ending(until, boot_id, stopped)
+        self._looked.set()
 
-    def resume(self, pipeline: Pipeline) -> None:
+    def meanwhile(self, now: datetime, boot_id: str, kept: Kept, patience: float) -> Health | None:
+        """Return what is to be said of the time in which nobody looked; waits for the look so many seconds at most."""
+        self._looked.wait(patience)
+        return None if self._before is None else self._before.meanwhile(now, boot_id, kept)
+
+    def resume(self, judge: Judge) -> None:
         """Let sequences that were under way when the daemon stopped go on: the log still holds what was seen."""
-        since = self._started - pipeline.detector.engine.span
+        since = self._started - judge.detector.engine.span
         try:
             past = recent(self._folder, since, passed_over=self._passed_over)
-            pipeline.resume(past, lambda: told(self._folder, since))
+            judge.resume(past, lambda: told(self._folder, since))
         except Exception:  # noqa: BLE001 - see above
             _log.exception("the log cannot be gone through again: sequences begin anew")
 

@@ -11,10 +11,10 @@ from replguard.config import Config
 from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.hint import Hint
-from replguard.pipeline import health
 from replguard.provenance import copies
 from replguard.provenance.outline import Outline
 from replguard.sensors.runner import Runner
+from replguard.stage import health
 from replguard.weights.examiner import Examination, Examiner, Request, settings_of
 from replguard.weights.inventory import Inventory
 

@@ -1,13 +1,13 @@
 """What the run before left is said and gone on from, whatever stands in the log."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from replguard import earlier
-from replguard.earlier import Earlier
+from replguard.analyser import earlier
+from replguard.analyser.earlier import Earlier
 from replguard.events.event import Event
 from replguard.log.ending import Ending, Kept
 
@@ -19,10 +19,10 @@ def test_an_end_without_a_word_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     said: list[Event] = []
     one = Earlier(tmp_path, NOON, said.append)
     one.look(lambda _: True)
-    assert one.meanwhile("b", Kept(), 0) is None
+    assert one.meanwhile(NOON, "b", Kept(), 0) is None
     monkeypatch.setattr(earlier, "ending", lambda *_: Ending(NOON, "b", stopped=False))
     one.look(lambda _: True)
-    told = one.meanwhile("b", Kept(), 0)
+    told = one.meanwhile(NOON, "b", Kept(), 0)
     assert told is not None
     assert "blind for 0 s" in (told.reason or "")
 
@@ -38,7 +38,7 @@ def test_a_log_that_cannot_be_read_holds_nothing_up(tmp_path: Path, monkeypatch:
     with capture_logs() as logs:
         one.look(lambda _: True)
     assert [line["event"] for line in logs] == ["how the log ended cannot be told"]
-    assert one.meanwhile("b", Kept(), 0) is None
+    assert one.meanwhile(NOON, "b", Kept(), 0) is None
 
 
 def test_what_was_passed_over_is_said(tmp_path: Path) -> None:
@@ -47,3 +47,14 @@ def test_what_was_passed_over_is_said(tmp_path: Path) -> None:
     Earlier(tmp_path, NOON, said.append)._passed_over(2)
     assert said[0].health is not None
     assert "2 older segments left out" in (said[0].health.reason or "")
+
+
+def test_a_collector_that_was_lost_is_an_end_as_well(tmp_path: Path) -> None:
+    """The analyser knows when it spoke last; one that said that it stops is no news."""
+    one = Earlier(tmp_path, NOON, lambda _: None)
+    one.ended(NOON - timedelta(seconds=3), "b", stopped=False)
+    told = one.meanwhile(NOON, "b", Kept(), 0)
+    assert told is not None
+    assert "blind for 3 s" in (told.reason or "")
+    one.ended(NOON, "b", stopped=True)
+    assert one.meanwhile(NOON, "b", Kept(), 0) is None

@@ -1,0 +1,97 @@
+"""The way from the collector: one connection at a time, by root or our own user alone."""
+
+import os
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from replguard import frames
+from replguard.channel import Broken, Channel
+from replguard.frames import Asked, Told
+
+FULL = 0.02
+"""Seconds between attempts to hand a frame on while there is no room: the socket holds up the collector's link."""
+_CREDENTIALS = struct.Struct("3i")
+
+_log = structlog.get_logger(__name__)
+
+
+class Link:
+    """``take`` is given each frame and says whether there was room; ``began`` is called for each connection."""
+
+    def __init__(self, listener: socket.socket, take: Callable[[Told], bool]) -> None:
+        self._listener, self._take = listener, take
+        self._decoder = frames.told()
+        self._lock = threading.Lock()
+        self._channel: Channel[Told] | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Ask for the end; safe from any thread, but not in a signal handler."""
+        self._stop.set()
+        os.eventfd_write(self._wake, 1)
+
+    def ask(self, asked: Asked) -> None:
+        """Ask the collector for something; what nobody hears is asked for by nobody."""
+        body = frames.encode(asked)
+        with self._lock:
+            if self._channel is None:
+                return
+            try:
+                self._channel.post(body)
+            except Broken:
+                return
+        os.eventfd_write(self._wake, 1)
+
+    def run(self) -> None:
+        """Serve one collector after the other until told to stop."""
+        self._listener.setblocking(False)
+        while not self._stop.is_set():
+            self._await(self._listener.fileno(), select.POLLIN)
+            try:
+                end, _ = self._listener.accept()
+            except OSError:
+                continue
+            if self._may(end):
+                self._serve(Channel(end, self._decoder))
+            else:
+                end.close()
+
+    @staticmethod
+    def _may(end: socket.socket) -> bool:
+        """Whether the other side is root or our own user: what others tell us would be believed."""
+        pid, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid in (0, os.geteuid()):
+            return True
+        _log.warning("somebody else than the collector connected, and was refused", pid=pid, user=uid)
+        return False
+
+    def _serve(self, channel: Channel[Told]) -> None:
+        with self._lock:
+            self._channel = channel
+        try:
+            while not self._stop.is_set():
+                self._await(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.waiting else 0))
+                with self._lock:
+                    channel.flush()
+                for frame in channel.receive():
+                    while not self._take(frame) and not self._stop.wait(FULL):
+                        pass
+        except Broken as error:
+            _log.info("the collector is gone", reason=str(error))
+        finally:
+            with self._lock:
+                self._channel = None
+            channel.close()
+
+    def _await(self, descriptor: int, wanted: int) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(descriptor, wanted)
+        if any(ready == self._wake for ready, _ in poll.poll(1000)):
+            os.eventfd_read(self._wake)

@@ -3,11 +3,15 @@
 A log that somebody else can replace, or keys and a last good configuration that they can plant, are worse than none.
 """
 
+import functools
 import os
+import pwd
 import stat
 from collections.abc import Collection
 from pathlib import Path
 
+SERVICE = "replguard"
+"""The user who judges and writes the log, where the service is installed: what is its own is ours."""
 _LINKS = 40
 """Links on the way at most, as the kernel has it."""
 _PEOPLE = 1000
@@ -17,12 +21,12 @@ _PEOPLE = 1000
 def doubt(folder: Path, trusted: Collection[int] = ()) -> str | None:
     """Return in a sentence how others could change what lies in a folder, and what to do about it, or None.
 
-    Root, we ourselves and the users ``trusted`` are no others, nor are their groups of the same number. Above the
-    folder neither are groups of the system (/var/log is syslog's on some), nor anybody where only owners may rename
-    (/tmp).
+    Root, we ourselves, the service's user and the users ``trusted`` are no others, nor are their groups of the same
+    number. Above the folder neither are groups of the system (/var/log is syslog's on some), nor anybody where only
+    owners may rename (/tmp).
     What is not there yet, or hidden from us, is left to whoever makes or opens it.
     """
-    ours = {0, os.geteuid(), *trusted}
+    ours = {0, os.geteuid(), *_service(), *trusted}
     at, rest, links = Path("/"), _parts(Path.cwd() / folder), 0
     while links <= _LINKS:
         try:
@@ -40,6 +44,14 @@ def doubt(folder: Path, trusted: Collection[int] = ()) -> str | None:
         else:
             return None
     return f"{folder} lies behind more than {_LINKS} links: name the folder itself"
+
+
+@functools.cache
+def _service() -> tuple[int, ...]:
+    try:
+        return (pwd.getpwnam(SERVICE).pw_uid,)
+    except KeyError:
+        return ()
 
 
 def _parts(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from replguard.analyser.judge import Judge
 from replguard.analyser.numbers import gather
 from replguard.analyser.rulebook import Rulebook
 from replguard.analyser.survey import Survey
-from replguard.config import Stream
+from replguard.config import Config, Stream
 from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.health import Health
@@ -54,6 +54,11 @@ GIVE_UP = 10.0
 _log = structlog.get_logger(__name__)
 
 
+def folder(config: Config) -> Path:
+    """Return where the analyser keeps what it knows: a folder of its own, for it may be another user."""
+    return Path(config.state_dir) / "analyser"
+
+
 class Analyser:
     """One run of the analyser, for the collector that said ``hello``. ``ask`` takes what it is to be asked.
 
@@ -71,7 +76,7 @@ class Analyser:
         config = hello.config
         self.hello, self.config, self._ask = hello, config, ask
         self._started = clock.now()
-        self._state, self._log_dir = Path(config.state_dir), Path(config.log.dir)
+        self._state, self._log_dir = folder(config), Path(config.log.dir)
         self._boot = hello.host.boot_id or ""
         self._stop, self._last, self._reload = threading.Event(), threading.Event(), threading.Event()
         self._survey = Survey(self._log_dir)
@@ -79,7 +84,7 @@ class Analyser:
         self._stood = threading.Event()
         self.standing: Standing | None = None
         self._overview: Overview | None = None
-        self.rulebook = Rulebook(config, hello.makes, hello.path)
+        self.rulebook = Rulebook(config, hello.makes, hello.path, self._state)
         self._paths = Paths(self.rulebook.ruleset.rules)
         self.judge = Judge(
             detector=Detector(self.rulebook.ruleset, Manager(config, hello.host)),

@@ -21,10 +21,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Link:
-    """``take`` is given each frame and says whether there was room; ``began`` is called for each connection."""
+    """``take`` is given each frame and says whether there was room; ``alone`` is called each second without any."""
 
-    def __init__(self, listener: socket.socket, take: Callable[[Told], bool]) -> None:
-        self._listener, self._take = listener, take
+    def __init__(
+        self, listener: socket.socket, take: Callable[[Told], bool], alone: Callable[[], object] = lambda: None
+    ) -> None:
+        self._listener, self._take, self._alone = listener, take, alone
         self._decoder = frames.told()
         self._lock = threading.Lock()
         self._channel: Channel[Told] | None = None
@@ -52,6 +54,7 @@ class Link:
         """Serve one collector after the other until told to stop."""
         self._listener.setblocking(False)
         while not self._stop.is_set():
+            self._alone()
             self._await(self._listener.fileno(), select.POLLIN)
             try:
                 end, _ = self._listener.accept()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-FILE = "analyser.position"
+FILE = "position"
 _SIZE = 64
 _log = structlog.get_logger(__name__)
 
@@ -18,12 +18,12 @@ class Position:
     written nothing is kept, and the last frames may be in the log twice.
     """
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._file = -1
         try:
-            Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(Path(state_dir) / FILE, flags, 0o600)
+            self._file = os.open(folder / FILE, flags, 0o600)
         except OSError as error:
             _log.warning("how far the log is written cannot be kept", reason=str(error))
 

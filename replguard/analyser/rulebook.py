@@ -19,12 +19,15 @@ from replguard.rules.model import RuleSet
 class Rulebook:
     """Reads the rules, keeps the last good ones, and tells what changed. ``problems`` holds what is wrong now.
 
-    ``makes`` are the kinds of events that are made here, ``path`` is the configuration that names the rules.
+    ``makes`` are the kinds of events that are made here, ``path`` is the configuration that names the rules;
+    in ``state`` the last good ones are kept.
     """
 
-    def __init__(self, config: Config, makes: Iterable[str], path: str | None = None) -> None:
+    def __init__(
+        self, config: Config, makes: Iterable[str], path: str | None = None, state: Path | None = None
+    ) -> None:
         self._config, self._makes = config, frozenset(makes)
-        self._kept = LastGood(Path(config.state_dir))
+        self._kept = LastGood(state or Path(config.state_dir))
         self.ruleset = self._read(config.rules.paths)
         sinking = _sinking(config, path)
         self.problems = self.ruleset.problems + sinking

@@ -25,7 +25,7 @@ from replguard import supervisor
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    default=Path("/run/replguard/analyser.sock"),
+    default=Path("/run/replguard-analyser.sock"),
     show_default=True,
     help="What joins the two, with --only. The analyser is given it by the service manager.",
 )

@@ -58,7 +58,7 @@ def _watch(given: Given) -> None:
         sys.stderr.write(f"replguard: {policy.in_force}: {printable(mask(str(problem)))}\n")
     also(policy.config.log.mask)
     standing.alone(Path(policy.config.state_dir))
-    _give_up_rights()
+    _give_up_rights(policy.config.state_dir)
     collector = Collector(policy, lambda frame: link.send(frame), unsent=lambda: link.held)  # noqa: PLW0108 - made below
     link = Link(
         Path(given.socket),
@@ -83,9 +83,9 @@ def _watch(given: Given) -> None:
             _log.warning("not all that was seen is known to be in the log", events=link.held)
 
 
-def _give_up_rights() -> None:
-    """Keep what watching needs (systemd/replguard.service says why each), and nothing else."""
+def _give_up_rights(state_dir: str) -> None:
+    """Keep what watching needs (systemd/replguard.service says why each) and to write our state, and nothing else."""
     try:
-        rights.keep(rights.DAC_READ_SEARCH, rights.SYS_PTRACE, rights.SYS_ADMIN)
+        rights.keep(rights.DAC_READ_SEARCH, rights.SYS_PTRACE, rights.SYS_ADMIN, *rights.to_write([state_dir]))
     except OSError as error:
         _log.warning("rights that are not needed cannot be given up", reason=str(error))

@@ -2,6 +2,7 @@
 
 import grp
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from typing import Literal
 from replguard import wholefile
 from replguard.install import manager, shipped
 
-GROUP = "replguard"
+USER = "replguard"
+"""Who judges and writes the log; its group has the same name."""
 CONFIG = "etc/replguard/replguard.yaml"
 KEPT = ("etc/replguard", "var/lib/replguard", "var/log/replguard")
 """What stays when the service is removed, unless it is purged: what the operator wrote, and the evidence."""
@@ -43,9 +45,9 @@ class Service:
         for name, text in shipped.files(python).items():
             yield self._file(self._root / name, text)
         if self._host:
-            yield self._group()
-        for name, (mode, group) in shipped.folders().items():
-            yield self._folder(self._root / name, mode, group)
+            yield self._user()
+        for name, (mode, user, group) in shipped.folders().items():
+            yield self._folder(self._root / name, mode, (user, group))
         yield self._config()
         yield from self._start()
 
@@ -54,6 +56,7 @@ class Service:
         asks = self._host and manager.runs() and os.path.lexists(self._root / f"etc/systemd/system/{shipped.UNIT}")
         if asks:
             yield self._ask("stopped and disabled the service", "systemctl", "disable", "--now", shipped.UNIT)
+            self._do(lambda: manager.ask(["systemctl", "stop", *shipped.OTHERS]))  # they would a moment later
         for name in shipped.files(""):
             yield self._away(self._root / name, purge=purge)
         if asks and self._changed:
@@ -80,13 +83,13 @@ class Service:
         self._changed = True
         return Step("done", f"{path}: {'written' if there is None else 'brought up to date'}")
 
-    def _folder(self, path: Path, mode: int, group: str) -> Step:
+    def _folder(self, path: Path, mode: int, names: tuple[str, str]) -> Step:
         """Make a folder, or give it back the mode and owner that it should have."""
         try:
             there = path.lstat() if os.path.lexists(path) else None
             if there is not None and not stat.S_ISDIR(there.st_mode):
                 return Step("failed", f"{path}: is no folder; move it away and try again")
-            owner = (0, _gid(group)) if self._host else None
+            owner = _ids(*names) if self._host else None
             fine = there is not None and stat.S_IMODE(there.st_mode) == mode
             if there is not None and fine and owner in (None, (there.st_uid, there.st_gid)):
                 return Step("left", f"{path}: is as it should be")
@@ -131,12 +134,13 @@ class Service:
 
     # -- the system ----------------------------------------------------------------------------------------------
 
-    def _group(self) -> Step:
-        if _gid(GROUP):
-            return Step("left", f"group {GROUP}: is there")
-        with_systemd = shutil.which("systemd-sysusers") is not None
-        words = ["systemd-sysusers", "/etc/sysusers.d/replguard.conf"] if with_systemd else ["groupadd", "-r", GROUP]
-        return self._ask(f"group {GROUP}: made; whoever is in it may read alerts and log", *words)
+    def _user(self) -> Step:
+        if all(_ids(USER, USER)):
+            return Step("left", f"user and group {USER}: are there")
+        words = ["systemd-sysusers", "/etc/sysusers.d/replguard.conf"]
+        if shutil.which(words[0]) is None:
+            words = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+        return self._ask(f"user and group {USER}: made; whoever is in the group may read alerts and log", *words)
 
     def _start(self) -> Iterator[Step]:
         if not self._host:
@@ -194,17 +198,25 @@ def _tidy(path: Path) -> None:
 def _make(path: Path, mode: int, owner: tuple[int, int] | None) -> None:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
+    if owner is not None and path.stat().st_uid != owner[0]:  # what an earlier version wrote goes with it
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(Path(folder) / name, *owner, follow_symlinks=False)
     if owner is not None:
         os.chown(path, *owner, follow_symlinks=False)
     path.chmod(mode)
 
 
-def _gid(group: str) -> int:
-    """Return the number of a group; root's where there is none."""
+def _ids(user: str, group: str) -> tuple[int, int]:
+    """Return the numbers of a user and a group; root's where there is none."""
     try:
-        return grp.getgrnam(group).gr_gid
+        uid = pwd.getpwnam(user).pw_uid
     except KeyError:
-        return 0
+        uid = 0
+    try:
+        return uid, grp.getgrnam(group).gr_gid
+    except KeyError:
+        return uid, 0
 
 
 def _failed(path: Path, error: OSError) -> Step:

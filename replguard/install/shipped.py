@@ -7,24 +7,26 @@ from pathlib import Path
 import replguard
 
 UNIT = "replguard.service"
+"""The one that is started and stopped; the others come and go with it."""
+OTHERS = ("replguard-analyser.service", "replguard-analyser.socket")
 _SEAL = "# As `replguard install` wrote it: sha256 "
 _PACKAGE = Path(replguard.__file__).parent
-_PROGRAM = "ExecStart=/opt/replguard/bin/replguard run\n"
+_PROGRAM = "ExecStart=/opt/replguard/bin/replguard run "
 
 
 def files(python: str) -> dict[str, str]:
     """Return the text of each file by its path below the root; the service runs with this interpreter."""
     return {
-        f"etc/systemd/system/{UNIT}": seal(unit(python)),
+        **{f"etc/systemd/system/{name}": seal(unit(python, name)) for name in (UNIT, *OTHERS)},
         "etc/sysusers.d/replguard.conf": seal(_text("sysusers.d/replguard.conf")),
         "etc/tmpfiles.d/replguard.conf": seal(_text("tmpfiles.d/replguard.conf")),
     }
 
 
-def unit(python: str) -> str:
-    """Return the unit. Isolated (-I): neither the environment nor a working folder can name other code."""
+def unit(python: str, name: str = UNIT) -> str:
+    """Return a unit. Isolated (-I): neither the environment nor a working folder can name other code."""
     quoted = '"' + re.sub(r'["\\]', r"\\\g<0>", python).replace("%", "%%").replace("$", "$$") + '"'
-    return _text(UNIT).replace(_PROGRAM, f"ExecStart={quoted} -I -m replguard run\n")
+    return _text(name).replace(_PROGRAM, f"ExecStart={quoted} -I -m replguard run ")
 
 
 def configuration() -> str:
@@ -34,10 +36,10 @@ def configuration() -> str:
     return re.sub(r"(?m)^(?=[^#\n])", "#", example)
 
 
-def folders() -> dict[str, tuple[int, str]]:
-    """Return mode and group of each folder by its path below the root, as tmpfiles.d has it for systemd."""
+def folders() -> dict[str, tuple[int, str, str]]:
+    """Return mode, user and group of each folder by its path below the root, as tmpfiles.d has it for systemd."""
     lines = (line.split() for line in _text("tmpfiles.d/replguard.conf").splitlines() if line.startswith("d "))
-    return {path.lstrip("/"): (int(mode, 8), group) for _, path, mode, _, group, _ in lines}
+    return {path.lstrip("/"): (int(mode, 8), user, group) for _, path, mode, user, group, _ in lines}
 
 
 def seal(text: str) -> str:

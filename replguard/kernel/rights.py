@@ -4,9 +4,10 @@ import contextlib
 import ctypes
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
-DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN = 2, 19, 21
+DAC_OVERRIDE, DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN = 1, 2, 19, 21
 """Capabilities (include/uapi/linux/capability.h)."""
 _SET_NO_NEW_PRIVS, _CAPBSET_DROP, _SET_DUMPABLE = 38, 24, 4
 """Of prctl(2)."""
@@ -21,13 +22,24 @@ def keep(*capabilities: int) -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _call(libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    effective, permitted, _ = _held(libc)
+    effective, permitted, inheritable = _held(libc)
     for each in range(_last() + 1):
         if each not in capabilities:
             with contextlib.suppress(OSError):  # needs CAP_SETPCAP, and bounds only what no_new_privs bounds already
                 _call(libc.prctl(_CAPBSET_DROP, each, 0, 0, 0))
     kept = sum(1 << each for each in capabilities)
-    _set(libc, effective & kept, permitted & kept)
+    now = effective & kept, permitted & kept
+    if (effective, permitted, inheritable) != (*now, 0):  # where nothing is held the call may be refused as well
+        _set(libc, *now)
+
+
+def to_write(paths: Iterable[str | Path]) -> tuple[int, ...]:
+    """Return the capability that root needs to make and write these where a folder is another user's; else none."""
+    for path in paths:
+        there = next((each for each in (Path(path), *Path(path).absolute().parents) if each.exists()), Path("/"))
+        if os.geteuid() == 0 and there.stat().st_uid != 0:
+            return (DAC_OVERRIDE,)
+    return ()
 
 
 def undumpable() -> None:

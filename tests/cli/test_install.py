@@ -20,11 +20,11 @@ def test_each_thing_has_its_line_and_mark(tmp_path):
     second = install("--root", tmp_path)
     assert second.exit_code == 0
     assert {line[0] for line in second.stdout.splitlines()} == {"="}
-    (tmp_path / "var/lib/replguard").rmdir()
-    (tmp_path / "var/lib/replguard").touch()
+    (tmp_path / "var/log/replguard").rmdir()
+    (tmp_path / "var/log/replguard").touch()
     third = install("--root", tmp_path)
     assert third.exit_code == 1
-    assert third.stderr == f"! {tmp_path}/var/lib/replguard: is no folder; move it away and try again\n"
+    assert third.stderr == f"! {tmp_path}/var/log/replguard: is no folder; move it away and try again\n"
 
 
 def test_a_dry_run_needs_no_rights_and_says_so():

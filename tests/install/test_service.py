@@ -44,11 +44,13 @@ def test_it_is_all_done_once(tmp_path):
     made = listing(tmp_path)
     assert {name: oct(mode & 0o777) for name, (mode, _) in made.items() if "replguard" in name.rpartition("/")[2]} == {
         UNIT: "0o644",
+        "etc/systemd/system/replguard-analyser.service": "0o644",
+        "etc/systemd/system/replguard-analyser.socket": "0o644",
         "etc/sysusers.d/replguard.conf": "0o644",
         "etc/tmpfiles.d/replguard.conf": "0o644",
         "etc/replguard": "0o750",
         "etc/replguard/replguard.yaml": "0o600",
-        "var/lib/replguard": "0o700",
+        "var/lib/replguard": "0o710",
         "var/log/replguard": "0o750",
     }
     assert set(installed(tmp_path).values()) == {"left"}
@@ -125,7 +127,7 @@ def test_modes_are_put_right(tmp_path):
     log.write_text("in the way")
     told = installed(tmp_path)
     assert (told[str(state)], told[str(log)]) == ("done", "failed")
-    assert state.stat().st_mode & 0o777 == 0o700
+    assert state.stat().st_mode & 0o777 == 0o710
 
 
 def test_evidence_stays_unless_it_is_purged(tmp_path):

@@ -12,19 +12,27 @@ from replguard.install import shipped
 def test_the_unit_runs_the_interpreter_of_the_installation():
     """As systemd reads it, whatever the path holds; all else is as shipped."""
     unit = shipped.unit('/srv/a "b" 100%/$x/bin/python')
-    line = r'ExecStart="/srv/a \"b\" 100%%/$$x/bin/python" -I -m replguard run'
+    line = r'ExecStart="/srv/a \"b\" 100%%/$$x/bin/python" -I -m replguard run --only collector'
     assert line in unit.splitlines()
     assert unit.count("ExecStart=") == 1
     assert "Type=notify\n" in unit
+    assert '"/p" -I -m replguard run --only analyser' in shipped.unit("/p", shipped.OTHERS[0])
 
 
-def test_folders_are_those_of_the_unit():
-    """systemd-tmpfiles, the unit and an installation without either agree."""
-    folders, unit = shipped.folders(), shipped.unit("python")
-    for key, path in {"State": "var/lib", "Logs": "var/log", "Configuration": "etc"}.items():
-        assert f"{key}Directory=replguard\n" in unit
-        assert f"{key}DirectoryMode={folders[f'{path}/replguard'][0]:04o}\n" in unit
-    assert {group for _, group in folders.values()} == {"replguard"}
+def test_folders_are_those_of_the_units():
+    """systemd-tmpfiles, the units and an installation without either agree."""
+    folders = shipped.folders()
+    watches, judges = shipped.unit("python"), shipped.unit("python", shipped.OTHERS[0])
+    for unit, key, path in (
+        (watches, "State", "var/lib/replguard"),
+        (watches, "Configuration", "etc/replguard"),
+        (judges, "State", "var/lib/replguard/analyser"),
+        (judges, "Logs", "var/log/replguard"),
+    ):
+        mode, user, group = folders[path]
+        assert f"{key}Directory={path.partition('replguard')[1]}{path.partition('replguard')[2]}\n" in unit
+        assert f"{key}DirectoryMode={mode:04o}\n" in unit
+        assert (user, group) == ("root" if unit is watches else "replguard", "replguard")
 
 
 def test_the_first_configuration_says_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""The shipped unit in a real systemd: it is restricted and sees all the same, is fed, comes back, and ends cleanly."""
+"""The shipped units in a real systemd: restricted they see all the same, are fed, come back, and end cleanly."""
 
 import json
 import os
@@ -21,6 +21,8 @@ from replguard.log import reader
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = "replguard.service"
+JUDGES = "replguard-analyser.service"
+UNITS = (UNIT, JUDGES, "replguard-analyser.socket")
 SECONDS = 30.0
 KEPT = 20
 """Descriptors of all its sensors: how many it is depends on the kernel."""
@@ -40,13 +42,17 @@ pytestmark = [
 
 
 class Service:
-    """The unit in a manager of its own, with all that it is shipped with but its program and its configuration."""
+    """The units in a manager of their own, with all that they are shipped with but program, user and configuration.
+
+    Who judges may see /tmp and /root here: the test's folder and its interpreter lie there.
+    """
 
     def __init__(self, manager: systemd.Manager, folder: Path) -> None:
         self.manager, self.folder, self.errors = manager, folder, folder / "errors"
-        shutil.copy(ROOT / "systemd" / UNIT, manager.units)
-        self._given = manager.units / f"{UNIT}.d"
-        self._given.mkdir()
+        for name in UNITS:
+            shutil.copy(ROOT / "systemd" / name, manager.units)
+        for name in (UNIT, JUDGES):
+            (manager.units / f"{name}.d").mkdir()
 
     def give(self, **settings: str) -> None:
         """Let settings be other than shipped; a list is emptied first."""
@@ -57,13 +63,20 @@ class Service:
             f"StandardError=append:{self.errors}",
             f"WorkingDirectory={ROOT}",
         ]
-        text = "\n".join(["[Service]", *ours, *lines])
-        (self._given / "test.conf").write_text(text + "\n")
+        judges = [
+            "User=",
+            "PrivateTmp=no",
+            "ProtectHome=no",
+            "ExecStart=",
+            f"ExecStart={_program('--only', 'analyser')}",
+        ]
+        for name, more in ((UNIT, lines), (JUDGES, judges)):
+            (self.manager.units / f"{name}.d" / "test.conf").write_text("\n".join(["[Service]", *ours, *more, ""]))
         self.manager.ctl("daemon-reload")
 
     def runs(self, *words: str, **settings: str) -> None:
         """Let it run another verb of this checkout."""
-        self.give(ExecStart=" ".join([sys.executable, "-m", "replguard", *words]), **settings)
+        self.give(ExecStart=_program(*words), **settings)
 
     def doctor(self, **settings: str) -> dict[str, list[dict[str, object]]]:
         """Return what `doctor` says under the unit's restrictions, some of them other than shipped."""
@@ -142,10 +155,11 @@ def started(service: Service) -> Iterator[Service]:
         "metrics": {"listen": ""},
     }
     (folder / "replguard.yaml").write_bytes(msgspec.yaml.encode(settings))
-    service.runs("run", "-c", f"{folder}/replguard.yaml")
+    service.runs("run", "--only", "collector", "-c", f"{folder}/replguard.yaml")
     service.manager.ctl("start", UNIT)
     yield service
     service.manager.ctl("stop", UNIT)
+    service.manager.until(lambda: not service.manager.pid(JUDGES))
 
 
 def test_it_works_as_without_restrictions(service: Service) -> None:
@@ -196,7 +210,9 @@ def test_it_is_ready_when_systemd_is_told_so(started: Service) -> None:
     )
     assert int(status["CapEff"], 16) == 1 << 2 | 1 << 19 | 1 << 21  # DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    assert oct((started.folder / "replguard").stat().st_mode & 0o777) == "0o700"
+    assert oct((started.folder / "replguard").stat().st_mode & 0o777) == "0o710"
+    judges = Path(f"/proc/{started.manager.pid(JUDGES)}/status").read_text()
+    assert all(f"{key}:\t{0:016x}\n" in judges for key in ("CapEff", "CapPrm", "CapBnd"))
     assert oct((started.folder / "log" / "replguard").stat().st_mode & 0o777) == "0o750"
 
 
@@ -242,7 +258,7 @@ def test_it_can_change_nothing_but_its_own(started: Service) -> None:
 
 def test_it_is_fed_and_comes_back(started: Service) -> None:
     """Longer than its watchdog waits it stays the same process; one that was killed is another a moment later."""
-    started.runs("run", "-c", f"{started.folder}/replguard.yaml", WatchdogSec="5s")
+    started.runs("run", "--only", "collector", "-c", f"{started.folder}/replguard.yaml", WatchdogSec="5s")
     started.manager.ctl("restart", UNIT)
     first = started.manager.pid(UNIT)
     time.sleep(8)
@@ -291,7 +307,8 @@ def test_stopped_it_leaves_nothing_running(started: Service) -> None:
 def test_it_reads_again_when_systemd_says_so(started: Service) -> None:
     """`systemctl reload` needs no right of its own; without it nothing that did not change is read."""
     started.manager.ctl("reload", UNIT)
-    started.manager.until(lambda: "manifest and rules were read again" in started.errors.read_text())
+    for told in ("the manifest was read again", "rules were read again"):
+        started.manager.until(lambda told=told: told in started.errors.read_text())
 
 
 def test_ordinary_work_on_it_is_low_and_its_socket_is_where_the_unit_says(started: Service) -> None:
@@ -312,6 +329,27 @@ def test_ordinary_work_on_it_is_low_and_its_socket_is_where_the_unit_says(starte
     alerts = [each for each in alerts if each["event"]["id"] not in before]
     assert {each["rule"]["level"] for each in alerts} == {"low"}, alerts
     assert "signal daemon" in started.tampering(), "by the service manager: informational, and so in the log only"
+
+
+@pytest.mark.parametrize("which", [JUDGES, UNIT])
+def test_one_that_is_killed_takes_nothing_with_it(started: Service, tmp_path: Path, which: str) -> None:
+    """The other one stays; what was done meanwhile is told, and that nothing was lost."""
+    started.manager.until(lambda: started.kept() >= KEPT)
+    before = {name: started.manager.pid(name) for name in (UNIT, JUDGES)}
+    os.kill(before[which], signal.SIGKILL)
+    source, copy = started.folder / "models" / "m" / "model.safetensors", tmp_path / "copy"
+    subprocess.run(["cp", source, copy], check=True)
+    _until(lambda: str(copy) in started.copies())
+    assert started.copies()[str(copy)] == str(source)
+    after = {name: started.manager.pid(name) for name in (UNIT, JUDGES)}
+    assert {name for name in before if before[name] != after[name]} == {which}
+    words = f"cp {source} {copy}"
+    acts = [one["event"]["action"] for one in started.raw() if one.get("process", {}).get("command_line") == words]
+    assert [one for one in acts if one.startswith("process_")] == ["process_exec", "process_exit"]
+
+
+def _program(*words: str) -> str:
+    return " ".join([sys.executable, "-m", "replguard", *(("run", *words) if words[0] == "--only" else words)])
 
 
 def _bounding_set() -> list[str]:

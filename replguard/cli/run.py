@@ -24,7 +24,7 @@ from replguard import supervisor
 )
 @click.option(
     "--socket",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=Path("/run/replguard-analyser.sock"),
     show_default=True,
     help="What joins the two, with --only. The analyser is given it by the service manager.",

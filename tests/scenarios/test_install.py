@@ -5,12 +5,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support import systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = "replguard.service"
+JUDGES = "replguard-analyser.service"
 FILE = f"/etc/systemd/system/{UNIT}"
+PYTHON = "/opt/here/bin/python"
+PLACED = """
+for place in python site checkout; do mkdir -p /opt/$place; done
+mount --bind "$1" /opt/python
+mount --bind "$2" /opt/site
+mount --bind "$3" /opt/checkout
+/opt/python/bin/"$4" -I -m venv --without-pip --symlinks /opt/here
+printf '/opt/site\n/opt/checkout\n' > "$(echo /opt/here/lib/python*/site-packages)/here.pth"
+echo /opt/python/lib > /etc/ld.so.conf.d/00-here.conf
+ldconfig
+"""
+"""The interpreter, what is installed in it and the checkout, where a user without rights finds them: not below /root."""
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(300),
@@ -22,12 +36,16 @@ pytestmark = [
 def system(tmp_path: Path) -> Iterator[systemd.Manager]:
     """Give a system in which nothing of ours is installed."""
     with systemd.manager(tmp_path, user=False) as manager:
+        places = (sys.base_prefix, Path(msgspec.__file__).parents[1], ROOT)
+        name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        ended = manager.enter("sh", "-ec", PLACED, "-", *map(str, places), name)
+        assert ended.returncode == 0, ended.stderr
         yield manager
 
 
 def verb(system: systemd.Manager, *words: str, code: int = 0) -> list[str]:
     """Run a verb of this checkout there, and return the lines that it says."""
-    ended = system.enter(sys.executable, "-I", "-m", "replguard", *words)
+    ended = system.enter(PYTHON, "-I", "-m", "replguard", *words)
     assert ended.returncode == code, f"{ended.stdout}{ended.stderr}\n{system.said()}"
     return (ended.stdout + ended.stderr).splitlines()
 
@@ -40,20 +58,30 @@ def does(system: systemd.Manager, script: str) -> str:
 
 
 def test_a_service_comes_and_goes(system: systemd.Manager) -> None:
-    """Installed it runs, restricted, by its own group; again changes nothing; removed it leaves the evidence."""
+    """Installed it runs, restricted, by its own user; again changes nothing; removed it leaves the evidence."""
     first = verb(system, "install")
     assert {line[0] for line in first} == {"+"}
     assert first[-1] == "+ enabled and started the service"
     assert system.show(UNIT, "SubState") == "running"
     assert system.show(UNIT, "StatusText").startswith("watching, ")
+    system.until(lambda: system.show(JUDGES, "StatusText") == "judging")
+    judges = dict(
+        line.split(":\t", 1)
+        for line in does(system, f"cat /proc/{system.show(JUDGES, 'MainPID')}/status").splitlines()
+        if ":\t" in line
+    )
+    assert int(judges["Uid"].split()[0]) > 0
+    assert {int(judges[key], 16) for key in ("CapEff", "CapPrm", "CapBnd")} == {0}
     modes = does(
-        system, "stat -c '%a %U:%G %n' /etc/replguard/* /etc/replguard /var/l*/replguard /var/log/replguard/raw*"
+        system,
+        "stat -c '%a %U:%G %n' /etc/replguard/* /etc/replguard /var/l*/replguard /var/lib/replguard/* /var/log/replguard/raw*",
     )
     assert "600 root:root /etc/replguard/replguard.yaml\n" in modes
     assert "750 root:replguard /etc/replguard/manifest.d\n" in modes
-    assert "700 root:replguard /var/lib/replguard\n" in modes
-    assert "750 root:replguard /var/log/replguard\n" in modes
-    assert "640 root:replguard /var/log/replguard/raw-000001.jsonl\n" in modes
+    assert "710 root:replguard /var/lib/replguard\n" in modes
+    assert "700 replguard:replguard /var/lib/replguard/analyser\n" in modes
+    assert "750 replguard:replguard /var/log/replguard\n" in modes
+    assert "640 replguard:replguard /var/log/replguard/raw-000001.jsonl\n" in modes
     pid = system.pid(UNIT)
     assert {line[0] for line in verb(system, "install")} == {"="}
     assert system.pid(UNIT) == pid
@@ -76,7 +104,7 @@ def test_what_the_page_shows_can_be_done(system: systemd.Manager) -> None:
     What the archive's part of the page shows is done by `make package-test`, which has an archive.
     """
     page = re.sub(r"(?ms)^\(archive\)=.*?(?=^## Upgrade)", "", (ROOT / "docs/installing.md").read_text())
-    program = f"exec {sys.executable} -I -m replguard"
+    program = f"exec {PYTHON} -I -m replguard"
     does(system, f"mkdir -p /opt/replguard/bin && cd /opt/replguard/bin && echo '{program} \"$@\"' > replguard")
     does(
         system, "chmod +x /opt/replguard/bin/replguard; mkdir -p /usr/local/sbin; cp -r /opt/replguard/bin /run/theirs"
@@ -98,7 +126,7 @@ def test_a_unit_that_was_changed_is_kept(system: systemd.Manager) -> None:
     assert "# ours" in does(system, f"cat {FILE}")
     does(system, f"mv {FILE}.new {FILE}; sed -i s/^Nice=5/Nice=6/ {FILE}; head -n -1 {FILE} > /run/older")
     seal = "from replguard.install import shipped; print(shipped.seal(open('/run/older').read()), end='')"
-    does(system, f'{sys.executable} -c "{seal}" > /run/sealed && mv /run/sealed {FILE}')
+    does(system, f'{PYTHON} -c "{seal}" > /run/sealed && mv /run/sealed {FILE}')
     pid = system.pid(UNIT)
     told = verb(system, "install")
     assert f"+ {FILE}: brought up to date" in told

@@ -15,7 +15,7 @@ SIDE_BY_SIDE := -n 2
 IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods
+.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods chaos
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -72,6 +72,9 @@ fuzz: $(VENV)/.dev ## feed every parser of hostile bytes for ten CPU minutes, wr
 
 floods: $(VENV)/.dev ## flood the host as an ordinary user in full, see whether another is still told of (root)
 	@PYTHONPATH=tests $(PY) -m floods $(ARGS)
+
+chaos: $(VENV)/.dev ## let something go wrong five hundred times under an attack, write the page (root, hours; ARGS="3 'disk full'")
+	@PYTHONPATH=tests $(PY) -m chaos $(ARGS)
 
 lint: $(VENV)/.dev ## format, lint, types, layers, sizes, mirrored tests, shipped rules
 	@$(VENV)/bin/ruff format --check .

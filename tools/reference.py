@@ -17,15 +17,15 @@ import click
 import msgspec
 import yaml
 
-from replguard import cli, config, overview, sinks, standing
-from replguard.events import evidence, names
+from replguard import cli, config, sinks, standing
+from replguard.events import evidence, names, overview
 from replguard.events.catalogue import KINDS
 from replguard.events.event import Event
+from replguard.events.standing import SensorLine, Serves
 from replguard.forensics import views
 from replguard.kernel import bpf
 from replguard.kernel.hooks import spell
 from replguard.metrics import table
-from replguard.provenance import learned
 from replguard.rules.schema import schema
 from replguard.sensors import registry
 
@@ -449,7 +449,7 @@ readable by its owner alone. It is masked and cut for a screen; what is proven s
 
 """
     )
-    objects = (standing.Status, standing.SensorLine, learned.Serves, *_OVERVIEW)
+    objects = (standing.Status, SensorLine, Serves, *_OVERVIEW)
     return head + "\n".join(f"## {each.__name__}\n\n{_prose(each)}\n\n{_annotated(each)}\n" for each in objects)
 
 

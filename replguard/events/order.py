@@ -38,7 +38,9 @@ class Order:
             until = told_until
         self._held.sort()  # nearly in order already: each source tells in its own
         due = bisect_right(self._held, until, key=lambda held: held[0])
-        ready, self._held = self._held[:due], self._held[due:]
+        # What bears a time that is still to come was told before the clock was set back: it waits for nothing.
+        ahead = max(due, bisect_right(self._held, now + self._window, key=lambda held: held[0]))
+        ready, self._held = self._held[:due] + self._held[ahead:], self._held[due:ahead]
         for _, _, event in ready:
             yield event
         self.until = until

@@ -13,6 +13,9 @@ from replguard.log.reader import Record
 
 DAEMON = b'"component":"daemon"'
 WORDS = ("started", "ready", "stopped")
+TAKEN = frozenset({"names"})
+"""Sensors whose queue the kernel forgets once it is read: of what they had read and not written nothing is left."""
+UNWRITTEN = "what changed in files within 0.3 s before the end may be told by nobody"
 
 
 class Kept(NamedTuple):
@@ -53,6 +56,7 @@ class Ending:
         lost = f"{kept.lost} losses of it are told" if kept.lost else "nothing of it was lost"
         parts = [f"the run before {how}: what the kernel kept for {seconds}, {span}, was read, and {lost}"]
         parts += [f"read by {', '.join(sorted(kept.read))}"]
+        parts += [UNWRITTEN] if not self.stopped and TAKEN & set(kept.read) else []
         parts += [f"nothing of that time was seen by {', '.join(sorted(kept.blind))}"] if kept.blind else []
         parts += sorted(kept.unfit)
         state: State = "degraded" if kept.lost or kept.unfit else "recovered"

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+import pytest
+from support import whole
+from support.host import until
 
 COMMAND = (sys.executable, "-m", "replguard", "run", "-c")
 
@@ -99,14 +102,18 @@ def test_a_person_with_a_broken_file_gets_every_fault_and_exit_2(tmp_path: Path)
     assert "Traceback" not in seen
 
 
-def test_a_signal_that_interrupts_nothing_ends_it_too(tmp_path: Path) -> None:
-    """It comes in the moment in which the daemon begins to wait, or the kernel gives it to another thread."""
+@pytest.mark.parametrize("name", ["collector", "analyser"])
+def test_a_signal_that_interrupts_nothing_ends_it_too(tmp_path: Path, name: str) -> None:
+    """It comes in the moment in which a part begins to wait, or the kernel gives it to another thread."""
     with service(configure(tmp_path)) as process:
         until_ready(process)
-        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
-        other = next(thread for thread in threads if thread != process.pid)
-        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
-        assert process.wait(15) == 0
+        pid = whole.part(process.pid, name)
+        threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+        other = next(thread for thread in threads if thread != pid)
+        assert ctypes.CDLL(None).tgkill(pid, other, signal.SIGTERM) == 0
+        assert until(lambda: not Path(f"/proc/{pid}").exists(), 15)
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_a_service_with_a_file_that_broke_goes_on_with_the_last_good_one(tmp_path: Path) -> None:
@@ -174,7 +181,7 @@ def test_alerts_as_json_and_a_word_on_each_reload(tmp_path: Path) -> None:
             assert "manifest.yaml:1" in wait_for(process.stderr, "last good one stays in force")
             manifest.write_text("jobs: [{name: backup, may: [copy], user: 1}]\n")
             process.send_signal(signal.SIGHUP)
-            assert "job backup added" in wait_for(process.stderr, "read again")
+            assert "job backup added" in wait_for(process.stderr, "manifest was read again")
             assert any(
                 msgspec.json.decode(line)["rule"]["name"].startswith("authority-change") for line in process.stdout
             )

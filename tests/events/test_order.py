@@ -53,3 +53,12 @@ def test_events_of_one_time_keep_the_order_of_their_arrival(times: list[int]) ->
     out = [tuple(map(int, event.action.split())) for event in order.rest()]
     assert out == sorted(out)
     assert len(out) == len(times)
+
+
+def test_what_bears_a_time_to_come_waits_for_nothing() -> None:
+    """The clock was set back by an hour: what was told before it is not held for so long."""
+    order = Order()
+    order.put(at(3_600_000, "before"))
+    order.put(at(90, "after"))
+    assert told(order, 100, 95) == ["after", "before"]
+    assert len(order) == 0

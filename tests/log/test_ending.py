@@ -75,6 +75,8 @@ def test_what_the_kernel_kept_was_seen(run):
         "2026-01-01T00:00:09Z to 2026-01-01T00:10:00Z, was read, and nothing of it was lost; read by exec, tcp; "
         "nothing of that time was seen by gpu"
     )
+    told = found.meanwhile(LATER, "boot", Kept({"names"}))
+    assert "what changed in files within 0.3 s before the end may be told by nobody" in told.reason
     told = found.meanwhile(LATER, "boot", Kept({"exec"}, lost=3))
     assert (told.state, told.lost) == ("degraded", 3)
     assert "was read, and 3 losses of it are told; read by exec" in told.reason

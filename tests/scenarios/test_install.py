@@ -24,7 +24,7 @@ printf '/opt/site\n/opt/checkout\n' > "$(echo /opt/here/lib/python*/site-package
 echo /opt/python/lib > /etc/ld.so.conf.d/00-here.conf
 ldconfig
 """
-"""The interpreter, what is installed in it and the checkout, where a user without rights finds them: not below /root."""
+"""The interpreter, what is installed in it and the checkout, where any user finds them: not below /root."""
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(300),
@@ -72,10 +72,8 @@ def test_a_service_comes_and_goes(system: systemd.Manager) -> None:
     )
     assert int(judges["Uid"].split()[0]) > 0
     assert {int(judges[key], 16) for key in ("CapEff", "CapPrm", "CapBnd")} == {0}
-    modes = does(
-        system,
-        "stat -c '%a %U:%G %n' /etc/replguard/* /etc/replguard /var/l*/replguard /var/lib/replguard/* /var/log/replguard/raw*",
-    )
+    paths = "/etc/replguard/* /etc/replguard /var/l*/replguard /var/lib/replguard/* /var/log/replguard/raw*"
+    modes = does(system, f"stat -c '%a %U:%G %n' {paths}")
     assert "600 root:root /etc/replguard/replguard.yaml\n" in modes
     assert "750 root:replguard /etc/replguard/manifest.d\n" in modes
     assert "710 root:replguard /var/lib/replguard\n" in modes

@@ -22,8 +22,15 @@ sys.path[:], part, given = json.loads(sys.argv[1])
 if os.environ.get("LISTEN_FDS"):
     os.environ["LISTEN_PID"] = str(os.getpid())
 import importlib
+if part != "supervisor":
+    sys.modules["rich"] = None
+    import structlog
+    del sys.modules["rich"]
 importlib.import_module(f"replguard.{part}").main(given)"""
-"""What each process runs: it gets our import path instead of computing one (-I -S), which is quicker by half."""
+"""What each process runs: it gets our import path instead of computing one (-I -S), which is quicker by half.
+
+The supervisor loads next to nothing; to the others structlog without rich costs 5 MiB less.
+"""
 FIRST = 3
 """The first descriptor that is passed on (sd_listen_fds)."""
 WATCHDOG = 30.0

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric as Family
+from typing import TYPE_CHECKING, Literal
 
 from replguard.metrics.latency import Latency
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
 
 PREFIX = "replguard_"
 Kind = Literal["counter", "gauge", "histogram"]
@@ -177,8 +177,11 @@ class Sheet:
         """Return all that was set: name, value and labels."""
         return tuple((name, value, labels) for name, values in self._values.items() for labels, value in values.items())
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> "Iterator[Family]":
         """Yield what the client library writes, in the order of the table."""
+        # Here: who fills a sheet and shows none, as the collector does, is to do without the memory.
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         for metric in _ALL:
             if metric.kind == "histogram":
                 if self._latency is not None:
@@ -194,7 +197,9 @@ class Sheet:
                 yield family
 
 
-def _histogram(metric: Metric, latency: Latency) -> Family:
+def _histogram(metric: Metric, latency: Latency) -> "Family":
+    from prometheus_client.core import HistogramMetricFamily
+
     family = HistogramMetricFamily(PREFIX + metric.name, metric.help)
     buckets, total = latency.read()
     family.add_metric([], buckets, total)

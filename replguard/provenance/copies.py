@@ -98,7 +98,7 @@ class Copies:
         if making is None or (making.told and event.action == "file_create"):
             making = Making(event.timestamp, event)
         making.is_new |= event.action == "file_create"  # which may be told after the first of its growth
-        making.last = event
+        making.hear(event)
         growing = event.action == "file_grow"
         about = event.replguard
         counted = growing and about is not None and about.bytes is not None
@@ -118,8 +118,10 @@ class Copies:
             worth = self.outline.worth(file.size or 0)
             openable = file.links != 0  # else it is in memory, and has no name
             if openable and (worth or (rank != "other" and (file.size or 0) >= SMALL)):
-                # Of small files there may be thousands: they wait behind nobody's copy.
-                self._asking.ask(file, event.action, about.host_path if about else None, rank if worth else "other")
+                # Of small files there may be thousands: they wait behind nobody's copy. What is asked of a close must
+                # stay so: the question that waits gives way to the newer one.
+                way = about.host_path if about else None
+                self._asking.ask(file, making.last.action, way, rank if worth else "other")
                 making.asked = event.timestamp
             self._wrote(making, file, key)
 

@@ -19,6 +19,10 @@ MOST = 20_000
 """Files that are remembered of those who touched weights, and as many of everybody else."""
 CLOSING = ("file_close_write", "file_rename")
 """After these a file is what it was to be."""
+LATE = timedelta(seconds=1)
+"""How much later than its close a growth that was before it may seem: who tells one keeps another time than who tells
+the other, and of a close that waited while nobody read it is known when its last write began.
+"""
 IDLE = timedelta(minutes=20)
 """How long a file is remembered of which nothing was told, and nobody heard: twice as long as it can become derived."""
 SWEPT = 512
@@ -58,6 +62,11 @@ class Making:
     def closed(self) -> bool:
         """Whether the last that was heard of it is no sign that it still grows."""
         return self.last.action in CLOSING
+
+    def hear(self, event: Event) -> None:
+        """Take what was heard last, but for a growth that is told after the close that it came before."""
+        late = event.action == "file_grow" and self.closed and event.timestamp < self.last.timestamp + LATE
+        self.last = self.last if late else event
 
     def written(self) -> int:
         """Return the bytes that were written: what a source added up, or the size of a file that was not there before.

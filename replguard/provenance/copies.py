@@ -20,7 +20,7 @@ from replguard.provenance.fragments import Fragments
 from replguard.provenance.ledger import Artefact, Inode, Ledger
 from replguard.provenance.links import Links
 from replguard.provenance.makers import Makers
-from replguard.provenance.making import CLOSING, Making, Makings, Told
+from replguard.provenance.making import CLOSING, Making, Makings, Told, writes
 from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
@@ -71,6 +71,7 @@ class Copies:
         self.derived = Derived(self._model_size, table.get)
         self.early = Early(watch)
         links = Links(ledger, self.outline, files, self._makings, self._make, self._linked)
+        self.writes = writes
         self.named, self.deleted, self.mounted = links.named, links.deleted, links.mounted
 
     def _linked(self, event: Event, file: File, proc: Proc | None, known: Protected | Artefact, how: str) -> Event:
@@ -227,7 +228,7 @@ class Copies:
     def settle(self, now: datetime) -> None:
         """A moment after a start, have examined what was made before and not told, but for what is still written."""
         for making, file in self._makings.untold():
-            if not making.closed and making.maker is not None and making.maker.alive:
+            if not making.closed and making.maker is not None and self.writes(making.maker, file):
                 continue
             making.last = msgspec.structs.replace(making.last, event=Meta(action="file_close_write"))
             about, making.asked = making.last.replguard, now

@@ -1,5 +1,6 @@
 """Files in the making: who began them, what is asked about them, and what was told, so that nothing is told twice."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from replguard.events.event import Event
 from replguard.events.fact import Attribution
 from replguard.events.file import File
 from replguard.fair import Fair
+from replguard.kernel.handles import open_holders
 from replguard.provenance import entry
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc
@@ -142,6 +144,13 @@ class Makings:
         uid = file.uid if file is not None else None
         owner = uid or _actor(making.maker)
         there.put(key, making, owner)
+
+
+def writes(proc: Proc, file: File) -> bool:
+    """Whether a process has a file open for writing: one that lives on may have closed it while nobody looked."""
+    name = os.fsencode(os.path.basename(file.path))
+    held = open_holders(file.device or 0, file.inode or 0, [proc.pid] if proc.alive else [], name=name)
+    return any(writable for _, _, writable in held)
 
 
 def _actor(proc: Proc | None) -> Proc | None:

@@ -15,7 +15,7 @@ SIDE_BY_SIDE := -n 2
 IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods chaos
+.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods chaos pages
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -66,6 +66,9 @@ container: $(VENV)/.dev ## build a root as the Containerfile says and watch this
 	@REPLGUARD_IMAGE=$(abspath $(IMAGE)) $(PY) -m pytest -q --timeout=0 tests/scenarios/test_container.py
 kills: $(VENV)/.dev ## kill the daemon at each moment of a replication, see that it is told all the same (root, 5 minutes)
 	@KILLS=each $(PY) -m pytest -q tests/scenarios/test_killed.py
+
+pages: $(VENV)/.dev ## do all that the pages of the first hour and of tuning show, see that it says what they show (root, a minute)
+	@PAGES=whole $(PY) -m pytest -q --timeout=0 tests/scenarios/test_first_hour.py
 
 fuzz: $(VENV)/.dev ## feed every parser of hostile bytes for ten CPU minutes, write the page (ARGS="--seconds 60 log" for less)
 	@PYTHONPATH=tests $(PY) -m fuzz $(ARGS)

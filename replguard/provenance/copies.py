@@ -20,7 +20,7 @@ from replguard.provenance.fragments import Fragments
 from replguard.provenance.ledger import Artefact, Inode, Ledger
 from replguard.provenance.links import Links
 from replguard.provenance.makers import Makers
-from replguard.provenance.making import CLOSING, Making, Makings, Told
+from replguard.provenance.making import CLOSING, Making, Makings, Told, writes
 from replguard.provenance.outline import Outline
 from replguard.provenance.processes import Proc, ProcessTable
 from replguard.weights.examiner import Examination, Request
@@ -71,6 +71,7 @@ class Copies:
         self.derived = Derived(self._model_size, table.get)
         self.early = Early(watch)
         links = Links(ledger, self.outline, files, self._makings, self._make, self._linked)
+        self.writes = writes
         self.named, self.deleted, self.mounted = links.named, links.deleted, links.mounted
 
     def _linked(self, event: Event, file: File, proc: Proc | None, known: Protected | Artefact, how: str) -> Event:
@@ -98,7 +99,7 @@ class Copies:
         if making is None or (making.told and event.action == "file_create"):
             making = Making(event.timestamp, event)
         making.is_new |= event.action == "file_create"  # which may be told after the first of its growth
-        making.last = event
+        making.hear(event)
         growing = event.action == "file_grow"
         about = event.replguard
         counted = growing and about is not None and about.bytes is not None
@@ -118,8 +119,10 @@ class Copies:
             worth = self.outline.worth(file.size or 0)
             openable = file.links != 0  # else it is in memory, and has no name
             if openable and (worth or (rank != "other" and (file.size or 0) >= SMALL)):
-                # Of small files there may be thousands: they wait behind nobody's copy.
-                self._asking.ask(file, event.action, about.host_path if about else None, rank if worth else "other")
+                # Of small files there may be thousands: they wait behind nobody's copy. What is asked of a close must
+                # stay so: the question that waits gives way to the newer one.
+                way = about.host_path if about else None
+                self._asking.ask(file, making.last.action, way, rank if worth else "other")
                 making.asked = event.timestamp
             self._wrote(making, file, key)
 
@@ -225,7 +228,7 @@ class Copies:
     def settle(self, now: datetime) -> None:
         """A moment after a start, have examined what was made before and not told, but for what is still written."""
         for making, file in self._makings.untold():
-            if not making.closed and making.maker is not None and making.maker.alive:
+            if not making.closed and making.maker is not None and self.writes(making.maker, file):
                 continue
             making.last = msgspec.structs.replace(making.last, event=Meta(action="file_close_write"))
             about, making.asked = making.last.replguard, now

@@ -1,5 +1,6 @@
 """Files in the making: who began them, what is asked about them, and what was told, so that nothing is told twice."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from replguard.events.event import Event
 from replguard.events.fact import Attribution
 from replguard.events.file import File
 from replguard.fair import Fair
+from replguard.kernel.handles import open_holders
 from replguard.provenance import entry
 from replguard.provenance.ledger import Inode
 from replguard.provenance.processes import Proc
@@ -19,6 +21,10 @@ MOST = 20_000
 """Files that are remembered of those who touched weights, and as many of everybody else."""
 CLOSING = ("file_close_write", "file_rename")
 """After these a file is what it was to be."""
+LATE = timedelta(seconds=1)
+"""How much later than its close a growth that was before it may seem: who tells one keeps another time than who tells
+the other, and of a close that waited while nobody read it is known when its last write began.
+"""
 IDLE = timedelta(minutes=20)
 """How long a file is remembered of which nothing was told, and nobody heard: twice as long as it can become derived."""
 SWEPT = 512
@@ -58,6 +64,11 @@ class Making:
     def closed(self) -> bool:
         """Whether the last that was heard of it is no sign that it still grows."""
         return self.last.action in CLOSING
+
+    def hear(self, event: Event) -> None:
+        """Take what was heard last, but for a growth that is told after the close that it came before."""
+        late = event.action == "file_grow" and self.closed and event.timestamp < self.last.timestamp + LATE
+        self.last = self.last if late else event
 
     def written(self) -> int:
         """Return the bytes that were written: what a source added up, or the size of a file that was not there before.
@@ -133,6 +144,13 @@ class Makings:
         uid = file.uid if file is not None else None
         owner = uid or _actor(making.maker)
         there.put(key, making, owner)
+
+
+def writes(proc: Proc, file: File) -> bool:
+    """Whether a process has a file open for writing: one that lives on may have closed it while nobody looked."""
+    name = os.fsencode(os.path.basename(file.path))
+    held = open_holders(file.device or 0, file.inode or 0, [proc.pid] if proc.alive else [], name=name)
+    return any(writable for _, _, writable in held)
 
 
 def _actor(proc: Proc | None) -> Proc | None:

@@ -83,6 +83,7 @@ class NetworkSensor(Timed):
         self._connected: set[int] = set()
         self._doubtful: set[int] = set()
         self._ownerless: dict[int, int] = {}
+        self._stood: set[int] = set()
         self._unowned: dict[int, tuple[Socket, int]] = {}
         self._sent: Sent | None = None
         self._waiting: set[int] = set()
@@ -106,6 +107,8 @@ class NetworkSensor(Timed):
         self._sources.owners.clear()
         kind = "state" if first else "event"
         listeners = {listener.inode: listener for listener in self._listeners()}
+        # What stood at the first look began before it, also where who holds it is found by a later one.
+        self._stood = set(listeners) if first else self._stood & listeners.keys()
         yield from self._listeners_changed(listeners, kind)
         yield from self._connections(kind)
         yield from self._gaps.tell()
@@ -135,7 +138,7 @@ class NetworkSensor(Timed):
                 self._ownerless[inode] = tries + 1  # its owner may be found once the budget allows another look
             for process in (*holders,) or (None,):
                 if self._ledger.listens(inode, now[inode].server, process):
-                    yield self._told("socket_listen", now[inode], process, kind)
+                    yield self._told("socket_listen", now[inode], process, "state" if inode in self._stood else kind)
 
     def _affordable(self, now: dict[int, _Listener], fresh: set[int], kind: str) -> set[int]:
         """Return the new listeners that are told at this look: of each user so many, lest one keep others waiting."""

@@ -11,6 +11,7 @@ from replguard.provenance.manifest import Job, Manifest
 from replguard.provenance.processes import Proc
 
 ORIGIN = "/models/llama/w.safetensors"
+KERNEL_512 = Context(tier="kernel", attribution="kernel", bytes=512 * MIB)
 
 
 def stage(manifest: Manifest | None = None) -> tuple[Host, File, Proc]:
@@ -787,3 +788,49 @@ def test_what_is_known_late_of_an_open_file_has_only_started() -> None:
     host.on("file_close_write", made, cp)
     (done,) = host.examined(made, (weights, 1.0))
     assert done.replguard.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("later", "answer"), [(-0.3, "at once"), (-0.3, "late"), (0.5, "at once")], ids=["late", "no index", "one write"]
+)
+def test_a_growth_that_is_told_after_the_close_opens_nothing(later: float, answer: str) -> None:
+    """Sources are heard one after another: the question of the close still waits, and is not taken for one before it.
+
+    A close that waited in the kernel while nobody read has the time at which its last write began.
+    """
+    ready = True
+    host = Host(index_ready=lambda: ready)
+    weights = host.protect()
+    cp = host.exec("cp", parent=host.login())
+    host.read(weights, cp)
+    half = host.grow("/srv/x", 256 * MIB, cp, close=False)
+    host.examined(half, (weights, 0.5))
+    whole = msgspec.structs.replace(half, size=weights.size)
+    host.on("file_close_write", whole, cp)
+    host.wait(later)
+    host.on("file_grow", whole, cp, replguard=KERNEL_512)
+    host.wait(2)
+    if answer == "late":
+        ready = False
+        host.examined(whole, index_ready=False)
+        ready = True
+        host.tick()
+    host.examined(whole, (weights, 1.0))
+    assert [c[1] for c in copies(host)] == ["started", "done"]
+
+
+def test_a_file_that_is_opened_again_is_done_when_it_is_closed_again() -> None:
+    """What is appended a while later is the same copy: half of the model, then all of it."""
+    host = Host()
+    weights = host.protect()
+    cp = host.exec("cp", parent=host.login())
+    host.read(weights, cp)
+    half = host.grow("/srv/x", 200 * MIB, cp)
+    host.examined(half, (weights, 0.4))
+    host.wait(5)
+    whole = msgspec.structs.replace(half, size=weights.size)
+    host.on("file_grow", whole, cp, replguard=KERNEL_512)
+    assert not host.examined(whole, (weights, 1.0))
+    host.on("file_close_write", whole, cp)
+    host.examined(whole, (weights, 1.0))
+    assert [fact.replguard.share for fact in host.of("weights_copy", "done")] == [0.4, 1.0]

@@ -1,6 +1,8 @@
 """What was told of a file in the making, and who it is that is forgotten first."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,7 +11,7 @@ from support.story import MIB, START, Host
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.file import File
-from replguard.provenance.making import IDLE, Making, Makings, Told
+from replguard.provenance.making import IDLE, Making, Makings, Told, writes
 from replguard.provenance.processes import Proc
 
 
@@ -105,3 +107,18 @@ def test_what_came_to_nothing_is_forgotten() -> None:
     makings.tick(late)
     assert [number for number in kinds if makings.get((5, number))] == [2, 3, 4, 5]
     assert makings.evicted == 0
+
+
+def test_who_has_a_file_open_for_writing_writes_it(tmp_path: Path) -> None:
+    """As /proc tells of a real process: not one that reads it, nor one that has closed it."""
+    there = tmp_path / "w"
+    there.write_text("x")
+    found = there.stat()
+    host = Host()
+    file = host.file(str(there), device=found.st_dev, inode=found.st_ino)
+    myself = host.exec("cp", parent=None, pid=os.getpid())
+    with there.open("ab"):
+        assert writes(myself, file)
+    with there.open("rb"):
+        assert not writes(myself, file)
+    assert not writes(myself, file)

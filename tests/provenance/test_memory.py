@@ -83,6 +83,18 @@ def test_a_copy_that_was_closed_meanwhile_is_examined(host: Host) -> None:
     assert fact.process.pid == thief.pid
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_copy_whose_maker_lives_on_is_examined_if_he_has_closed_it(host: Host, held: bool) -> None:
+    """An agent that copies by itself, and no command of it: what it still writes is not called done."""
+    _, thief, half = half_copied(host)
+    host.tick()
+    host.killed()
+    host.provenance.copies.writes = lambda proc, file: held and (proc.entity, file.path) == (thief.entity, half.path)
+    for _ in range(3):
+        host.tick()
+    assert [request.reason for request in host.requests] == ([] if held else ["file_close_write"])
+
+
 def test_a_copy_is_known_and_its_server_a_replica(host: Host) -> None:
     """The server maps what was copied before the kill: generation 2, the agent's."""
     weights = host.protect()

@@ -246,6 +246,24 @@ def test_the_owner_of_a_listener_is_searched_again(beside: NetworkSensor, monkey
         assert of(beside, port) == []
 
 
+def test_a_listener_whose_owner_is_found_late_stood_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was there at the first look, on a host too busy to find who it is: nobody begins to listen."""
+    sensor = NetworkSensor(Ledger())
+    sensor.start()
+    found = sensor._who.sockets
+    monkeypatch.setattr(sensor._who, "sockets", lambda *_, **__: {})
+    try:
+        with python(SERVE) as server:
+            port = int(server.stdout.readline())
+            (alone,) = of(sensor, port)
+            monkeypatch.setattr(sensor._who, "sockets", found)
+            (owned,) = until(lambda: of(sensor, port))
+            assert (alone.process, owned.process.pid) == (None, server.pid)
+            assert (alone.event.kind, owned.event.kind) == ("state", "state")
+    finally:
+        sensor.stop()
+
+
 @pytest.mark.parametrize("found_late", [True, False])
 def test_the_owner_of_a_connection_is_searched_again(
     sensor: NetworkSensor, monkeypatch: pytest.MonkeyPatch, found_late: bool

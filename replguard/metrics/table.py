@@ -180,7 +180,7 @@ class Sheet:
     def families(self) -> "Iterator[Family]":
         """Yield what the client library writes, in the order of the table."""
         # Here: who fills a sheet and shows none, as the collector does, is to do without the memory.
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
         for metric in _ALL:
             if metric.kind == "histogram":
@@ -198,7 +198,7 @@ class Sheet:
 
 
 def _histogram(metric: Metric, latency: Latency) -> "Family":
-    from prometheus_client.core import HistogramMetricFamily
+    from prometheus_client.metrics_core import HistogramMetricFamily
 
     family = HistogramMetricFamily(PREFIX + metric.name, metric.help)
     buckets, total = latency.read()

@@ -45,6 +45,7 @@ def test_an_analyser_that_is_lost_loses_nothing(tmp_path: Path, number: int) -> 
             seen = [_pid(event) for event in daemon.events() if _began(event) and _pid(event) in marks]
             assert len(seen) == len(set(seen))
         assert "the analyser was ended by" in daemon.said()
+        daemon.until(lambda: daemon.says("analyser", "degraded", "its process was lost"))
 
 
 def _began(event: dict[str, object]) -> bool:

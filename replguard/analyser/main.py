@@ -19,6 +19,7 @@ from replguard.frames import Events, Hello, Standing, Told, Written
 from replguard.kernel import notify, own, rights
 from replguard.masking.mask import also
 from replguard.part import Given, begin
+from replguard.stage import health
 from replguard.supervisor import WRONG
 
 FIRST = 3
@@ -89,6 +90,9 @@ class Service:
             self._goes_on = self._told[0] == hello.run
             self.analyser = Analyser(hello, self.link.ask, self._written, json=self._given.json)
             self.analyser.start()
+            if self._goes_on:
+                reason = "its process was lost and is started again: what was told meanwhile is judged now"
+                self.analyser.judge.put(health("analyser", "degraded", reason))
         elif _kind(before) != _kind(hello):
             _log.info("the collector has another configuration, other sensors or another version: beginning anew")
             self.again = True

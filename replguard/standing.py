@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -88,6 +89,7 @@ class StatusFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.Lock()
         self._unwritten: OSError | None = None
 
     def write(self, status: Status) -> None:
@@ -95,7 +97,8 @@ class StatusFile:
         status = msgspec.structs.replace(status, problems=[mask(problem) for problem in status.problems])
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            wholefile.write(self._folder / FILE, msgspec.json.encode(status))
+            with self._lock:
+                wholefile.write(self._folder / FILE, msgspec.json.encode(status))
         except OSError as error:
             if self._unwritten is None:
                 _log.warning("status cannot be written; `state_dir` has to be a writable folder", reason=str(error))

@@ -96,6 +96,7 @@ class Collector:
         self._known: set[str] = set()
         self.roll = Roll(self._state)
         self.judging: Judging | None = None
+        self._judged = float("-inf")
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )
@@ -303,7 +304,7 @@ class Collector:
             self._resolved(set(asked.addresses))
         elif isinstance(asked, Judging):
             own.know(asked.pid)
-            self.judging = asked
+            self.judging, self._judged = asked, clock.monotonic()
             self._file.write(self.status(clock.now()))
 
     def _resolved(self, found: set[str]) -> None:
@@ -337,7 +338,7 @@ class Collector:
                 maintenance=None if window is None else window.until,
             )
         )
-        if self.unsent() or self.judging is None:
+        if clock.monotonic() - self._judged > 2 * UPKEEP:
             self._file.write(self.status(clock.now()))
 
     def _looked(self, taken: Taken) -> bool:

@@ -243,6 +243,7 @@ def fed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[]
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         for half in ("collector.collector", "analyser.analyser"):
             monkeypatch.setattr(f"replguard.{half}.UPKEEP", 0.1)
+        monkeypatch.setattr("replguard.liveness.LOOKS", 0.1)
         monkeypatch.setattr("replguard.liveness.STALLED", 2.5)
 
         def count() -> int:
@@ -260,7 +261,8 @@ class Fed:
 
     def __init__(self, *_: object) -> None: ...
 
-    def feed(self) -> None: ...
+    def watch_over(self, stop: threading.Event, *_: object) -> None:
+        stop.wait()
 
 
 def test_a_stage_that_stands_still_starves_the_watchdog(

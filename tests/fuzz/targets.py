@@ -8,6 +8,7 @@ import inspect
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ from replguard.weights import formats, messages
 
 LARGEST = 2**16
 """Bytes of the longest input."""
+LONGEST = 2.0
+"""Seconds that one input may take: of CPU, for the machine may be busy."""
 _FOLDER = tempfile.TemporaryDirectory(prefix="replguard-fuzz-")
 _SCRATCH = Path(_FOLDER.name)
 
@@ -40,6 +43,17 @@ class Target(NamedTuple):
 
     check: Callable[[bytes], object]
     seeds: tuple[bytes, ...]
+
+
+def judged(check: Callable[[bytes], object], data: bytes, longest: float = LONGEST) -> str:
+    """Return what a parser did with an input that it may not do, or nothing."""
+    began = time.thread_time()
+    try:
+        check(data)
+    except Exception as error:  # noqa: BLE001 - that is what is looked for
+        return f"{type(error).__name__}: {ascii(str(error))[1:-1][:80]}"
+    spent = time.thread_time() - began
+    return f"an input took {spent:.1f} s" if spent > longest else ""
 
 
 def weights(data: bytes) -> None:

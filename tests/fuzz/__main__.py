@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.breed import bred
-from fuzz.targets import TARGETS, judged
+from fuzz.target import judged
+from fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 VAR = ROOT / "var" / "fuzz"
@@ -35,7 +36,7 @@ only as its documentation says; anything else is a finding, and so are two secon
 most). `make fuzz` feeds each for ten CPU minutes (`ARGS="--seconds 60 log rules"` for less) by
 [atheris](https://github.com/google/atheris), which breeds on what reaches code of replguard that no input reached
 before; where atheris cannot be had, inputs are bred without that. It goes on where it was cut off and writes this page.
-What it found stays among the inputs that others are bred from; the tests feed each parser a hundred and fifty.
+What it found stays among the inputs that others are bred from; the tests feed each parser up to a hundred and fifty.
 
 *Reached* counts the branches of replguard that inputs reached.
 

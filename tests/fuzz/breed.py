@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from fuzz.targets import LARGEST, Target
+from fuzz.target import LARGEST, Target
 
 MOST = 512
 """Inputs that are kept to breed from."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["replguard"], enable_loader_override=False):
-    from fuzz.targets import LARGEST, LONGEST, TARGETS, judged
+    from fuzz.target import LARGEST, LONGEST, judged
+    from fuzz.targets import TARGETS
 
 SLOWER = 4
 """How much slower code that is looked at may be."""

@@ -18,7 +18,7 @@ from rich.text import Text
 from replguard import config as configuration
 from replguard.cli._frame import STALE, ago, size, stale, wrong
 from replguard.config import Config
-from replguard.events import clock
+from replguard.events import clock, wire
 from replguard.events.alert import LEVELS
 from replguard.events.text import printable
 from replguard.metrics.page import PATH, address
@@ -79,7 +79,7 @@ def asked(state_dir: Path, now: datetime) -> Status | None:
     """Return what a daemon that runs and is well says of itself, None where there is none."""
     try:
         status = msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *wire.UNREADABLE):
         return None
     return status if _lives(status.pid) and (now - status.written).total_seconds() <= STALE else None
 
@@ -99,7 +99,7 @@ def read(config: Path | None, settings: Config) -> Status | str:
         )
     except PermissionError:
         return f"{path} may not be read: ask as root (sudo), or as the user that replguard runs as."
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *wire.UNREADABLE) as error:
         return f"{path} cannot be read: {error}. Restart the daemon to have it written anew."
     if not _lives(status.pid):
         return f"{GONE}: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."

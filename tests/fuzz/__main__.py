@@ -1,17 +1,14 @@
 """`make fuzz`: feed every parser of hostile bytes for so much CPU time, and write down what came of it."""
 
 import argparse
+import contextlib
 import hashlib
-import importlib.util
 import itertools
 import json
 import os
 import platform
 import random
 import re
-import resource
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,15 +16,20 @@ from typing import Any
 
 from fuzz.breed import bred
 from fuzz.target import judged
-from fuzz.targets import TARGETS
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+with atheris.instrument_imports(include=["replguard"]) if atheris is not None else contextlib.nullcontext():
+    from fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 VAR = ROOT / "var" / "fuzz"
 STATE = VAR / "state.json"
 PAGE = ROOT / "docs" / "fuzzing.md"
-GUIDED = importlib.util.find_spec("atheris") is not None
-FIRST = 0.2
-"""The share of its time that each parser gets before one gets all of it."""
+ROUNDS = (0.05, 0.2, 1.0)
+"""The shares of its time that each parser gets before one gets more: a run that is cut off leaves none out."""
 HEAD = """\
 # Fuzzing
 
@@ -47,27 +49,15 @@ What it found stays among the inputs that others are bred from; the tests feed e
 
 def fed(name: str, seconds: float, seed: int) -> dict[str, Any]:
     """Return the CPU seconds and the number of inputs that a parser was fed, and the first finding."""
-    folder = VAR / name.replace(" ", "-")
+    folder = VAR / re.sub("[^a-z]+", "-", name)
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
-    return guided(name, seconds, folder) if GUIDED else unguided(name, seconds, folder, seed)
+    if atheris is None:
+        return unguided(name, seconds, folder, seed)
+    from fuzz import guided
 
-
-def guided(name: str, seconds: float, folder: Path) -> dict[str, Any]:
-    """Feed a parser by atheris: in a process of its own, which an input may end."""
     for data in TARGETS[name].seeds:
         (folder / "corpus" / hashlib.sha1(data).hexdigest()).write_bytes(data)
-    (folder / "told").unlink(missing_ok=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with (folder / "said").open("wb") as said:
-        command = [sys.executable, "-m", "fuzz.guided", name, str(seconds), str(folder)]
-        done = subprocess.run(command, cwd=ROOT, stdout=said, stderr=said, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    lines = re.findall(r"^#(\d+)\t\S+ +cov: (\d+)", (folder / "said").read_text(errors="replace"), re.MULTILINE)
-    count, reached = map(int, lines[-1]) if lines else (0, 0)
-    if (folder / "told").exists():
-        return json.loads((folder / "told").read_text()) | {"reached": reached}
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": spent, "inputs": count, "reached": reached, "finding": f"it ended with {done.returncode}"}
+    return guided.fed(name, TARGETS[name], seconds, folder)
 
 
 def unguided(name: str, seconds: float, folder: Path, seed: int) -> dict[str, Any]:
@@ -114,9 +104,9 @@ def main() -> None:
     given = asked.parse_args()
     VAR.mkdir(parents=True, exist_ok=True)
     done: dict[str, Any] = json.loads(STATE.read_text()) if STATE.exists() else {}
-    for goal, name in itertools.product((given.seconds * FIRST, given.seconds), given.names or TARGETS):
+    for goal, name in itertools.product(ROUNDS, given.names or TARGETS):
         before = done.get(name, {})
-        if (rest := goal - before.get("seconds", 0)) < 1:
+        if (rest := goal * given.seconds - before.get("seconds", 0)) < 1:
             continue
         done[name] = told = added(before, fed(name, rest, seed=before.get("inputs", 0) + 1))
         STATE.write_text(json.dumps(done))

@@ -242,6 +242,8 @@ TARGETS = {
     "procfs": Target(
         listed,
         (
+            b"1 (a) S " + b"9" * 20 + (b" " + b"9" * 20) * 50,
+            b"0-1 r-xp 0 " + b"f" * 20 + b":1 1 /a\n",
             *(_STAT, _STATUS, _MAPS, _ENVIRON, _MOUNT, b"4294967295", b"0.1 0.1 0.1 1/1 77\n"),
             b"rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4\n",
             b"0::/a\n1:name=systemd:/b\n",

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -244,6 +245,11 @@ _BUNDLE = bundles.made(SCRATCH / "case" / "log")
 _FILES = bundles.files(written("made.zip", _BUNDLE))
 
 
+def _timed(when: bytes) -> bytes:
+    """Return the case with a time that is none."""
+    return re.sub(rb'"@timestamp":"[^"]*"', b'"@timestamp":"%s"' % when, _CASE)
+
+
 def _story() -> bytes:
     """Return what provenance keeps of a theft."""
     host = Host(memory=SCRATCH / "story")
@@ -270,7 +276,9 @@ TARGETS = {
     "log": Target(logged, (_EVENT + b"\n" + _EVENT[:-3] + b"\n", b'{"header":{}}\n' + _EVENT, _CASE)),
     "packed log": Target(packed, (b"\x28\xb5\x2f\xfd\x20\x04\x21\0\0abcd", b"\x28\xb5\x2f\xfd" * 4)),
     "lines": Target(refusing(lines, ValueError), (_EVENT, b"[" * 3000, *_CASE.split(b"\n")[2:40])),
-    "replay": Target(replayed, (_EVENT + b"\n", _CASE)),
+    "replay": Target(
+        replayed, (_EVENT + b"\n", _CASE, *map(_timed, (b"2026-01-01T00:00:00", b"9999-12-31T23:59:59Z")))
+    ),
     "verify": Target(verified, (_CASE, b"\n".join(_CASE.split(b"\n")[:8]) + b"\n")),
     "report": Target(reported, (_CASE,)),
     "columns": Target(refusing(asked, ReplguardError), (_EVENT + b"\n", _CASE[:4000])),
@@ -293,6 +301,8 @@ TARGETS = {
             b"5b6c 1 2 3",
             b"state_dir: /x # y\n",
             b"[" * 3000,
+            b'{"x":' + b"[" * 3000,
+            b'{"x":' + b'{"a":' * 3000,
         ),
     ),
     "names": Target(

@@ -1,6 +1,7 @@
 """What the targets are made of: a check that raises nothing, and inputs made by code from which others are bred."""
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ LARGEST = 2**16
 """Bytes of the longest input."""
 LONGEST = 2.0
 """Seconds that one input may take: of CPU, for the machine may be busy."""
-_FOLDER = tempfile.TemporaryDirectory(prefix="replguard-fuzz-")
+_MEMORY = "/dev/shm"
+_FOLDER = tempfile.TemporaryDirectory(prefix="replguard-fuzz-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
 SCRATCH = Path(_FOLDER.name)
 
 

@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 
 import msgspec
@@ -113,9 +114,9 @@ def _ask(status: Status, now: datetime) -> Answer:
         answer.trouble = asks if status.guarded else "there is no metrics page, and what it would count is not known"
         return answer
     try:
-        answer.metrics = _scrape(status.metrics)
-    except (OSError, ValueError) as error:
-        answer.trouble = f"the metrics page {status.metrics} does not answer: {error}"
+        answer.metrics = values(_scrape(status.metrics))
+    except (OSError, HTTPException, ValueError) as error:
+        answer.trouble = f"the metrics page {status.metrics} does not answer: {type(error).__name__} {error}"
     return answer
 
 
@@ -127,19 +128,26 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _scrape(listen: str) -> dict[tuple[str, ...], float]:
+def _scrape(listen: str) -> str:
     host, port = address(listen)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
     host = f"[{host}]" if ":" in host else host
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://{host}:{port}{PATH}", timeout=PATIENCE) as page:
-        text = page.read(_LARGEST).decode()
+        return str(page.read(_LARGEST).decode())
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    """Return the values of a page by name and labels. Raises ValueError for what is none: anybody may take our port."""
     found: dict[tuple[str, ...], float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            name = sample.name.removeprefix(PREFIX)
-            labels = METRICS[name].labels if name in METRICS else tuple(sample.labels)
-            found[name, *(sample.labels.get(label, "") for label in labels)] = sample.value
+    try:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except LookupError as error:  # which the parser raises for some of it
+        raise ValueError("it is no page of metrics") from error
+    for sample in samples:
+        name = sample.name.removeprefix(PREFIX)
+        labels = METRICS[name].labels if name in METRICS else tuple(sample.labels)
+        found[name, *(sample.labels.get(label, "") for label in labels)] = sample.value
     return found
 
 

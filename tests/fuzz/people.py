@@ -9,6 +9,7 @@ from fuzz.target import SCRATCH, Target, refusing, written
 from support import cases
 
 from replguard import config, sinks, yamlfile
+from replguard.cli import status
 from replguard.control import messages as control
 from replguard.errors import ConfigError
 from replguard.events import wire
@@ -97,6 +98,11 @@ def sent(data: bytes) -> None:
         template.fill(alert)
 
 
+def scraped(data: bytes) -> None:
+    """Whoever took our port says what `status` reads."""
+    status.values(data.decode())
+
+
 def _server() -> Any:
     made = page._Server(("127.0.0.1", 0), lambda: b"x 1\n", web.Watched(""))
     made.socket.close()
@@ -137,6 +143,14 @@ TARGETS = {
             b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n",
             b"HEAD / HTTP/9.9\r\n\r\n",
             b"G\r\n",
+        ),
+    ),
+    "metrics": Target(
+        refusing(scraped, ValueError),
+        (
+            b'# HELP a b\n# TYPE a counter\na_total{x="y",z="\\n"} 1.0 123\nb 2\nc{} NaN\n',
+            b'a{x="y", ="z"} 1\n',
+            b'replguard_events_total{sensor="file",outcome="x"} 1\n',
         ),
     ),
     "yaml": Target(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 from fuzz.target import SCRATCH, Target, named, refusing, written
+from nacl.signing import SigningKey
 from support import bundles, cases, logs
 from support.story import START, Host
 
@@ -31,8 +32,7 @@ from replguard.events.process import Process
 from replguard.forensics import bundle, incident, page, proof, register, store, trust, verify
 from replguard.kernel import machine
 from replguard.lastgood import LastGood, state_dir_of
-from replguard.log import names, reader, recent
-from replguard.log.keys import Keys
+from replguard.log import chain, keys, names, reader, recent
 from replguard.provenance.accounts import Accounts
 from replguard.provenance.baseline import Baseline
 from replguard.provenance.egress_store import Store
@@ -128,9 +128,13 @@ def unpacked(data: bytes) -> None:
 
 
 def taken_apart(data: bytes) -> None:
-    """The same of what is in it: its files in a row, each behind a line with its name; the manifest fits them."""
+    """The same of what is in it, its files in a row: a forger has made the manifest fit, and signed it himself."""
     parts = dict(zip(_MEMBERS, data.split(_BETWEEN), strict=False))
     manifest = parts.get(bundle.MANIFEST, b"")
+    parts[bundle.HEADERS] = b"\n".join(map(_signed, parts.get(bundle.HEADERS, b"").split(b"\n")))
+    body, _, _ = parts.get(bundle.CHECKPOINT, b"").decode("utf-8", "replace").partition("\n\n")
+    name, text = body.partition("\n")[0], f"{body}\n".encode()
+    parts[bundle.CHECKPOINT] = keys.note(text, name, _PUBLIC, keys.text(_FORGER.sign(text).signature)).encode()
     try:
         said = json.loads(manifest)
         said["files"] = {
@@ -145,6 +149,15 @@ def taken_apart(data: bytes) -> None:
         for name, part in parts.items():
             archive.writestr(name, part)
     bundles.check(SCRATCH / "parts.zip")
+
+
+def _signed(line: bytes) -> bytes:
+    try:
+        header = msgspec.structs.replace(msgspec.json.decode(line, type=names.Header), by=_PUBLIC, key=_PUBLIC)
+    except wire.UNREADABLE:
+        return line
+    signature = keys.text(_FORGER.sign(chain.unsigned(header)).signature)
+    return wire.encode(msgspec.structs.replace(header, signature=signature))
 
 
 def trusted(data: bytes) -> None:
@@ -203,7 +216,7 @@ def stated(data: bytes) -> None:
     Store(_STATE, Accounts()).open(START, first_start=False)
     Windows(folder).load(START)
     LastGood(folder).config()
-    Keys(_STATE)._read()
+    keys.Keys(_STATE)._read()
     Roll(folder)
     client._told(folder)
     state_dir_of(_STATE)
@@ -235,6 +248,8 @@ def _evidence() -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.glob("evidence-*")))
 
 
+_FORGER = SigningKey(bytes(32))
+_PUBLIC = keys.public(_FORGER)
 _BETWEEN = b"\n--\n"
 _MEMBERS = (bundle.MANIFEST, *"records.jsonl proofs.jsonl headers.jsonl checkpoint unproven.jsonl report.html".split())
 _EVENT = wire.encode(

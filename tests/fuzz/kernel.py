@@ -26,7 +26,7 @@ from replguard.kernel import (
     sockdiag,
     unixdiag,
 )
-from replguard.kernel.bpf import decoders, process
+from replguard.kernel.bpf import decoders, network, process, volume
 from replguard.kernel.fanotify import CLOSE_WRITE, CREATE, DELETE, RENAME, Record
 from replguard.kernel.ringbuf import Ring
 from replguard.masking.mask import mask
@@ -37,6 +37,10 @@ from replguard.sensors.exec import ExecSensor
 from replguard.sensors.files.shown import context, section
 from replguard.sensors.processes import argv
 from replguard.sensors.processes.describe import Describer
+from replguard.sensors.processes.who import Who
+from replguard.sensors.sockets.tables import Ledger
+from replguard.sensors.tcp import TcpSensor
+from replguard.sensors.volume import VolumeSensor
 from replguard.weights import naming
 
 _PROC = "stat status cmdline cgroup loginuid sessionid environ io maps mountinfo schedstat fdinfo/7".split()
@@ -157,6 +161,26 @@ class _Exec:
             wire.encode(event)
 
 
+def connected(data: bytes) -> None:
+    """Ends of connections are whatever the far end chose."""
+    sensor = TcpSensor(root=_ROOT + "-empty", ledger=Ledger())
+    sensor._who = Who(_ROOT + "-empty")
+    given = data.ljust(64, b"\0")
+    who, ports = (given[0] % 7, 2**22, 10**9, 10**8), struct.unpack("=HH", given[2:6])
+    more = (given[7], given[8], 1, given[1], *ports, 1, given[9] & 1, given[6], given[10:26], given[26:42])
+    for event in sensor.decoded([network._RECORD.pack(*who, *more)]):
+        wire.encode(event)
+
+
+def grown(data: bytes) -> None:
+    """A file that grows has the path that its writer gave it, inside its filesystem."""
+    sensor = VolumeSensor()
+    sensor._who = Who(_ROOT + "-empty")
+    head = (volume.WRITE, 2**22, 10**9, 10**8, 7, data[0] if data else 0, 0, 2**30, 2**30, 0, len(data), 0)
+    for event in sensor.decoded([volume.AMOUNT.pack(*head) + data]):
+        wire.encode(event)
+
+
 class _Names:
     """A folder in which names are made, renamed and gone."""
 
@@ -274,5 +298,7 @@ TARGETS = {
     "ring": Target(ring, (b"\x40\0" + bytes(100), struct.pack("=IIQIIQ", 0x18, 0, 1, 8, 0, 2) * 40)),
     **{f"ring {name}": _decoded(module) for name, module in decoders().items() if _parsers(module)},
     "exec events": Target(_Exec(), tuple(bytes([kind, 9, 0]) + _EXEC for kind in range(3))),
+    "connection events": Target(connected, tuple(bytes([kind, 0, 1, 1, 2, 2, 6]) + bytes(60) for kind in range(7))),
+    "volume events": Target(grown, (b"a\0tmp\0", b"\xff\0..\0\0", b"x" * 8192)),
     "name events": Target(_Names(), tuple(bytes([kind]) + b"a\0b\xff.py" for kind in range(5))),
 }

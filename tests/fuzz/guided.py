@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import atheris
+from fuzz.breed import SPECIAL
 from fuzz.target import LARGEST, LONGEST, Target, judged
 
 SLOWER = 4
@@ -67,10 +68,21 @@ def _child(name: str, check: Callable[[bytes], object], seconds: float, folder: 
             (folder / "told").write_text(json.dumps({"seconds": spent, "inputs": count, "finding": finding}))
             os._exit(0)
 
-    options = (f"-max_len={LARGEST}", f"-timeout={GIVEN_UP}", f"-rss_limit_mb={ROOM >> 20}", "-detect_leaks=0")
+    (folder / "words").write_text("".join(f'"{"".join(map(_escaped, word))}"\n' for word in SPECIAL))
+    options = (
+        f"-max_len={LARGEST}",
+        f"-timeout={GIVEN_UP}",
+        f"-rss_limit_mb={ROOM >> 20}",
+        "-detect_leaks=0",
+        f"-dict={folder}/words",
+    )
     atheris.Setup([name, *options, f"-artifact_prefix={folder}/", str(folder / "corpus")], once)
     atheris.Fuzz()
     os._exit(1)
+
+
+def _escaped(byte: int) -> str:
+    return f"\\x{byte:02x}"
 
 
 def _ended(check: Callable[[bytes], object], folder: Path, code: int) -> str:

@@ -286,7 +286,7 @@ TARGETS = {
         (b"drm-driver:\ti915\ndrm-resident-vram0:\t12 KiB\n", b"drm-driver:a\ndrm-memory-x: " + b"9" * 5000),
     ),
     "unix": Target(lambda data: list(sockdiag.unix_listeners(data)), (b"h\n0: 2 0 00010000 0001 01 77 /run/x\n",)),
-    "sockets": Target(_netlink(sockdiag.parse), (bytes(72) + b"\x08\0\1\0abcd" * 4,)),
+    "sockets": Target(_netlink(sockdiag.parse), (bytes(72) + b"\x08\0\1\0abcd" * 4, b"")),
     "unix sockets": Target(
         _netlink(unixdiag.parts),
         (struct.pack("=IHHII", 48, 20, 2, 1, 0) + bytes(32), struct.pack("=IHHIIi", 20, 3, 2, 1, 0, -(2**31))),

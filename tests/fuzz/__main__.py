@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -21,7 +22,8 @@ try:
     import atheris
 except ImportError:
     atheris = None
-with atheris.instrument_imports(include=["replguard"]) if atheris is not None else contextlib.nullcontext():
+watched = contextlib.nullcontext() if atheris is None else atheris.instrument_imports(include=["replguard"])
+with contextlib.redirect_stderr(io.StringIO()), watched:  # it names each module
     from fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from fuzz.target import SCRATCH, Target, named, refusing, written
 from nacl.signing import SigningKey
-from support import bundles, cases, logs
+from support import bundles, cases, logs, making
 from support.story import START, Host
 
 from replguard import journal
@@ -276,6 +276,15 @@ def _story() -> bytes:
     return _BETWEEN.join(part for name, data in _kept(SCRATCH / "story") for part in (name, data))
 
 
+def _raised() -> bytes:
+    """Return what alerts keep of two."""
+    manager = Manager(Config())
+    for number, found in enumerate((making.copy_fact(1, 0, target="/t1"), making.server_fact(2, 1))):
+        manager.feed(making.detection(found, level="high", rule=f"r{number}"))
+    Memory(SCRATCH / "raised", manager).save("e", making.at(2))
+    return _BETWEEN.join(part for name, data in _kept(SCRATCH / "raised") for part in (name, data))
+
+
 def _kept(path: Path) -> list[tuple[bytes, bytes]]:
     data, found, at = path.read_bytes(), list[tuple[bytes, bytes]](), 0
     while at < len(data):
@@ -304,7 +313,7 @@ TARGETS = {
     "provenance's memory": Target(remembered, (_story(), _BETWEEN.join((b"agents", b"\x80", b"process x", b"\x90")))),
     "alerts' memory": Target(
         alerts_kept,
-        (_BETWEEN.join((b"now", msgspec.msgpack.encode(["e", None, {}]), b"incident x", b"\x90", b"fold x", b"\x90")),),
+        (_raised(), _BETWEEN.join((b"now", msgspec.msgpack.encode(["e", None, {}]), b"incident x", b"\x90"))),
     ),
     "state files": Target(
         stated,

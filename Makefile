@@ -71,7 +71,14 @@ pages: $(VENV)/.dev ## do all that the pages of the first hour and of tuning sho
 	@PAGES=whole $(PY) -m pytest -q --timeout=0 tests/scenarios/test_first_hour.py
 
 fuzz: $(VENV)/.dev ## feed every parser of hostile bytes for ten CPU minutes, write the page (ARGS="--seconds 60 log" for less)
-	@PYTHONPATH=tests $(PY) -m fuzz $(ARGS)
+	@$(MAKE) --no-print-directory var/fuzz/venv/.done || echo "make: atheris cannot be had here: inputs are bred without it"
+	@PYTHONPATH=.:tests $$(test -e var/fuzz/venv/.done && echo var/fuzz/venv/bin/python || echo $(PY)) -m fuzz $(ARGS)
+
+# An environment of its own: atheris is no dependency of the product, nor of what its tests need.
+var/fuzz/venv/.done: requirements/fuzz.lock | check-python
+	@$(PYTHON) -m venv var/fuzz/venv
+	@var/fuzz/venv/bin/python -m pip install $(PIP_FLAGS) -r requirements/fuzz.lock
+	@touch $@
 
 floods: $(VENV)/.dev ## flood the host as an ordinary user in full, see whether another is still told of (root)
 	@PYTHONPATH=tests $(PY) -m floods $(ARGS)
@@ -116,6 +123,7 @@ package-test: package $(VENV)/.dev ## try that archive on clean roots of Debian 
 lock: ## write the lock files anew (needs uv on PATH)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group fuzz -c requirements/dev.lock -o requirements/fuzz.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group build -c requirements/dev.lock -o requirements/build.lock
 

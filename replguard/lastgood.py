@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from replguard.config import Config, dec_hook, enc_hook
+from replguard.events import wire
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class LastGood:
         """Return the configuration kept last, None if there is none that can be read."""
         try:
             return msgspec.json.decode((self._folder / "config.json").read_bytes(), type=Config, dec_hook=dec_hook)
-        except (OSError, msgspec.DecodeError, ValueError):
+        except (OSError, *wire.UNREADABLE, ValueError):
             return None
 
     def keep_files(self, name: str, files: Iterable[Path]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from replguard.alerts.incidents import Incident
 from replguard.alerts.manager import Fold, Key, Manager
 from replguard.alerts.rate import Kept as Rated
+from replguard.events import wire
 from replguard.events.alert import Alert, Detection, Level
 from replguard.events.event import Event
 from replguard.events.identity import short_hash
@@ -88,7 +89,7 @@ class Memory:
             return False
         try:
             self._take(records)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except wire.UNREADABLE as error:
             self._news.append(f"it is not used, alerts begin anew: {error}"[:200])
             return False
         return True

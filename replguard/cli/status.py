@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from rich.text import Text
 from replguard import config as configuration
 from replguard.cli._frame import STALE, ago, size, stale, wrong
 from replguard.config import Config
-from replguard.events import clock
+from replguard.events import clock, wire
 from replguard.events.alert import LEVELS
 from replguard.events.text import printable
 from replguard.metrics.page import PATH, address
@@ -79,7 +80,7 @@ def asked(state_dir: Path, now: datetime) -> Status | None:
     """Return what a daemon that runs and is well says of itself, None where there is none."""
     try:
         status = msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *wire.UNREADABLE):
         return None
     return status if _lives(status.pid) and (now - status.written).total_seconds() <= STALE else None
 
@@ -99,7 +100,7 @@ def read(config: Path | None, settings: Config) -> Status | str:
         )
     except PermissionError:
         return f"{path} may not be read: ask as root (sudo), or as the user that replguard runs as."
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *wire.UNREADABLE) as error:
         return f"{path} cannot be read: {error}. Restart the daemon to have it written anew."
     if not _lives(status.pid):
         return f"{GONE}: pid {status.pid} is gone. Look into its journal, then `systemctl start replguard`."
@@ -113,9 +114,9 @@ def _ask(status: Status, now: datetime) -> Answer:
         answer.trouble = asks if status.guarded else "there is no metrics page, and what it would count is not known"
         return answer
     try:
-        answer.metrics = _scrape(status.metrics)
-    except (OSError, ValueError) as error:
-        answer.trouble = f"the metrics page {status.metrics} does not answer: {error}"
+        answer.metrics = values(_scrape(status.metrics))
+    except (OSError, HTTPException, ValueError) as error:
+        answer.trouble = f"the metrics page {status.metrics} does not answer: {type(error).__name__} {error}"
     return answer
 
 
@@ -127,19 +128,26 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _scrape(listen: str) -> dict[tuple[str, ...], float]:
+def _scrape(listen: str) -> str:
     host, port = address(listen)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
     host = f"[{host}]" if ":" in host else host
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://{host}:{port}{PATH}", timeout=PATIENCE) as page:
-        text = page.read(_LARGEST).decode()
+        return str(page.read(_LARGEST).decode())
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    """Return the values of a page by name and labels. Raises ValueError for what is none: anybody may take our port."""
     found: dict[tuple[str, ...], float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            name = sample.name.removeprefix(PREFIX)
-            labels = METRICS[name].labels if name in METRICS else tuple(sample.labels)
-            found[name, *(sample.labels.get(label, "") for label in labels)] = sample.value
+    try:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except LookupError as error:  # which the parser raises for some of it
+        raise ValueError("it is no page of metrics") from error
+    for sample in samples:
+        name = sample.name.removeprefix(PREFIX)
+        labels = METRICS[name].labels if name in METRICS else tuple(sample.labels)
+        found[name, *(sample.labels.get(label, "") for label in labels)] = sample.value
     return found
 
 

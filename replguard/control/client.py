@@ -13,6 +13,7 @@ from replguard.config import Config
 from replguard.control import messages, place
 from replguard.control.messages import Answer, Question, Refused
 from replguard.errors import ReplguardError
+from replguard.events import wire
 
 WAITS = 15.0
 """Seconds for an answer: the daemon looks up who asks."""
@@ -86,7 +87,7 @@ def _trust(to: socket.socket) -> None:
 def _told(state_dir: Path) -> str | None:
     try:
         return msgspec.json.decode((state_dir / _STATUS).read_bytes(), type=_Told).control
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *wire.UNREADABLE):
         return None
 
 

@@ -1,10 +1,10 @@
 """What is raised: a detection as the engine gives it, and the alert object that leaves the host."""
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from replguard.events.clock import Time
 from replguard.events.event import Event
 from replguard.events.fact import Actor, Attribution, FileRef, Instance, Tier
 from replguard.events.file import File
@@ -62,8 +62,8 @@ class AlertContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     incident: str
     state: Literal["firing", "resolved"]
     count: int
-    first_seen: datetime
-    last_seen: datetime
+    first_seen: Time
+    last_seen: Time
     actor: Actor | None = None
     model: str | None = None
     technique: str | None = None
@@ -88,7 +88,7 @@ class AlertContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of alerts.jsonl."""
 
-    timestamp: datetime = msgspec.field(name="@timestamp")
+    timestamp: Time = msgspec.field(name="@timestamp")
     message: str
     event: AlertMeta
     rule: AlertRule

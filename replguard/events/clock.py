@@ -2,6 +2,19 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: one without cannot be held against another."""
+YEARS = (1970, 9000)
+"""A time outside of them was made up, and cannot be reckoned with."""
+
+
+def is_sound(when: datetime) -> bool:
+    """Tell whether a time that was read can be reckoned with."""
+    return when.tzinfo is not None and YEARS[0] <= when.year < YEARS[1]
 
 
 def now() -> datetime:

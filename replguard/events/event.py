@@ -1,9 +1,8 @@
 """The event: one ECS document, typed. Sensors make it, provenance enriches it, rules read it, the log keeps it."""
 
-from datetime import datetime
-
 import msgspec
 
+from replguard.events.clock import Time
 from replguard.events.fact import Context
 from replguard.events.file import File
 from replguard.events.gpu import Gpu
@@ -30,7 +29,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     the local and ``destination`` the remote end; a listener is a ``server``. ``target`` is the process acted upon.
     """
 
-    timestamp: datetime = msgspec.field(name="@timestamp")
+    timestamp: Time = msgspec.field(name="@timestamp")
     event: Meta
     message: str | None = None
     process: Process | None = None

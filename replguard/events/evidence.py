@@ -3,11 +3,11 @@
 Both are documents of ``event.kind`` *state*: nothing happened, it is said how things are. Rules never see them.
 """
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from replguard.events.clock import Time
 from replguard.events.event import Meta
 from replguard.events.host import Container
 from replguard.events.process import Process, User
@@ -103,7 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Taken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A record of the evidence stream: a snapshot of ``process``."""
 
-    timestamp: datetime = msgspec.field(name="@timestamp")
+    timestamp: Time = msgspec.field(name="@timestamp")
     event: Meta
     message: str | None = None
     process: Process
@@ -125,7 +125,7 @@ class RuleText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Cited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A record of the evidence stream: the text of a rule that raised an alert of an incident, or that one names."""
 
-    timestamp: datetime = msgspec.field(name="@timestamp")
+    timestamp: Time = msgspec.field(name="@timestamp")
     event: Meta
     incident: str
     rule: RuleText
@@ -147,7 +147,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A record of the evidence stream: a checkpoint, as it was offered to the sinks."""
 
-    timestamp: datetime = msgspec.field(name="@timestamp")
+    timestamp: Time = msgspec.field(name="@timestamp")
     event: Meta
     message: str | None = None
     checkpoint: Checkpoint

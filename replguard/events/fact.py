@@ -1,9 +1,10 @@
 """What provenance adds to an event: who acted, on which model, and what it meant (see the fact table in the docs)."""
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
+
+from replguard.events.clock import Time
 
 Attribution = Literal["kernel", "lineage", "inferred", "unknown"]
 Tier = Literal["kernel", "portable"]
@@ -86,7 +87,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     share: float | None = None
     bytes: int | None = None
     precision: str | None = None
-    since: datetime | None = None
+    since: Time | None = None
     protocols: tuple[str, ...] = ()
     destinations: int | None = None
     origin: FileRef | None = None

@@ -1,8 +1,11 @@
 """Sockets, as ECS names their parts."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
+
+_ADDRESS = re.compile(r"(|\[?[0-9a-fA-F]*[.:][0-9a-fA-F.:]*(?:%\w+)?\]?):([0-9]{1,5})")
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -29,7 +32,12 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     namespace: int | None = None
 
 
+def listener(address: str) -> Endpoint:
+    """Return the end that an ``ip:port`` or a socket's path names; a path, whatever it is called, has no port."""
+    found = _ADDRESS.fullmatch(address)
+    return Endpoint(path=address) if found is None else Endpoint(ip=found[1], port=int(found[2]))
+
+
 def ports(listen: Iterable[str]) -> set[int]:
-    """Return the ports of addresses as ``ip:port``; a socket's path, whatever it is called, has none."""
-    found = (address.rpartition(":")[2] for address in listen)
-    return {int(port) for port in found if port.isascii() and port.isdigit()}
+    """Return the ports of addresses as ``ip:port``."""
+    return {port for address in listen if (port := listener(address).port) is not None}

@@ -1,8 +1,8 @@
 """A process, as ECS names its parts. Unknown is None: pid 0 and uid 0 are real."""
 
-from datetime import datetime
-
 import msgspec
+
+from replguard.events.clock import Time
 
 KEPT = 2048
 """Characters of a command line, and of its arguments, that are remembered for long: anybody may start a hundred
@@ -44,7 +44,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
     pid: int | None = None
     entity_id: str | None = None
-    start: datetime | None = None
+    start: Time | None = None
     executable: str | None = None
     invoked: str | None = None
     name: str | None = None

@@ -36,6 +36,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 LARGEST = 2**28
 """Bytes of all files of a bundle: a zip file may claim any number."""
 _NOTE = re.compile("(\\S+)\n(\\d{1,18})\n([A-Za-z0-9+/]{43}=)\n\n\u2014 (\\S+) ([A-Za-z0-9+/]{91}=)\n")
+_HASH = re.compile("[0-9a-f]{64}")
 _MEMBERS = (bundle.MANIFEST, bundle.RECORDS, bundle.PROOFS, bundle.HEADERS, bundle.CHECKPOINT, bundle.UNPROVEN)
 _BELONGS = re.compile("|".join(map(re.escape, (*_MEMBERS, bundle.PAGE, bundle.README))) + r"|rules/[a-z0-9_-]+\.yml")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error, KeyError)
@@ -142,6 +143,9 @@ def _headers(found: Checked, data: bytes) -> Iterator[Header]:
         header = _decoded(line, Header)
         if header is None or wire.encode(header) != line or not holds(header.by, unsigned(header), header.signature):
             found.findings.append(f"{bundle.HEADERS}:{number}: the header is not what was signed")
+            return
+        if header.size.bit_count() != len(header.edge) or not all(map(_HASH.fullmatch, header.edge)):
+            found.findings.append(f"{bundle.HEADERS}:{number}: the header tells of no tree")
             return
         if before is not None and (before.key, before.origin) != (header.by, header.origin):
             found.findings.append(f"{bundle.HEADERS}:{number}: the key before does not vouch for this one")

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from replguard.events import evidence, wire
+from replguard.events import clock, evidence, wire
 from replguard.events.alert import LEVELS, SEVERITY, Alert, Level
 from replguard.events.event import Event, Meta
 from replguard.events.evidence import Cited, Kept, Taken
@@ -26,8 +26,6 @@ Place = tuple[int, int]
 """A segment and a line in it."""
 MOST = 50_000
 """Events of one incident that are read: some 100 MiB."""
-YEARS = (1970, 9000)
-"""A time outside of them was made up, and cannot be reckoned with."""
 MOST_OF_A_KIND = 10_000
 """Of one kind, besides those that an alert names: thousands of listeners leave room for the one copy."""
 MOST_LINEAGE = 32 * 2**20
@@ -332,11 +330,7 @@ def _decoded(line: Line, kind: type[T]) -> T | None:
         return None
     about = getattr(found, "replguard", None)
     times = (getattr(found, "timestamp", None), getattr(about, "first_seen", None), getattr(about, "last_seen", None))
-    return found if all(when is None or _is_sound(when) for when in times) else None
-
-
-def _is_sound(when: datetime) -> bool:
-    return when.tzinfo is not None and YEARS[0] < when.year < YEARS[1]
+    return found if all(when is None or clock.is_sound(when) for when in times) else None
 
 
 def _quoted(text: str) -> bytes:

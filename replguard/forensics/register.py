@@ -12,6 +12,7 @@ import msgspec
 from replguard.errors import ReplguardError
 from replguard.events import wire
 from replguard.events.alert import LEVELS, Level
+from replguard.events.clock import Time
 from replguard.events.text import show
 from replguard.log import names, reader
 from replguard.log.names import Segment
@@ -28,7 +29,6 @@ ALERT = b'"kind":"alert"'
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$")]
 """An id as it is made here: it becomes the name of a file, and part of a command to paste."""
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Id(msgspec.Struct):
@@ -42,8 +42,8 @@ class _Rule(msgspec.Struct):
 class _About(msgspec.Struct):
     incident: _Name
     state: str
-    first_seen: _Time
-    last_seen: _Time
+    first_seen: Time
+    last_seen: Time
 
 
 class _Brief(msgspec.Struct):

@@ -29,6 +29,7 @@ _SLURM = re.compile(r"slurm(?:_[^/]+)?|(?:[^/]+_)?slurmstepd\.scope")
 _USERS = re.compile(r"(?:/\.\.)*/?user\.slice/")
 """Seen from the namespace of a container, others are reached by ``/..``."""
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _PARTS = re.compile(r"[^/:]+")
 
 
@@ -92,9 +93,9 @@ def _container(part: str, above: str) -> tuple[str | None, str | None, str | Non
 
 def _step(found: Place, part: str) -> Place:
     kind, _, rest = part.partition("_")
-    if kind == "uid" and rest.isdigit() and found.job is None:
+    if kind == "uid" and _NUMBER.fullmatch(rest) and found.job is None:
         return found._replace(uid=int(rest))
-    if kind == "job" and rest.isdigit() and found.job is None:
+    if kind == "job" and _NUMBER.fullmatch(rest) and found.job is None:
         return found._replace(job=rest)
     if kind == "step" and rest and found.job is not None and found.step is None:
         return found._replace(step=rest)

@@ -102,7 +102,7 @@ def maps(pid: int, root: str = PROC) -> dict[tuple[int, int], Mapped]:
         major, _, minor = fields[3].partition(b":")
         try:
             key = (os.makedev(int(major, 16), int(minor, 16)), int(fields[4]))
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         writable = b"w" in fields[1] and b"s" in fields[1]
         if key not in found or writable:

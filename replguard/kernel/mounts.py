@@ -21,8 +21,8 @@ _CHUNK = 64 * 2**10
 _POINT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) [^\n]*", re.MULTILINE)
 """A line of a table, and the mount point in it."""
 
-_DIGITS = 20
-"""Of a mount's id at most; Python refuses to read a number of thousands."""
+_ID, _DEVICE = re.compile(rb"\d{1,20}"), re.compile(rb"\d{1,10}:\d{1,10}")
+"""Python refuses to read a number of thousands of digits."""
 
 
 class Mount(NamedTuple):
@@ -149,7 +149,7 @@ def numbered(data: bytes, number: int) -> Mount | None:
 def _parse(line: bytes) -> Mount | None:
     fields, _, rest = line.partition(b" - ")
     left, right = fields.split(b" "), rest.split(b" ")
-    if len(left) < 6 or len(right) < 2 or not left[0].isdigit() or len(left[0]) > _DIGITS:
+    if len(left) < 6 or len(right) < 2 or not _ID.fullmatch(left[0]) or not _DEVICE.fullmatch(left[2]):
         return None
     return Mount(
         id=int(left[0]),

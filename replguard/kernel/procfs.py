@@ -20,6 +20,8 @@ ARGV_LIMIT = 256 * 1024
 """Bytes of argv that are read; the kernel allows 128 KiB an argument and about 2 MiB in all."""
 DESCRIPTORS = 64
 """Of a process, how many are looked through for pipes."""
+_TICKS = 13
+"""Digits of a start time at most: three thousand years after the boot."""
 _UNSET = 2**32 - 1
 """What the kernel writes for "no login uid" and "no audit session"."""
 _KTHREAD = 0x00200000
@@ -93,7 +95,7 @@ def parse_stat(data: bytes) -> Stat | None:
     """Parse a stat line; the command may hold blanks, parentheses and newlines, so the last ``)`` ends it."""
     left, right = data.find(b"("), data.rfind(b")")
     fields = data[right + 1 :].split()
-    if left < 0 or right < left or len(fields) < 22:
+    if left < 0 or right < left or len(fields) < 22 or len(fields[19]) > _TICKS:
         return None
     try:
         image = (int(fields[25]), int(fields[45]), int(fields[47])) if len(fields) >= 49 else None

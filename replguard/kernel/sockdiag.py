@@ -150,8 +150,8 @@ class SockDiag:
 
 
 def parse(body: bytes) -> Socket:
-    """Parse one inet_diag_msg."""
-    family, state = body[0], body[1]
+    """Parse one inet_diag_msg; raises struct.error if it is too short."""
+    family, state = struct.unpack_from("=BB", body)
     sport, dport, source, destination = _ID.unpack_from(body, 4)
     _, _, _, uid, inode = _TAIL.unpack_from(body, 52)
     ends = (address(family, source), sport), (address(family, destination), dport)

@@ -10,6 +10,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from replguard import wholefile
+from replguard.events import wire
 
 EARLIER = 16
 """Keys that are kept at most while no header that tells of a later one gets onto the disk."""
@@ -108,7 +109,7 @@ class Keys:
         try:
             held = msgspec.json.decode(self._path.read_bytes(), type=_File).held
             return [_made(SigningKey(each.seed), each.by) for each in held]
-        except (OSError, msgspec.DecodeError, ValueError):
+        except (OSError, *wire.UNREADABLE, ValueError):
             return []
 
     def _write(self) -> None:

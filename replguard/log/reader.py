@@ -11,6 +11,7 @@ import msgspec
 import zstandard
 
 from replguard.events import wire
+from replguard.events.clock import is_sound
 from replguard.events.event import Event
 from replguard.events.evidence import STATE
 from replguard.log import names
@@ -132,7 +133,7 @@ def _decoded(path: Path, first: int, lines: list[bytes | None]) -> Iterator[Even
                 yield record if isinstance(record, Fault) else Fault(path, number, f"not an event: {error}")
             continue
         if event.event.kind not in OTHER:
-            yield event
+            yield event if is_sound(event.timestamp) else Fault(path, number, "not an event: its time cannot be")
 
 
 def _torn(path: Path, first: int, some: list[bytes | None]) -> Fault | None:

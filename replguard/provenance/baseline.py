@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from replguard import wholefile
+from replguard.events import wire
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Actor, Context
 from replguard.events.identity import short_hash
@@ -81,7 +82,7 @@ class Baseline:
             self._state = msgspec.json.decode(data, type=State) if data is not None else None
         except FileNotFoundError:
             self._state = None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *wire.UNREADABLE) as error:
             self.trouble = f"the baseline cannot be read: {error}"
             return
         if self._state is None and first_start:
@@ -227,7 +228,7 @@ def _digests(path: Path) -> Iterator[str]:
         if isinstance(record, reader.Record) and b'"authority_change"' in record.data and b"sha256" in record.data:
             try:
                 event = msgspec.json.decode(record.data, type=Event)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except wire.UNREADABLE:
                 continue
             about = event.replguard
             match = _DIGEST.search((about.difference if about and about.source == SOURCE else None) or "")

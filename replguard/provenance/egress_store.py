@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from replguard import wholefile
+from replguard.events import wire
 from replguard.events.event import Event
 from replguard.events.identity import short_hash
 from replguard.provenance.accounts import Account, Accounts, Line
@@ -102,7 +103,7 @@ def _decoded(data: bytes) -> _Ledger | None:
     try:
         file = msgspec.json.decode(data, type=_File)
         return msgspec.json.decode(file.ledger, type=_Ledger) if file.digest == _digest(bytes(file.ledger)) else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except wire.UNREADABLE:
         return None
 
 

@@ -17,6 +17,8 @@ MAPPED = "::ffff:"
 """What an IPv4 address begins with on a socket of both families."""
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
+_DIGITS = 5
+"""Of a port, at the most."""
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -46,7 +48,7 @@ class Endpoints:
         host, port = text, None
         if text.count(":") == 1 or text.startswith("["):
             head, _, tail = text.rpartition(":")
-            if tail.isdigit():
+            if tail.isascii() and tail.isdigit() and len(tail) <= _DIGITS:
                 host, port = head.strip("[]"), int(tail)
         try:
             self._networks.append((ipaddress.ip_network(host, strict=False), port))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from replguard.events.fact import Authorised, Instance
 from replguard.events.identity import short_hash
+from replguard.events.network import listener
 from replguard.provenance.agents import SHELLS
 from replguard.provenance.endpoints import LOOPBACK, MAPPED
 from replguard.provenance.entry import never
@@ -372,7 +373,7 @@ def _one_tree(user: Proc, holder: Proc) -> bool:
 
 
 def _is_path(address: str) -> bool:
-    return not address.rpartition(":")[2].isdigit() or address.startswith(("/", "@"))
+    return listener(address).port is None
 
 
 def _can_launch(proc: Proc) -> bool:
@@ -395,5 +396,4 @@ def kin(up: Proc, child: Proc) -> bool:
 
 
 def _port(address: str) -> int:
-    port = address.rpartition(":")[2]
-    return int(port) if port.isdigit() else 0
+    return listener(address).port or 0

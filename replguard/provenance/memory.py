@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from replguard.events import clock
+from replguard.events import clock, wire
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health
 from replguard.events.identity import entity_ids
@@ -170,7 +170,7 @@ class Memory:
                 try:
                     line = decoder.decode(data)
                     yield line.entity, line
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except wire.UNREADABLE:
                     wrong += 1
         if wrong:
             self._news.append(f"{wrong} processes in it cannot be read")
@@ -181,7 +181,7 @@ class Memory:
         part = attrgetter(where)(self._of)
         try:
             kept = msgspec.msgpack.decode(data, type=kind, dec_hook=lambda of, given: _rebuilt(of, given, found))
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        except (*wire.UNREADABLE, TypeError, ValueError) as error:
             self._news.append(f"what it says of {name} is not used: {error}"[:200])
             return
         for field in msgspec.structs.fields(kind):

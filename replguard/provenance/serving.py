@@ -10,7 +10,7 @@ import msgspec
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Authorised, Context, Instance
 from replguard.events.hint import Hint
-from replguard.events.network import Endpoint
+from replguard.events.network import Endpoint, listener
 from replguard.provenance import entry
 from replguard.provenance.authority import Authority, Leave
 from replguard.provenance.endpoints import LOOPBACK
@@ -322,10 +322,7 @@ def _address(end: Endpoint | None) -> str | None:
 
 def endpoint(address: str | None) -> Endpoint | None:
     """Return the end that an ``ip:port`` or a socket path names."""
-    if address is None:
-        return None
-    ip, colon, port = address.rpartition(":")
-    return Endpoint(ip=ip, port=int(port)) if colon and port.isdigit() else Endpoint(path=address)
+    return None if address is None else listener(address)
 
 
 def _exposed(end: Endpoint | None) -> bool | None:

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from replguard import wholefile
+from replguard.events import wire
 from replguard.events.fact import Actor, Context
 
 LONGEST = timedelta(hours=24)
@@ -52,7 +53,7 @@ class Windows:
             data = self._path.read_bytes() if self._path is not None else b""
             window = msgspec.json.decode(data, type=Window)
             open_ = window.since <= now < window.until and window.until - window.since <= LONGEST
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        except (OSError, *wire.UNREADABLE, TypeError):
             return
         self.window = window if open_ else None
 

@@ -1,6 +1,8 @@
 import json
 import os
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import msgspec
@@ -126,6 +128,25 @@ def test_a_daemon_that_hangs(ask):
 def test_a_failed_sensor_is_something_wrong(ask):
     """Exit 1, as for a daemon that hangs: a script that asks need not read."""
     assert ask(sensors=[SensorLine("exec", "process", "failed", None, None)]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "said", [b"x\r\n", b'HTTP/1.1 200 OK\r\n\r\na{=""} 1\n', b'HTTP/1.1 200 OK\r\n\r\na{x="y", ="\\n"} 1\n']
+)
+def test_whoever_took_the_port_may_say_anything(ask, said):
+    """It is told that our page does not answer, and the rest is shown."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+
+        def answer():
+            with server.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(said)
+
+        done = thread.submit(answer)
+        result = ask(metrics=f"127.0.0.1:{server.getsockname()[1]}")
+        done.result()
+    assert "does not answer: " in result.output
+    assert "2 files of 1 models" in result.output
 
 
 def test_incidents_and_instances_are_told_without_a_metrics_page(ask):

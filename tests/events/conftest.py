@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
@@ -19,6 +19,8 @@ def filled(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind(**{field.name: filled(field.type) for field in msgspec.structs.fields(kind)})
     arguments = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return filled(arguments[0])
     if get_origin(kind) is Literal:
         return arguments[-1]
     if get_origin(kind) in {Union, UnionType}:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from replguard.events.network import Endpoint, Network, ports
+from replguard.events.network import Endpoint, Network, listener, ports
 
 
 def test_an_end_of_either_family_survives():
@@ -21,3 +21,11 @@ def test_only_addresses_have_ports():
     listen = ("127.0.0.1:8000", "[::1]:8001", "0.0.0.0:8000", "/run/x.sock", "@name:\u00b2", "/run/y:", "unnamed")
     assert ports(listen) == {8000, 8001}
     assert ports(()) == set()
+
+
+def test_a_path_stays_one():
+    """Whoever makes a socket chooses its name, which may look like a port or a number without end."""
+    for path in ("/run/x:80", "@x:80", "/run/x:\u00b2", "x:80", f"/{'x' * 9}:{'9' * 90}", "10.0.0.1:\u0668"):
+        assert listener(path) == Endpoint(path=path)
+    assert listener("fe80::1%eth0:80") == Endpoint(ip="fe80::1%eth0", port=80)
+    assert listener(":80") == Endpoint(ip="", port=80)

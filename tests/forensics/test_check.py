@@ -70,6 +70,21 @@ def test_every_byte_that_proves_is_held(made, tmp_path_factory, name):
     changed()
 
 
+@pytest.mark.parametrize("edge", [("zz",), ("ab",), ("é",), (), ("ab" * 32,) * 90])
+def test_a_forgers_own_headers_are_none(made, tmp_path, edge):
+    """Who makes a bundle up signs what he likes, also a tree that is none."""
+    _, _, files, _, _ = made
+    key, lines = SigningKey.generate(), []
+    for line in files["headers.jsonl"].splitlines():
+        header = structs.replace(msgspec.json.decode(line, type=Header), edge=edge, by=keys.public(key))
+        header = structs.replace(header, key=keys.public(key))
+        signature = keys.text(key.sign(chain.unsigned(header)).signature)
+        lines.append(wire.encode(structs.replace(header, signature=signature)) + b"\n")
+    forged = {**files, "headers.jsonl": b"".join(lines)}
+    found = bundles.check(bundles.put(tmp_path / "b.zip", forged, forged=True))
+    assert any("tells of no tree" in each for each in found.findings)
+
+
 @pytest.mark.parametrize("name", PROVING)
 def test_every_line_that_proves_is_held(made, tmp_path, name):
     """None can be left out, told twice, put elsewhere or before the others."""

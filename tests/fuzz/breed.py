@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from fuzz.targets import LARGEST, Target
+from fuzz.target import LARGEST, Target
 
 MOST = 512
 """Inputs that are kept to breed from."""
@@ -18,7 +18,14 @@ SPECIAL = (
     b"\x7f\xff\xff\xff",
     b"9" * 24,
     b"-1",
+    "²".encode(),
+    b'"\\ud800"',
+    b"1e400",
+    b"9999-12-31T23:59:59Z",
+    b"2026-01-01T00:00:00",
+    b"[" * 24,
 )
+"""What parsers stumble over; atheris has it for a dictionary."""
 
 
 def bred(target: Target, chance: random.Random) -> Iterator[bytes]:

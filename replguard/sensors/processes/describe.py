@@ -21,6 +21,8 @@ _DRIFT = timedelta(seconds=0.5)
 """The wall clock was set when the computed time of boot moves by more."""
 _INVOKED_CACHE = 2048
 _TRIES = 3
+_DIGITS = 10
+"""Of a uid, at the most."""
 _FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -190,4 +192,6 @@ class _Users:
     def _read(self) -> list[tuple[int, str]]:
         lines = (procfs.read(self._path, 1 << 22) or b"").split(b"\n")
         fields = (line.split(b":") for line in lines)
-        return [(int(f[2]), procfs.text(f[0])) for f in fields if len(f) > 2 and f[2].isdigit()]
+        return [
+            (int(f[2]), procfs.text(f[0])) for f in fields if len(f) > 2 and f[2].isdigit() and len(f[2]) <= _DIGITS
+        ]

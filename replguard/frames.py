@@ -11,6 +11,7 @@ import msgspec
 from replguard.config import Config, dec_hook, enc_hook
 from replguard.events import wire
 from replguard.events.alert import Alert
+from replguard.events.clock import Time
 from replguard.events.event import Event
 from replguard.events.evidence import Taken
 from replguard.events.host import Host
@@ -60,7 +61,7 @@ class Lineage(msgspec.Struct, frozen=True, tag="lineage"):
     """The answer to `Evidence`: the acting processes and their ancestors, one event each, the nearest first."""
 
     incident: str
-    timestamp: datetime
+    timestamp: Time
     events: tuple[Event, ...]
 
 
@@ -82,7 +83,7 @@ class Standing(msgspec.Struct, frozen=True, tag="standing"):
     waiting: int
     numbers: tuple[Number, ...]
     allowed: dict[str, int] = {}
-    maintenance: datetime | None = None
+    maintenance: Time | None = None
 
 
 class Meanwhile(msgspec.Struct, frozen=True, tag="meanwhile"):

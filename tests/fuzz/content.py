@@ -2,12 +2,17 @@
 
 import socket
 import struct
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from fuzz.target import SCRATCH, Target, refusing, written
 from support import fingerprints, modelfiles
 
+from replguard import frames as parts
+from replguard.channel import Broken, Channel
+from replguard.events.event import Event, Meta
+from replguard.log.ending import Kept
 from replguard.weights import formats, messages, store
 from replguard.weights.index import Index
 
@@ -23,16 +28,17 @@ def weights(data: bytes) -> None:
         assert found is None or found[0] >= 0
 
 
-def _frames(kind: Any) -> Any:
+def _frames(decoder: "msgspec.msgpack.Decoder[Any]") -> Any:
     def frames(data: bytes) -> None:
         """Bytes of the other process are messages or the end of the connection."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            one: messages.Channel[Any] = messages.Channel(ours, msgspec.msgpack.Decoder(kind))
+            one = Channel(ours, decoder)
             theirs.send(data or b"\0")
-            msgspec.msgpack.encode(one.receive())
+            for each in one.receive():
+                parts.encode(each)
 
-    return refusing(frames, messages.Broken)
+    return refusing(frames, Broken)
 
 
 def indexed(data: bytes) -> None:
@@ -50,7 +56,7 @@ def _saved() -> bytes:
 
 
 def _framed(message: Any) -> bytes:
-    data = msgspec.msgpack.encode(message)
+    data = parts.encode(message)
     return len(data).to_bytes(4, "little") + data
 
 
@@ -75,9 +81,23 @@ TARGETS = {
             modelfiles.onnx(bytes(64)),
         ),
     ),
-    "frames": Target(_frames(messages.Answer), (_framed(messages.Progress("/m", 1)),)),
+    "frames": Target(_frames(msgspec.msgpack.Decoder(messages.Answer)), (_framed(messages.Progress("/m", 1)),)),
+    "told": Target(
+        _frames(parts.told()),
+        (
+            _framed(parts.Events("r", 1, (Event(timestamp=datetime.now(UTC), event=Meta(action="process_exec")),))),
+            _framed(parts.Meanwhile(Kept({"exec"}, (), 1, ()))),
+        ),
+    ),
+    "asked": Target(
+        _frames(parts.asked()),
+        (_framed(parts.Wanted((("in", "x"),))), _framed(parts.Judging(1, "x", (), "")), _framed(parts.Written("r", 3))),
+            _framed(parts.Wanted((("in", "x"),))),
+            _framed(parts.Judging(1, "x", (), "")) + _framed(parts.Written("r", 3)),
+        ),
+    ),
     "orders": Target(
-        _frames(messages.Order),
+        _frames(msgspec.msgpack.Decoder(messages.Order)),
         (_framed(messages.Examine(_REQUEST)), _framed(messages.Settings("/s")) + _framed(messages.Retire(((1, 2),)))),
     ),
     "index": Target(refusing(indexed, store.StoreError), (_saved(), msgspec.msgpack.encode([2, bytes(32), [], []]))),

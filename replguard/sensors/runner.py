@@ -58,7 +58,7 @@ class Runner:
         self._lock = threading.Lock()
         self._stopped = False
         self._hints: OrderedDict[Hint, None] = OrderedDict()
-        self._loops = [_Loop(sensor, put, self._wait_early, self._replace) for sensor in self.sensors]
+        self._loops = [self._loop(sensor) for sensor in self.sensors]
 
     def start(self) -> None:
         """Start every sensor. Returns at once; see ``ready``."""
@@ -132,12 +132,21 @@ class Runner:
         """Return the sensors whose thread is gone though nobody ended it: they are tried again by nobody."""
         return [] if self._stopped else [loop.sensor.name for loop in self._loops if loop.is_lost()]
 
+    def _loop(self, sensor: Sensor) -> "_Loop":
+        return _Loop(sensor, self._put, self._wait_early, self._replace, self._press)
+
+    def _press(self, by: "_Loop") -> None:
+        """Have every other sensor read what it still gathers."""
+        for loop in self._loops:
+            if loop is not by:
+                loop.pressed.set()
+
     def _made(self, sensors: list[Sensor]) -> "list[_Loop]":
         """Return their threads, not yet begun. Raises OSError where there is no descriptor left."""
         loops: list[_Loop] = []
         try:
             for each in sensors:
-                loops.append(_Loop(each, self._put, self._wait_early, self._replace))  # noqa: PERF401 - see below
+                loops.append(self._loop(each))  # noqa: PERF401 - see below
         except OSError:
             for loop in loops:  # all or none
                 loop.join(0)
@@ -184,7 +193,12 @@ class _Loop:
     """The thread of one sensor."""
 
     def __init__(
-        self, sensor: Sensor, put: Put, before: Callable[[Sensor], None], replace: Callable[[Sensor, str], bool]
+        self,
+        sensor: Sensor,
+        put: Put,
+        before: Callable[[Sensor], None],
+        replace: Callable[[Sensor, str], bool],
+        press: "Callable[[_Loop], None]",
     ) -> None:
         self.sensor = sensor
         self.up = self.over = False
@@ -192,7 +206,10 @@ class _Loop:
         self.looked = threading.Event()
         self._put = put
         self._before = before
-        self._replace = replace
+        self._replace, self._press = replace, press
+        self._pressing = sensor.pressing if isinstance(sensor, Readable) else frozenset()
+        self.pressed = threading.Event()
+        """Set from anywhere: what is gathered is to be read now."""
         self._lost, self._loss_due = 0, 0.0
         self._telling = self._hung = False
         self._since: float | None = None
@@ -206,6 +223,7 @@ class _Loop:
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
+        self.pressed.set()
         self.poke()
 
     def poke(self) -> None:
@@ -309,7 +327,7 @@ class _Loop:
         self._since = clock.monotonic()
         self._deliver(sensor.tick())
         self.looked.set()
-        ticked = clock.monotonic()
+        ticked = read = clock.monotonic()
         while not self._stopping.is_set():
             ready = {descriptor for descriptor, _ in poller.poll(self._rest(ticked + sensor.period))}
             poked = self._wake in ready
@@ -319,8 +337,8 @@ class _Loop:
                     self.fault = self.sensor.heard = None
                     raise Unavailable(fault)
             elif ready and sensor.gather:
-                self._stopping.wait(sensor.gather)
-            self._since = clock.monotonic()
+                self._gather(sensor.gather - (clock.monotonic() - read if self._pressing else 0.0))
+            self._since = read = clock.monotonic()
             if ready - {self._wake}:
                 self._deliver(sensor.read())
             if poked or clock.monotonic() >= ticked + sensor.period:
@@ -328,6 +346,12 @@ class _Loop:
                 self._deliver(sensor.tick())
                 ticked = clock.monotonic()
             self._since = None
+
+    def _gather(self, seconds: float) -> None:
+        """Wait for what comes together with what is there, unless something pressing was told or it is the end."""
+        if seconds > 0.0:
+            self.pressed.wait(seconds)
+        self.pressed.clear()
 
     @staticmethod
     def _rest(due: float) -> int:
@@ -355,6 +379,8 @@ class _Loop:
                 continue
             if not ours:
                 counters.passed()
+            if event.action in self._pressing:
+                self._press(self)
             self._tell_loss()
 
     def _tell_loss(self) -> None:

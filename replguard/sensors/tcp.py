@@ -84,6 +84,7 @@ class TcpSensor(Probed):
     )
 
     pressing = frozenset({"socket_listen"})  # a replica that listens is to be told before it answers
+    gather = 0.01  # while whoever waits for it knocks ten times a second
     records = records
     told_key, most_told = records.FLOW, 2 * records.FLOWS
 

@@ -18,6 +18,8 @@ from proof import published, report
 from rich.progress import Progress
 from support import prepared
 
+from replguard.drill.stage import ended_gently
+
 PARTS: dict[str, tuple[ModuleType, ModuleType]] = {"attacks": (published, report)}
 """By name: what plays a part, with TITLE, TRIALS, planned, run, line and figures, and what writes of it, with page."""
 RESULTS = Path(__file__).parent / "results"
@@ -42,7 +44,8 @@ def main() -> int:
     given = asked.parse_args()
     try:
         need()
-        worse = [] if given.page else [one for name in PARTS for one in _played(name, given)]
+        with ended_gently():
+            worse = [] if given.page else [one for name in PARTS for one in _played(name, given)]
     except Lacking as lacking:
         print(f"left out: {lacking}")
         return 2

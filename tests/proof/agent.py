@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-SECONDS = 600.0
+SECONDS = 3600.0
 """Longer than any trial takes: then it ends by itself."""
 COMMAND_SECONDS = 120.0
 NOTICE = "SIGTERM"

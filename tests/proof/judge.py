@@ -44,10 +44,13 @@ class Judged:
 
 
 def own(alerts: Iterable[Seen], agents: set[int], folder: str) -> list[Seen]:
-    """Return the first alert of each rule, level and actor that is about this trial, not about the rest of the host."""
+    """Return the first alert of each rule, level and actor that is about this trial, not about the rest of the host.
+
+    Another daemon there reads each large file too, and is told as anybody would be: where a file lies says nothing.
+    """
     found: dict[tuple[str, str, int | None], Seen] = {}
     for seen in alerts:
-        about = seen.by in agents or folder in str(seen.alert.get("process")) or folder in str(seen.alert.get("file"))
+        about = seen.by in agents or folder in str(seen.alert.get("process"))
         if about and seen.alert["replguard"].get("state") != "resolved":
             found.setdefault((seen.rule, seen.level, seen.by), seen)
     return list(found.values())

@@ -22,15 +22,17 @@ Row = dict[str, Any]
 
 
 def planned(trials: int) -> list[str]:
-    """Return the keys of so many trials of each attack, the first of each first."""
-    return [f"{name}/{number}" for number in range(1, trials + 1) for name in ATTACKS]
+    """Return the keys of so many trials of each attack, the first of each first; one at full length is played once, at last."""
+    numbers = range(1, trials + 1)
+    keys = [f"{name}/{number}" for number in numbers for name, attack in ATTACKS.items() if not attack.full]
+    return keys + [f"{name}/1" for name, attack in ATTACKS.items() if attack.full]
 
 
 def run(key: str) -> Row:
     """Play one trial. Raises Lacking."""
     name, _, number = key.partition("/")
     attack, failed = ATTACKS[name], ""
-    factor = round(attack.length / COMPRESSED, 1)
+    factor = 1.0 if attack.full else round(attack.length / COMPRESSED, 1)
     kind = kind_of(key)
     for _ in range(TRIES):
         try:

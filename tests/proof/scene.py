@@ -70,6 +70,9 @@ class Scene:
     """The address of another host, where the attack needs one; its key and port of SSH lie in the folder."""
     ports: list[int] = field(default_factory=lambda: stage.free_ports(8))
 
+    outside: list[Path] = field(default_factory=list)
+    """What the agent writes outside of the folder: it is removed afterwards."""
+
     def __post_init__(self) -> None:
         self.home = self.folder / "host" / self.random.choice(NAMES)
         self.weights = self.home / WEIGHTS

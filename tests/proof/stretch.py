@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
+from support import again
 
 from replguard import config as configuration
 from replguard.cli.replay import replay
@@ -12,7 +13,6 @@ from replguard.events.alert import Alert
 from replguard.events.event import Event
 from replguard.log import reader
 from replguard.log.reader import Fault
-from replguard.rules.load import load
 
 Told = set[tuple[str, str, int | None, str | None]]
 """Rule, level, the actor's process and the model of each alert that was raised."""
@@ -38,10 +38,9 @@ def stretched(events: Iterable[Event | Fault], began: datetime, factor: float) -
 
 def _told(events: Iterable[Event | Fault], config: Path, log: Path) -> Told:
     settings = configuration.load(config)
-    found = load(settings.rules.paths, disable=settings.rules.disable, levels=settings.rules.levels)
     header = reader.header([log])
     raised: Told = set()
-    for item in replay(events, found, settings, header.host if header else None):
+    for item in replay(events, again.rules_of(settings), settings, header.host if header else None):
         if isinstance(item, Alert):
             actor = item.replguard.actor
             raised.add((item.rule.name, item.rule.level, actor.pid if actor else None, item.replguard.model))

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def planned(trials: int) -> list[str]:
-    """Return the keys of so many trials of each attack, the first of each first; one at full length is played once, at last."""
+    """Return the keys of so many trials of each attack, the first of each first; at full length one, at last."""
     numbers = range(1, trials + 1)
     keys = [f"{name}/{number}" for number in numbers for name, attack in ATTACKS.items() if not attack.full]
     return keys + [f"{name}/1" for name, attack in ATTACKS.items() if attack.full]

@@ -4,6 +4,7 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from bench.host import ROOT, Lacking, machine
@@ -65,7 +66,7 @@ def _about(kind: Kind, factor: float) -> Row:
     words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
     about = {"server": kind.name, "factor": factor, "day": time.strftime("%Y-%m-%d"), "commit": commit}
-    return about | {"machine": machine()}
+    return about | {"machine": machine(), "gpu": any(Path("/dev").glob("nvidia[0-9]*"))}
 
 
 def line(row: Row) -> str:

@@ -79,6 +79,8 @@ def _cost(rows: list[Row]) -> list[str]:
         f" {host['memory_gib']} GiB, Linux {host['kernel'].split('-')[0]}, Python {host['python']}; other work ran"
         " beside it."
     )
+    if not any(row.get("gpu") for row in rows):
+        text += " There was no GPU: no evidence is of its memory."
     return [text]
 
 

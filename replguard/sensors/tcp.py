@@ -84,7 +84,7 @@ class TcpSensor(Probed):
     )
 
     pressing = frozenset({"socket_listen"})  # a replica that listens is to be told before it answers
-    gather = 0.01  # while whoever waits for it knocks ten times a second
+    gather = 0.02  # whoever waits for it knocks ten times a second, and each knock begins a gathering
     records = records
     told_key, most_told = records.FLOW, 2 * records.FLOWS
 

@@ -10,7 +10,9 @@ from typing import Any
 from bench.host import ROOT, Lacking, machine
 from proof.attacks import ATTACKS
 from proof.kinds import KINDS, Kind
-from proof.trial import StoryFailed, play
+from proof.trial import play
+
+from replguard.errors import ReplguardError
 
 TITLE = "Published attacks"
 TRIALS = 10
@@ -38,7 +40,7 @@ def run(key: str) -> Row:
     for _ in range(TRIES):
         try:
             row = play(attack, int(number), kind, factor, KEPT / key.replace("/", "-"))
-        except StoryFailed as error:
+        except ReplguardError as error:
             failed = str(error)
             continue
         return _about(kind, factor) | row

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -26,6 +25,7 @@ from support.matrix import hands
 from replguard.drill import stage
 from replguard.drill.run import tell
 from replguard.drill.watcher import Watcher
+from replguard.errors import ReplguardError
 
 SERVER_SECONDS = 120.0
 ALERT_SECONDS = 20.0
@@ -36,7 +36,7 @@ LIMIT = 300.0
 PAUSE = 0.01
 
 
-class StoryFailed(Exception):  # noqa: N818 - the attack was not what it should have been, and nothing is judged
+class StoryFailed(ReplguardError):  # noqa: N818 - the attack was not what it should have been, and nothing is judged
     """A sentence that says how far it came."""
 
 
@@ -72,6 +72,7 @@ class Trial:
         self.alerts: list[judge.Seen] = []
         self.live: dict[int, float] = {}
         self.memory = 0.0
+        self.freed = False
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -93,7 +94,7 @@ class Trial:
     # -- the play --------------------------------------------------------------------------------------------------
 
     def play(self) -> dict[str, Any]:
-        """Play it and return the row. Raises StoryFailed and Lacking."""
+        """Play it and return the row. Raises Lacking and ReplguardError."""
         self._allowed()
         self.watcher.start()
         self._until(self._indexed, SERVER_SECONDS, "the daemon never knew the model's content")
@@ -155,13 +156,11 @@ class Trial:
                 self.live[port] = now
 
     def _free(self, port: int) -> bool:
-        """Tell whether whoever had a port at first has been seen to let it go."""
-        if port == self.plot.holder and not self.freed:
-            self.freed = not stage.listening(port)
-            return False
-        return True
-
-    freed = False
+        """Tell whether whoever had a port at first has been seen to let it go, at an earlier look."""
+        if port != self.plot.holder or self.freed:
+            return True
+        self.freed = not stage.listening(port)
+        return False
 
     def _watch(self, agent: subprocess.Popen[bytes], began: float) -> None:
         notice = began + self.plot.notice / self.factor if self.plot.notice is not None else None
@@ -177,8 +176,8 @@ class Trial:
                 assert self.watcher.process is not None
                 self.memory = max(self.memory, pss_of(below(self.watcher.process.pid)))
                 over = over or (now if self._over() else None)
-            if over is not None and now > over + (SETTLE if self._critical() else ALERT_SECONDS):
-                return
+                if over is not None and now > over + (SETTLE if self._critical() else ALERT_SECONDS):
+                    return
             if now > began + LIMIT + 1.3 * self.attack.length / self.factor:
                 raise StoryFailed(f"the attack was not over after {now - began:.0f} s; {self._last()}")
             if not self.watcher.alive():
@@ -201,7 +200,8 @@ class Trial:
         return f"the last step was {steps[-1].get('say')!r}, told {steps[-1]['told'][-200:]!r}" if steps else "no step"
 
     def _critical(self) -> bool:
-        return any(seen.level == "critical" for seen in self.alerts)
+        agents = {step["pid"] for step in self.steps()}
+        return any(seen.level == "critical" for seen in judge.own(self.alerts, agents, str(self.on.folder)))
 
     # -- what came of it -------------------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ def _far(attack: Attack, on: Bare) -> Iterator[str]:
 def play(attack: Attack, number: int, kind: Kind, factor: float, kept: Path) -> dict[str, Any]:
     """Play a trial from an empty folder to an empty process table; the log of one that was missed stays in ``kept``.
 
-    Raises Lacking and StoryFailed.
+    Raises Lacking, and ReplguardError where the attack or the daemon did not come about.
     """
     if missing := [program for program in attack.needs if shutil.which(program) is None]:
         raise Lacking(f"{missing[0]} is not installed")
@@ -278,7 +278,7 @@ def play(attack: Attack, number: int, kind: Kind, factor: float, kept: Path) -> 
             with _far(attack, on) as far:
                 trial = Trial(attack, number, kind, factor, on, far)
                 row = trial.play()
-        except StoryFailed:
+        except ReplguardError:
             _keep(on, kept)
             raise
         finally:
@@ -298,7 +298,3 @@ def _keep(on: Bare, kept: Path) -> None:
     for name in ("daemon", "journal.jsonl", "agent.log"):
         with contextlib.suppress(OSError):
             (on.folder / name).rename(kept / name)
-
-
-if __name__ == "__main__":
-    sys.exit("run by `make prove`")

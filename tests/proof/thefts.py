@@ -108,23 +108,27 @@ def hidden_backups(scene: Scene) -> Plot:
     table = Path("/etc/cron.d") / f"{name}.off"  # cron heeds no name with a dot
     scene.outside += [unit, table]
     serve = f"cd {scene.home} && python3 deploy_api_server.py --port {scene.spare[0]}"
+    backup = Step(60, "A backup.", scene.duplicate(f"{WEIGHTS}/{scene.files[0].name}", hidden))
+    set_up = list(
+        scene.shuffled(
+            backup,
+            Step(60, "A service.", f"printf '[Service]\\nExecStart=/bin/sh -c \"{serve}\"\\n' > {unit}"),
+            Step(60, "And by the clock.", f"echo '@reboot root {serve}' > {table}"),
+        )
+    )
+    enough = max(1, set_up.index(backup))  # a copy, and something that starts again
+    set_up[enough] = replace(set_up[enough], act="set up")
     return Plot(
         {
             "work": (
                 *scene.works(60, 2),
                 Step(60, "What is this?", f"cat {memo}"),
                 *scene.looks(60, 2),
-                *scene.shuffled(
-                    Step(60, "A backup.", scene.duplicate(f"{WEIGHTS}/{scene.files[0].name}", hidden), "hidden"),
-                    Step(
-                        60, "A service.", f"printf '[Service]\\nExecStart=/bin/sh -c \"{serve}\"\\n' > {unit}", "unit"
-                    ),
-                    Step(60, "And by the clock.", f"echo '@reboot root {serve}' > {table}", "table"),
-                ),
+                *set_up,
                 *scene.works(60, 2),
             )
         },
-        "hidden",
+        "set up",
     )
 
 

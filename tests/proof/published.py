@@ -75,11 +75,11 @@ def line(row: Row) -> str:
     """Return what is printed of a trial."""
     if row.get("failed"):
         return f"not played: {row['failed']}"
-    told = f"{row['critical']} {row['delay']:+.2f} s after '{row['act']}'" if row["critical"] else "MISSED"
+    told = f"{row['critical']} {row['delay']:+.2f} s after '{row['act']}'" if row["critical"] else "not at critical"
     faults = [
-        f"loudest {row['loudest']}" if not row["critical"] else "",
+        f"the loudest is {row['loudest']}" if not row["critical"] else "",
         "after the replica's answer" if row["before_answer"] is False else "",
-        f"wrong actor: {', '.join(row['wrong'])}" if not row["right"] or row["wrong"] else "",
+        f"wrong actor: {', '.join(row['wrong'])}" if row["wrong"] or (row["critical"] and not row["right"]) else "",
         f"{row['incidents']} incidents" if row["incidents"] != 1 else "",
         f"replay: {row['replay']}" if row["replay"] else "",
         f"stretched: {row['stretched']}" if row["stretched"] else "",

@@ -15,7 +15,7 @@ SIDE_BY_SIDE := -n 2
 IMAGE ?= var/image
 PIP_FLAGS := -qq --disable-pip-version-check --require-hashes
 
-.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods chaos pages
+.PHONY: fuzz package package-test help run drill test matrix matrix-page bench power-cuts lint docs man reference bpf lock clean check-python container kills floods chaos pages prove
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -80,6 +80,9 @@ var/fuzz/venv/.done: requirements/fuzz.lock | check-python
 	@var/fuzz/venv/bin/python -m pip install $(PIP_FLAGS) -r requirements/fuzz.lock
 	@touch $@
 
+prove: $(VENV)/.dev ## play the published attacks against real model servers, keep what came of it, write the page (root, hours)
+	@PYTHONPATH=tests $(PY) -m proof $(ARGS)
+
 floods: $(VENV)/.dev ## flood the host as an ordinary user in full, see whether another is still told of (root)
 	@PYTHONPATH=tests $(PY) -m floods $(ARGS)
 
@@ -120,12 +123,14 @@ dist/package/venv/.done: requirements/package.lock | check-python
 package-test: package $(VENV)/.dev ## try that archive on clean roots of Debian 11, 12 and 13, kept below dist/package (root, debootstrap)
 	@PACKAGE_ROOTS=dist/package/roots $(PY) -m pytest -q --timeout=0 tests/house/test_package.py
 
-lock: ## write the lock files anew (needs uv on PATH)
+lock: ## write the lock files anew (needs uv on PATH, and for prove-torch.lock PyTorch's CPU build where UV_FIND_LINKS says)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/run.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -c requirements/run.lock -o requirements/dev.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group fuzz -c requirements/dev.lock -o requirements/fuzz.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group build -c requirements/dev.lock -o requirements/build.lock
+	@for name in llama onnx page tools torch; do \
+		uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group prove-$$name -o requirements/prove-$$name.lock || exit 1; done
 
 clean: ## remove what make made
 	rm -rf $(VENV) var docs/_build

@@ -82,7 +82,9 @@ class Copies:
         maker, seen = self._maker(Making(event.timestamp, event, proc, _seen(event)), file)
         made = self._ledger.made(file, origin, known.model, how, maker, arrived=False, derived=confidence == "derived")
         self._mark(made, file, event)
-        return self._copied(event, file, maker, seen, known.model, origin, made, how, confidence, 1.0)
+        # A name for what was made before belongs to whatever that belongs to.
+        of = (known.id,) if isinstance(known, Artefact) else ()
+        return self._copied(event, file, maker, seen, known.model, origin, made, how, confidence, 1.0, of=of)
 
     def _mark(self, made: Artefact, file: File, event: Event) -> None:
         """Have what was made watched as the original is: a server that uses it is a replica."""
@@ -310,13 +312,13 @@ class Copies:
 
     def _copied(
         self, event: Event, file: File, maker: Proc | None, seen: Attribution, model: str, origin: FileRef,
-        made: Artefact, technique: str, confidence: str, share: float, status: str = "done",
+        made: Artefact, technique: str, confidence: str, share: float, status: str = "done", of: tuple[str, ...] = (),
     ) -> Event:  # fmt: skip
         if maker is not None:
             self._ledger.touch(maker, model, event.timestamp)
         return fact(
             "weights_copy", event, maker, file=file, attribution=seen, model=model, status=status, technique=technique,
-            confidence=confidence, origin=origin, artefacts=(made.id,), share=share,
+            confidence=confidence, origin=origin, artefacts=(made.id, *of), share=share,
             bytes=file.size, authorised=self._allowed(maker, origin.path, model, event),
         )  # fmt: skip
 

@@ -157,10 +157,13 @@ class Readable(Sensor):
 
     ``tick`` is called about every ``period`` seconds besides, for what no descriptor announces, and after a hint.
     ``gather`` are the seconds that are waited once something can be read: what comes together is read together.
+    ``pressing`` are kinds of events for which nobody waits: a sensor that has any gathers only after it has read, and
+    when it tells one all others read at once, for what happened before.
     """
 
     period: float = 0.5
     gather: float = 0.0
+    pressing: frozenset[str] = frozenset()
 
     def descriptors(self) -> list[tuple[int, int]]:
         """Return what to wait on, each with the events of poll(2)."""

@@ -54,11 +54,11 @@ class Runner:
 
     def __init__(self, sensors: Sequence[Sensor], put: Put) -> None:
         self.sensors = list(sensors)
-        self._put = put
+        self.put = put
         self._lock = threading.Lock()
         self._stopped = False
         self._hints: OrderedDict[Hint, None] = OrderedDict()
-        self._loops = [_Loop(sensor, put, self._wait_early, self._replace) for sensor in self.sensors]
+        self._loops = [_Loop(sensor, self) for sensor in self.sensors]
 
     def start(self) -> None:
         """Start every sensor. Returns at once; see ``ready``."""
@@ -100,7 +100,7 @@ class Runner:
             while len(self._hints) > MOST_HINTS:
                 self._hints.popitem(last=False)
 
-    def _replace(self, sensor: Sensor, reason: str) -> bool:
+    def replace(self, sensor: Sensor, reason: str) -> bool:
         """Start what takes the place of a sensor that failed for good; False if there is nothing."""
         new = sensor.instead(reason) if sensor.instead is not None else []
         with self._lock:
@@ -132,12 +132,18 @@ class Runner:
         """Return the sensors whose thread is gone though nobody ended it: they are tried again by nobody."""
         return [] if self._stopped else [loop.sensor.name for loop in self._loops if loop.is_lost()]
 
+    def press(self, by: "_Loop") -> None:
+        """Have every other sensor read what it still gathers."""
+        for loop in self._loops:
+            if loop is not by:
+                loop.pressed.set()
+
     def _made(self, sensors: list[Sensor]) -> "list[_Loop]":
         """Return their threads, not yet begun. Raises OSError where there is no descriptor left."""
         loops: list[_Loop] = []
         try:
             for each in sensors:
-                loops.append(_Loop(each, self._put, self._wait_early, self._replace))  # noqa: PERF401 - see below
+                loops.append(_Loop(each, self))  # noqa: PERF401 - see below
         except OSError:
             for loop in loops:  # all or none
                 loop.join(0)
@@ -172,7 +178,7 @@ class Runner:
         given = [until for until in promised if until is not None]
         return None if len(given) < len(promised) else min(given, default=now)
 
-    def _wait_early(self, sensor: Sensor) -> None:
+    def wait_early(self, sensor: Sensor) -> None:
         if not sensor.early:
             end = clock.monotonic() + EARLY_WAIT
             for loop in self._loops:
@@ -183,16 +189,15 @@ class Runner:
 class _Loop:
     """The thread of one sensor."""
 
-    def __init__(
-        self, sensor: Sensor, put: Put, before: Callable[[Sensor], None], replace: Callable[[Sensor, str], bool]
-    ) -> None:
+    def __init__(self, sensor: Sensor, runner: Runner) -> None:
         self.sensor = sensor
         self.up = self.over = False
         self.fault: str | None = None
         self.looked = threading.Event()
-        self._put = put
-        self._before = before
-        self._replace = replace
+        self._runner = runner
+        self._pressing = sensor.pressing if isinstance(sensor, Readable) else frozenset()
+        self.pressed = threading.Event()
+        """Set from anywhere: what is gathered is to be read now."""
         self._lost, self._loss_due = 0, 0.0
         self._telling = self._hung = False
         self._since: float | None = None
@@ -206,6 +211,7 @@ class _Loop:
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
+        self.pressed.set()
         self.poke()
 
     def poke(self) -> None:
@@ -226,7 +232,7 @@ class _Loop:
             return
         reason = f"it has been in one call for more than {HUNG:.0f} s: a server that does not answer may hold it."
         told = self.sensor.health("degraded", reason) if hung else self.sensor.health("recovered", "it hung.")
-        if self._put(told) is not False:
+        if self._runner.put(told) is not False:
             self._hung = hung
 
     def is_lost(self) -> bool:
@@ -242,7 +248,7 @@ class _Loop:
         return True
 
     def _run(self) -> None:
-        self._before(self.sensor)
+        self._runner.wait_early(self.sensor)
         backoff, failed, times, reason = FIRST_BACKOFF, False, 0, ""
         while not self._stopping.is_set():
             began = clock.monotonic()
@@ -270,7 +276,7 @@ class _Loop:
     def _replaced(self, reason: str) -> bool:
         """Give the place to another sensor; if that fails, as without a descriptor left, it is tried again later."""
         try:
-            return self._replace(self.sensor, reason)
+            return self._runner.replace(self.sensor, reason)
         except Exception:  # noqa: BLE001 - this thread is the only one that will ever try again
             _log.exception("no sensor could take the place of one that failed", sensor=self.sensor.name)
             return False
@@ -309,7 +315,7 @@ class _Loop:
         self._since = clock.monotonic()
         self._deliver(sensor.tick())
         self.looked.set()
-        ticked = clock.monotonic()
+        ticked = read = clock.monotonic()
         while not self._stopping.is_set():
             ready = {descriptor for descriptor, _ in poller.poll(self._rest(ticked + sensor.period))}
             poked = self._wake in ready
@@ -319,8 +325,10 @@ class _Loop:
                     self.fault = self.sensor.heard = None
                     raise Unavailable(fault)
             elif ready and sensor.gather:
-                self._stopping.wait(sensor.gather)
-            self._since = clock.monotonic()
+                # Not once something pressing was told, and by one that tells such only after it has read.
+                self.pressed.wait(max(0.0, sensor.gather - (clock.monotonic() - read if self._pressing else 0.0)))
+                self.pressed.clear()
+            self._since = read = clock.monotonic()
             if ready - {self._wake}:
                 self._deliver(sensor.read())
             if poked or clock.monotonic() >= ticked + sensor.period:
@@ -348,13 +356,15 @@ class _Loop:
         for event in events:
             ours = event.action == "sensor_health"
             self._since = clock.monotonic()
-            if self._put(event) is False:
+            if self._runner.put(event) is False:
                 self._lost += 1
                 if not ours:
                     counters.lose("queue", "full")
                 continue
             if not ours:
                 counters.passed()
+            if event.action in self._pressing:
+                self._runner.press(self)
             self._tell_loss()
 
     def _tell_loss(self) -> None:
@@ -362,7 +372,7 @@ class _Loop:
         if not self._lost or clock.monotonic() < self._loss_due:
             return
         lost, self._lost = self._lost, 0
-        if self._put(self.sensor.health("loss", "full", stage="queue", lost=lost)) is False:
+        if self._runner.put(self.sensor.health("loss", "full", stage="queue", lost=lost)) is False:
             self._lost = lost
         else:
             self._loss_due = clock.monotonic() + LOSS_EVERY

@@ -83,6 +83,8 @@ class TcpSensor(Probed):
         "and by raw, ping and packet sockets, and less than 64 KiB on a connection that stays on the host."
     )
 
+    pressing = frozenset({"socket_listen"})  # a replica that listens is to be told before it answers
+    gather = 0.02  # whoever waits for it knocks ten times a second, and each knock begins a gathering
     records = records
     told_key, most_told = records.FLOW, 2 * records.FLOWS
 

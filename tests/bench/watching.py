@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.host import Lacking, below, cpu_of, need
+from bench.host import Lacking, below, cpu_of, need, pss_of
 
 from replguard.drill.stage import Stage
 from replguard.drill.watcher import Watcher
@@ -41,11 +40,7 @@ class Guard:
 
     def pss(self) -> float:
         """Return the MiB of memory of the daemon and its examiner, shared pages by share."""
-        total = 0
-        for pid in below(self.pid):
-            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) if found else 0
-        return total / 1024
+        return pss_of(below(self.pid))
 
     def metrics(self) -> dict[str, float]:
         """Return the page of metrics: name with labels, value."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import subprocess
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from bench.host import below, pss_of
 from support import others
 from support.filesystems import Mounts
 
@@ -125,14 +125,7 @@ class Scene:
 
     def pss(self) -> float:
         """Return the MiB of memory of the daemon and its children."""
-        total, waiting = 0, [self.watcher.process.pid]
-        for pid in waiting:
-            with contextlib.suppress(OSError):
-                found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-                total += int(found[1]) if found else 0
-                for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                    waiting += map(int, task.read_text().split())
-        return total / 1024
+        return pss_of(below(self.watcher.process.pid))
 
     def alerts(self) -> list[tuple[float, dict[str, Any]]]:
         """Return the alerts so far, each with when it was first seen in the file."""

@@ -91,7 +91,7 @@ TARGETS = {
     ),
     "asked": Target(
         _frames(parts.asked()),
-        (_framed(parts.Wanted((("in", "x"),))), _framed(parts.Judging(1, "x", (), "")), _framed(parts.Written("r", 3))),
+        (
             _framed(parts.Wanted((("in", "x"),))),
             _framed(parts.Judging(1, "x", (), "")) + _framed(parts.Written("r", 3)),
         ),

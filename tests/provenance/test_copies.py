@@ -320,13 +320,15 @@ def test_no_answer_is_no_fact(given: dict[str, object]) -> None:
 
 
 def test_a_copy_of_a_copy_keeps_the_first_origin() -> None:
-    """Links to a copy, and the content of a copy, are of the origin's model."""
+    """Links to a copy, and the content of a copy, are of the origin's model; a link belongs to what its copy does."""
     host, weights, shell = stage()
     host.copy(weights, "/srv/a", host.exec("cp", parent=shell))
-    made = host.of("weights_copy")[0].file
+    first = host.of("weights_copy")[0]
+    made = first.file
     link = msgspec.structs.replace(made, path="/srv/b", links=2)
     fact = only(host.on("file_link", link))
     assert (fact.replguard.model, fact.replguard.origin.path) == ("llama", ORIGIN)
+    assert set(first.replguard.artefacts) < set(fact.replguard.artefacts)  # one incident with whoever made the first
     second = host.exec("cp", "/srv/a /srv/c", parent=host.login())
     host.open(made, second)
     third = host.write("/srv/c", weights.size or 0, second)

@@ -408,3 +408,44 @@ def test_only_a_sensor_that_works_says_which_mounts_are_watched() -> None:
         assert until(lambda: runner.mounts() == [Verdict(b"/", "ext4")])
     finally:
         runner.stop()
+
+
+class Patient(Pipe):
+    name = "patient"
+    gather = 30.0
+    period = 60.0
+
+
+class Pressing(Patient):
+    name = "pressing"
+    pressing = frozenset({"file_create"})
+
+
+def test_nobody_gathers_once_something_pressing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told at once by a sensor that had not read for long, and what others had waited with comes with it."""
+    events: list[Event] = []
+    patient, pressing = Patient(), Pressing()
+    runner = Runner([patient, pressing], events.append)
+    runner.start()
+    assert runner.ready(5)
+    os.write(patient.ends[1], b"x")
+    assert not until(lambda: any(e.action == "file_create" for e in events), 0.2)
+    monkeypatch.setattr(pressing, "gather", 0.01)
+    os.write(pressing.ends[1], b"y")
+    told = until(lambda: {e.event.provider for e in events if e.action == "file_create"} == {"patient", "pressing"}, 5)
+    runner.stop()
+    assert told
+
+
+def test_the_end_ends_the_gathering() -> None:
+    """And what was gathered is told."""
+    events: list[Event] = []
+    patient = Patient()
+    runner = Runner([patient], events.append)
+    runner.start()
+    assert runner.ready(5)
+    os.write(patient.ends[1], b"x")
+    began = clock.monotonic()
+    runner.stop()
+    assert clock.monotonic() - began < 5
+    assert [e.action for e in events].count("file_create") == 1

@@ -8,6 +8,7 @@ import msgspec
 
 from replguard import config as configuration
 from replguard.cli.replay import replay
+from replguard.config import Config
 from replguard.events import wire
 from replguard.events.alert import Alert
 from replguard.forensics import verify
@@ -22,8 +23,7 @@ LATENCY = "latency_ms"
 def replayed(log_dir: Path, config: Path) -> list[dict[str, Any]]:
     """Return the alerts of a log under its configuration, as they are written. Raises AssertionError on damage."""
     settings = configuration.load(config)
-    own = settings.rules
-    found = _rules(tuple(own.paths), tuple(own.disable), tuple(sorted(own.levels.items())))
+    found = rules_of(settings)
     header = reader.header([log_dir])
     raised: list[dict[str, Any]] = []
     for item in replay(reader.events([log_dir]), found, settings, header.host if header else None):
@@ -64,6 +64,12 @@ def _timeless(alert: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(alert: dict[str, Any]) -> str:
     return msgspec.json.encode(alert).decode()
+
+
+def rules_of(settings: Config) -> RuleSet:
+    """Return the rules of a configuration, loaded once."""
+    own = settings.rules
+    return _rules(tuple(own.paths), tuple(own.disable), tuple(sorted(own.levels.items())))
 
 
 @functools.lru_cache(maxsize=8)

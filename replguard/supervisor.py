@@ -7,6 +7,7 @@ same under it and under units of their own. It holds little: this module imports
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -14,8 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from replguard import ownership
 from replguard.events import clock
 from replguard.kernel import notify, own
+from replguard.kernel.reach import reach
 
 BOOT = """import json, os, sys
 sys.path[:], part, given = json.loads(sys.argv[1])
@@ -122,13 +125,14 @@ class Supervisor:
 
     def __init__(self, given: dict[str, object]) -> None:
         kept = _handed_in()
-        self._folder = tempfile.TemporaryDirectory(prefix="replguard-", dir=_runtime())
+        self._folder = _folder(str(given.pop("state_dir", "")))
         path = Path(self._folder.name)
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._notified.bind(str(path / "notify"))
-        self._notified.setsockopt(socket.SOL_SOCKET, _PASSCRED, 1)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        listener.bind(str(path / "analyser"))
+        with reach(path / "notify") as notified, reach(path / "analyser") as listens:
+            self._notified.bind(notified)
+            listener.bind(listens)
+        self._notified.setsockopt(socket.SOL_SOCKET, _PASSCRED, 1)
         listener.listen(1)
         given = given | {"socket": str(path / "analyser")}
         self.collector = Part("collector", given)
@@ -281,9 +285,23 @@ def _ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
-def _runtime() -> str | None:
-    """Return the folder that the service manager made for this run; without one, where temporary files lie."""
-    return os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or None
+def _folder(state_dir: str) -> "tempfile.TemporaryDirectory[str]":
+    """Make the folder of our sockets: where the service manager made one for this run, or with the state.
+
+    One that a killed run left there is removed. Where none can be made, or others could put one of theirs in its place,
+    it lies where temporary files do.
+    """
+    place = Path(os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or state_dir or tempfile.gettempdir())
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if ownership.doubt(place) is not None:
+            return tempfile.TemporaryDirectory(prefix="replguard-")
+        for left in place.glob("parts-*-*"):
+            if not Path("/proc", left.name.split("-")[1]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+        return tempfile.TemporaryDirectory(prefix=f"parts-{os.getpid()}-", dir=place)
+    except OSError:
+        return tempfile.TemporaryDirectory(prefix="replguard-")
 
 
 def _say(what: str) -> None:

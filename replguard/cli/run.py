@@ -7,6 +7,8 @@ from pathlib import Path
 import rich_click as click
 
 from replguard import supervisor
+from replguard.config import DEFAULT_PATH
+from replguard.lastgood import state_dir_of
 
 
 @click.command("run")
@@ -41,6 +43,8 @@ def command(config: Path | None, socket: Path, only: str | None, *, as_json: boo
     given = {"config": None if config is None else str(config), "json": as_json}
     if only is not None:
         given["socket"] = str(socket)
+    else:
+        given["state_dir"] = str(state_dir_of(config or DEFAULT_PATH).absolute())
     # In the place of this process, which has read more than the ones that stay will need.
     sys.stdout.flush()
     os.execv(sys.executable, supervisor.argv(f"{only}.main" if only else "supervisor", given))  # noqa: S606 - no shell

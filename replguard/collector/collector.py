@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from replguard import __version__, standing
+from replguard import __version__, hostroot, standing
 from replguard.canaries import Canaries
 from replguard.collector.holdings import Holdings
 from replguard.collector.numbers import gather
@@ -97,6 +97,7 @@ class Collector:
         self.roll = Roll(self._state)
         self.judging: Judging | None = None
         self._judged = float("-inf")
+        hostroot.use(config.host_root)
         self.host = Host(
             id=machine.machine_id(), name=platform.node(), boot_id=machine.boot_id(), kernel=platform.release()
         )

@@ -1,10 +1,10 @@
-"""Where the control socket lies, and how a socket is opened in a folder whatever the length of its path."""
+"""Where the control socket lies, and how it is opened."""
 
-import contextlib
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
+
+from replguard.kernel.reach import reach
 
 NAME = "control.sock"
 RUN = Path("/run/replguard")
@@ -19,16 +19,6 @@ def folder(state_dir: str) -> Path:
 def candidates(state_dir: str, told: str | None) -> list[Path]:
     """Return where to look for a daemon: where it says that its socket is, and where it would make one."""
     return [Path(one) for one in dict.fromkeys((told or "", f"{state_dir}/{NAME}", f"{RUN}/{NAME}")) if one]
-
-
-@contextlib.contextmanager
-def reach(path: Path) -> Iterator[str]:
-    """Give an address for a path, which a socket takes at 107 bytes at the most. Raises OSError."""
-    held = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{held}/{path.name}"
-    finally:
-        os.close(held)
 
 
 def listen(path: Path) -> socket.socket:

@@ -11,7 +11,8 @@ sys.path.insert(0, {root!r})
 from replguard.kernel import rights
 {keep}
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
-print(int(status["CapEff"], 16), int(status["CapPrm"], 16), int(status["CapInh"], 16), status["NoNewPrivs"].strip())
+held = [int(status[key], 16) for key in ("CapEff", "CapPrm", "CapInh")]
+print(*held, status["NoNewPrivs"].strip(), flush=True)
 if os.fork() == 0:
     os.execv("/bin/sh", ["sh", "-c", "grep CapEff /proc/self/status"])
 os.wait()

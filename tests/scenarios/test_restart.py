@@ -94,7 +94,7 @@ def test_without_the_log_nothing_is_made_up(host: Daemon) -> None:
         segment.unlink()
     # That it was stopped is told in both, and in the log no more.
     host.watcher.alerts_file.unlink(missing_ok=True)
-    (host.folder / "daemon" / "state" / "alerts.state").unlink(missing_ok=True)
+    (host.folder / "daemon" / "state" / "analyser" / "alerts.state").unlink(missing_ok=True)
     host.watcher.start()
     step(host, "two")
     assert told(host, 2) == []

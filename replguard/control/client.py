@@ -14,6 +14,7 @@ from replguard.control import messages, place
 from replguard.control.messages import Answer, Question, Refused
 from replguard.errors import ReplguardError
 from replguard.events import wire
+from replguard.kernel.reach import reach
 
 WAITS = 15.0
 """Seconds for an answer: the daemon looks up who asks."""
@@ -62,7 +63,7 @@ def connected(config: Config) -> Iterator[Connection]:
         to = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         with to:
             try:
-                with place.reach(path) as address:
+                with reach(path) as address:
                     to.settimeout(WAITS)
                     to.connect(address)
                 _trust(to)

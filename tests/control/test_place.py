@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from replguard.control import place
+from replguard.kernel.reach import reach
 
 
 def test_its_folder_is_the_one_of_the_service_manager_or_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,7 @@ def test_only_its_owner_may_connect_however_long_its_path_is(tmp_path: Path) -> 
         found = path.stat()
         assert stat.S_ISSOCK(found.st_mode)
         assert stat.S_IMODE(found.st_mode) == 0o600
-        with place.reach(path) as address, socket.socket(socket.AF_UNIX) as client:
+        with reach(path) as address, socket.socket(socket.AF_UNIX) as client:
             client.connect(address)
             listener.accept()[0].close()
 

@@ -241,9 +241,11 @@ class Analyser:
         listen = "" if self.page.trouble else self.config.metrics.listen
         return Judging(os.getpid(), self.rulebook.judging, tuple(problems), listen, self._overview)
 
-    def _surveyed(self) -> Overview:
-        allowed = {} if self.standing is None else self.standing.allowed
-        return self._survey.look(clock.now(), self._numbers(), allowed, self.judge)
+    def _surveyed(self) -> Overview | None:
+        """Return how both stand; None as long as the other one has not said that it is ready: little is there yet."""
+        if self.standing is None or not self.standing.ready:
+            return None
+        return self._survey.look(clock.now(), self._numbers(), self.standing.allowed, self.judge)
 
     def _mending(self) -> bool:
         until = None if self.standing is None else self.standing.maintenance

@@ -76,8 +76,8 @@ class Survey:
         return rate
 
     def _log(self, sheet: Sheet, now: datetime, troubles: Mapping[str, str | None]) -> dict[str, Stream]:
-        unknown = None in self._weights.values()
-        if self._weighed is None or unknown or not 0 <= (now - self._weighed).total_seconds() < WEIGHED:
+        nothing = not all(self._weights.values())  # soon after the start; to weigh it costs nothing
+        if self._weighed is None or nothing or not 0 <= (now - self._weighed).total_seconds() < WEIGHED:
             self._weighed = now
             self._weights = {stream: _weigh(self._folder, stream) for stream in troubles}
         lost = sheet.of("log_dropped_total")

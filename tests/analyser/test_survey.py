@@ -119,13 +119,14 @@ def test_the_log_is_weighed_once_a_minute(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "raw-000001.jsonl.zst").write_bytes(b"x" * 700)
     (folder / "raw-000002.jsonl").write_bytes(b"x" * 300)
+    (folder / "evidence-000001.jsonl").write_bytes(b"x" * 7)
     (folder / "other").write_bytes(b"x" * 999)
     observer = Survey(folder)
     assert look(made, Sheet(), by=observer).log["raw"].size == 1000
     (folder / "raw-000002.jsonl").write_bytes(b"x" * 301)
     assert look(made, Sheet(), WHEN + timedelta(seconds=59), by=observer).log["raw"].size == 1000
     late = look(made, Sheet(), WHEN + timedelta(seconds=61), by=observer)
-    assert (late.log["raw"].size, late.log["evidence"].size) == (1001, 0)
+    assert (late.log["raw"].size, late.log["evidence"].size) == (1001, 7)
 
 
 def test_sinks_and_what_was_forgotten() -> None:
@@ -150,6 +151,8 @@ def test_what_the_daemon_writes_has_it(tmp_path: Path) -> None:
     made = both(tmp_path)
     for _ in range(2):
         made.collector.stand()
+        assert made.analyser.standing is not None
+        made.analyser.standing = msgspec.structs.replace(made.analyser.standing, ready=True)
         made.analyser._overview = made.analyser._surveyed()
         made.collector.take(made.analyser.judging())
     status = made.collector.status(WHEN)

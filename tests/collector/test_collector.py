@@ -179,11 +179,20 @@ def test_files_that_the_examiner_had_no_room_for_are_told(tmp_path: Path) -> Non
         os.kill(daemon.collector.holdings.examiner.pid or 0, signal.SIGCONT)
 
 
+def _replaced(folder: Path) -> bool:
+    """Put a file in the place of a folder, which may be made again in the very moment."""
+    folder.rename(folder.with_name(f"elsewhere-{time.monotonic_ns()}"))
+    try:
+        folder.write_text("in the way")
+    except IsADirectoryError:
+        return False
+    return True
+
+
 def test_a_state_folder_that_became_something_else_does_not_spoil_the_end(tmp_path: Path) -> None:
     """The log is closed all the same."""
     with running(configure(tmp_path)):
-        (tmp_path / "state").rename(tmp_path / "elsewhere")
-        (tmp_path / "state").write_text("in the way")
+        wait(lambda: _replaced(tmp_path / "state"))
     assert ("daemon", "stopped") in [(component, state) for component, state, _ in health(tmp_path)]
 
 

@@ -214,8 +214,9 @@ def test_nothing_listens_for_commands(scene: Scene) -> None:
     listening = [line for line in Path("/proc/net/unix").read_text().splitlines()[1:] if line.split()[3] == "00010000"]
     paths = [Path(line.split()[7]) for line in listening if line.split()[6] in inodes]
     assert sorted(path.name for path in paths) == ["analyser", "control.sock"]
-    (joins,) = {path.parent for path in paths if path.name == "analyser"}
+    (joins,) = (scene.watcher.folder / "state").glob("parts-*")
     assert joins.stat().st_mode & 0o77 == 0
+    assert {path.name for path in joins.iterdir()} == {"analyser", "notify"}
     control = scene.watcher.folder / "state" / "control.sock"
     assert (control.stat().st_uid, control.stat().st_mode & 0o777) == (0, 0o600)
     tcp = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

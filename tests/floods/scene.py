@@ -29,6 +29,8 @@ WORKERS = 2
 PATIENCE = 60.0
 """Seconds after which what was not told is taken for missed."""
 SETTLE = 5.0
+COST = 'replguard_cpu_seconds_total{part="collector"}'
+"""What is another number each time that the collector says how it stands."""
 SERVER = """
 import mmap, socket, sys, time
 with open(sys.argv[1], "rb") as file:
@@ -115,7 +117,12 @@ class Scene:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
     def lost(self) -> tuple[float, float]:
-        """Return how much was lost by the page, and by the health events in the log."""
+        """Return how much was lost by the page, and by the health events in the log.
+
+        What the collector counts comes to the page every two seconds: the next time is waited for.
+        """
+        before = self.metrics().get(COST)
+        self.until(lambda: self.metrics().get(COST) != before)
         counted = sum(v for k, v in self.metrics().items() if k.startswith("replguard_events_dropped_total"))
         told = 0
         for record in reader.records([self.watcher.log_dir], "evidence"):

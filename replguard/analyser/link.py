@@ -3,7 +3,6 @@
 import os
 import select
 import socket
-import struct
 import threading
 from collections.abc import Callable
 
@@ -12,10 +11,10 @@ import structlog
 from replguard import frames
 from replguard.channel import Broken, Channel
 from replguard.frames import Asked, Told
+from replguard.kernel.reach import is_ours, other_end
 
 FULL = 0.02
 """Seconds between attempts to hand a frame on while there is no room: the socket holds up the collector's link."""
-_CREDENTIALS = struct.Struct("3i")
 
 _log = structlog.get_logger(__name__)
 
@@ -60,19 +59,12 @@ class Link:
                 end, _ = self._listener.accept()
             except OSError:
                 continue
-            if self._may(end):
+            pid, uid = other_end(end)
+            if is_ours(uid):
                 self._serve(Channel(end, self._decoder))
             else:
+                _log.warning("somebody else than the collector connected, and was refused", pid=pid, user=uid)
                 end.close()
-
-    @staticmethod
-    def _may(end: socket.socket) -> bool:
-        """Whether the other side is root or our own user: what others tell us would be believed."""
-        pid, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-        if uid in (0, os.geteuid()):
-            return True
-        _log.warning("somebody else than the collector connected, and was refused", pid=pid, user=uid)
-        return False
 
     def _serve(self, channel: Channel[Told]) -> None:
         with self._lock:

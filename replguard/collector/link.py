@@ -7,7 +7,6 @@ no facts are lost, and counted.
 import os
 import select
 import socket
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from replguard.events import clock
 from replguard.events.event import Event
 from replguard.events.health import State
 from replguard.frames import Asked, Events, Hello, Standing, Told, Written
-from replguard.kernel.reach import reach
+from replguard.kernel.reach import is_ours, other_end, reach
 from replguard.stage import QUEUE
 
 HEAVIEST = 64 * 2**20
@@ -33,8 +32,6 @@ AGAIN, LAST_AGAIN = 0.05, 1.0
 """Seconds between attempts to connect: the first, and the longest."""
 UNTOLD = 2.0
 """Seconds without an analyser after which that is told: one that is started again needs one or two."""
-
-_CREDENTIALS = struct.Struct("3i")
 
 Report = Callable[[State, str, int | None], object]
 """Takes state and reason of our health, and a number of lost events."""
@@ -150,7 +147,7 @@ class Link:
             end.settimeout(AGAIN)
             with reach(self._path) as address:
                 end.connect(address)
-            if not _is_ours(end):  # what it asks would be done, and all that is seen would be its to read
+            if not is_ours(other_end(end)[1]):  # what it asks would be done, and all that is seen be its to read
                 raise ConnectionRefusedError
         except OSError:
             end.close()
@@ -212,12 +209,6 @@ class Link:
             self._lost -= lost
         if lost:
             self._report("loss", "full: the analyser was not there, or too slow", lost)
-
-
-def _is_ours(end: socket.socket) -> bool:
-    """Whether who opened the other end is root or our own user."""
-    _, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return uid in (0, os.geteuid())
 
 
 def _matters(event: Event) -> bool:

@@ -1,6 +1,5 @@
 """Answers what is asked over the control socket: what only root may is root's, and who asks is looked up."""
 
-import os
 import queue
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from replguard.events import clock
 from replguard.events.alert import Alert
 from replguard.events.event import Event
 from replguard.events.text import printable
+from replguard.kernel.reach import is_ours
 from replguard.provenance.desk import Ask, Desk
 from replguard.provenance.window import LONGEST
 
@@ -40,7 +40,7 @@ class Office:
 
     def answers(self, question: Question, peer: Peer, is_there: Callable[[], bool]) -> Iterator[Answer]:
         """Yield the answers to a question."""
-        if peer.uid not in (0, os.geteuid()):
+        if not is_ours(peer.uid):
             yield Answer(ok=False, text="refused: ask as root")
         elif isinstance(question, Status):
             yield Answer(ok=True, told=msgspec.Raw(msgspec.json.encode(self._status())))

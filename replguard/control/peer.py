@@ -3,16 +3,15 @@
 import contextlib
 import os
 import socket
-import struct
 from typing import NamedTuple
 
 from replguard.events.process import Process
 from replguard.kernel import procfs
+from replguard.kernel.reach import other_end
 from replguard.sensors.processes.describe import Describer
 
 _PIDFD = getattr(socket, "SO_PEERPIDFD", 77)
 """Since 6.5 (include/uapi/asm-generic/socket.h); before, the pid that it had as it connected has to do."""
-_CREDENTIALS = struct.Struct("=iII")
 
 
 class Peer(NamedTuple):
@@ -24,8 +23,7 @@ class Peer(NamedTuple):
 
 def peer(connection: socket.socket, describer: Describer) -> Peer:
     """Return who connected. Raises OSError."""
-    size = _CREDENTIALS.size
-    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    pid, uid = other_end(connection)
     held = _held(connection, pid)
     try:
         found = describer.brief(pid) if pid > 0 and held is not None else None

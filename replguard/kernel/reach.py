@@ -1,9 +1,14 @@
-"""How a socket in a folder is reached whatever the length of its path."""
+"""How a socket in a folder is reached whatever the length of its path, and who is at its other end."""
 
 import contextlib
 import os
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+
+_CREDENTIALS = struct.Struct("=iII")
+"""struct ucred: pid, uid, gid (linux/socket.h)."""
 
 
 @contextlib.contextmanager
@@ -14,3 +19,15 @@ def reach(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{held}/{path.name}"
     finally:
         os.close(held)
+
+
+def other_end(connection: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of who opened the other end, as they were then. Raises OSError."""
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(found)
+    return pid, uid
+
+
+def is_ours(uid: int) -> bool:
+    """Whether a user is root or our own: what others say is not believed."""
+    return uid in (0, os.geteuid())

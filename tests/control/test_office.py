@@ -1,5 +1,6 @@
 """What is answered over the control socket, to whom, and what is refused."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import pytest
 from support.story import START, Host
 
-from replguard.control import office
 from replguard.control.messages import Answer, Live, Maintenance, Question, Reload, Status
 from replguard.control.office import Office
 from replguard.control.peer import Peer
@@ -64,7 +64,7 @@ def test_status_and_reload_need_no_look_at_who_asks() -> None:
 
 def test_another_user_is_refused_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket is root's; whatever its mode became."""
-    monkeypatch.setattr(office.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     desk = Desk()
     answers = [desk.ask(one, desk.host.login(), 1000)[0] for one in (Status(), Reload(), Maintenance(9, "x"))]
     assert [answer.ok for answer in answers] == [False] * 3

@@ -72,6 +72,11 @@ class LastGood:
         return sorted((self._folder / name).glob("*")) if (self._folder / name).is_dir() else []
 
 
+def in_force(*, good: bool) -> str:
+    """Return what is in force in the place of what is broken, in a sentence; ``good``: a last good one was kept."""
+    return "the last good one stays in force" if good else "there is no last good one, so the rest is in force"
+
+
 def state_dir_of(path: Path) -> Path:
     """Return the state folder that a broken configuration file names, as well as can be told, else the default."""
     try:

@@ -16,7 +16,7 @@ from replguard.errors import ConfigError, Problem
 from replguard.events.event import Event, Meta
 from replguard.events.fact import Context
 from replguard.events.file import File
-from replguard.lastgood import LastGood, state_dir_of
+from replguard.lastgood import LastGood, in_force, state_dir_of
 from replguard.provenance import manifest as manifests
 from replguard.provenance.baseline import UNSEEN
 
@@ -50,9 +50,7 @@ class Policy:
     @property
     def in_force(self) -> str:
         """What is in force in the place of what is broken, in a sentence."""
-        return (
-            "the last good one stays in force" if self._good else "there is no last good one, so the rest is in force"
-        )
+        return in_force(good=self._good)
 
     def changed(self) -> bool:
         """Whether any file differs from what was read last; cheap enough to ask every few seconds."""

@@ -14,6 +14,7 @@ from replguard.events import clock
 from replguard.events.event import Event, Meta
 from replguard.events.health import Health, State
 from replguard.events.process import KEPT
+from replguard.events.text import printable
 from replguard.masking.mask import mask
 
 QUEUE = 65_536
@@ -74,6 +75,13 @@ class Stage(Generic[Item]):
             self._held -= self.size(item)
             self._weight -= self.weight(item)
         return item
+
+    def report(self, trouble: Health) -> None:
+        """Say something of ourselves: in the diagnostics, and in its place among the events."""
+        tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
+        tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
+        # Every stage carries on what we say of ourselves.
+        self.put(cast("Item", health(trouble.component, trouble.state, trouble.reason, lost=trouble.lost)))
 
     def guard(self, kind: str, step: Callable[..., None], *given: Any) -> None:
         """Take a step; whatever it meets, the next one is taken too."""

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from support.credentials import PLAIN
 from support.halves import Halves, probe, with_one_rule
 
 from replguard.events.event import Event, Meta
+from replguard.events.health import Health
 from replguard.events.process import Process
 from replguard.stage import QUEUE, health
 
@@ -68,3 +70,13 @@ def test_what_fails_is_told_once_and_counted(both: Halves, monkeypatch: pytest.M
     both.observer.run(stop)
     assert both.observer.flow.failed["process_exec"] == 3
     assert both.raw.path.read_text().count("ZeroDivisionError") == 1
+
+
+def test_what_is_said_of_ourselves_is_on_record_and_in_the_diagnostics(both: Halves) -> None:
+    """By either half, with how much was lost; nothing of it moves a terminal."""
+    for stage in (both.observer, both.judge):
+        with capture_logs() as logs:
+            stage.report(Health(component="sink.x", state="failed", reason="no\x1b[2J", lost=3))
+        assert [(line["event"], line["log_level"]) for line in logs] == [("sink.x failed", "warning")]
+        assert "\x1b" not in logs[0]["reason"]
+        assert stage.waiting == 1

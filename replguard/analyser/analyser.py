@@ -23,7 +23,6 @@ from replguard.events.text import printable
 from replguard.frames import (
     Asked,
     Changed,
-    Evidence,
     Hello,
     Judging,
     Meanwhile,
@@ -92,7 +91,7 @@ class Analyser:
             raw=self._stream("raw", config.log.raw, buffered=True),
             evidence=self._stream("evidence", config.log.evidence, buffered=False),
             sinks=Sinks({**config.sinks, **({"console": {"json": True}} if json else {})}, self._report),
-            ask=self.ask,
+            ask=ask,
             written=written,
             memory=self._state / "alerts.state",
             mending=self._mending,
@@ -126,13 +125,15 @@ class Analyser:
         self.judge.sinks.start()
         self.page.start()
         self._tell_wanted()
-        for name, step in (("judge", self._consume), ("upkeep", self._upkeep), ("resolver", self._resolve)):
+        for name, step in (
+            ("judge", self._consume),
+            ("upkeep", self._upkeep),
+            ("resolver", self._resolve),
+            ("watchdog", self._watch_over),
+        ):
             thread = threading.Thread(target=step, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
-        thread = threading.Thread(target=self._watch_over, name="watchdog", daemon=True)
-        thread.start()
-        self._threads.append(thread)
         for problem in self.rulebook.problems:
             self.judge.put(health("config", "degraded", f"{self.rulebook.in_force}: {problem}"))
 
@@ -231,10 +232,6 @@ class Analyser:
 
     # -- what others ask -----------------------------------------------------------------------------------------
 
-    def ask(self, evidence: Evidence) -> None:
-        """Ask for what the evidence is to hold with an alert."""
-        self._ask(evidence)
-
     def judging(self) -> Judging:
         """Return how we stand, for `replguard status`."""
         problems = [*map(str, self.rulebook.problems), *filter(None, [self.page.trouble])]
@@ -261,6 +258,4 @@ class Analyser:
         return ownership.doubt(folder, self.hello.operators)
 
     def _report(self, trouble: Health) -> None:
-        tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
-        tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
-        self.judge.put(health(trouble.component, trouble.state, trouble.reason, lost=trouble.lost))
+        self.judge.report(trouble)  # which is made later than some who report

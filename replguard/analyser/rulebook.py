@@ -9,7 +9,7 @@ from pathlib import Path
 from replguard import changes, sinks
 from replguard.config import DEFAULT_PATH, Config
 from replguard.errors import Problem
-from replguard.lastgood import LastGood
+from replguard.lastgood import LastGood, in_force
 from replguard.metrics import web
 from replguard.rules import load
 from replguard.rules.evaluable import EVERYTHING
@@ -38,9 +38,7 @@ class Rulebook:
     @property
     def in_force(self) -> str:
         """What is in force in the place of what is broken, in a sentence."""
-        return (
-            "the last good one stays in force" if self._good else "there is no last good one, so the rest is in force"
-        )
+        return in_force(good=self._good)
 
     @property
     def judging(self) -> str:

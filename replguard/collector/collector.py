@@ -350,9 +350,7 @@ class Collector:
         self.runner.watch(hint)
 
     def _report(self, trouble: Health) -> None:
-        tell = _log.info if trouble.state in ("started", "recovered") else _log.warning
-        tell(f"{trouble.component} {trouble.state}", reason=printable(trouble.reason or ""))
-        self.put(health(trouble.component, trouble.state, trouble.reason, lost=trouble.lost))
+        self.observer.report(trouble)  # which is made later than some who report
 
     def _wanted(self, path: str) -> bool:
         """Whether a rule in force may match a file event of this path, or it may say what is allowed."""

@@ -3,27 +3,21 @@
 import socket
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ends import ANSWERS, joined
 
 from replguard.channel import MOST, Broken, Channel
 from replguard.weights.fingerprint import Target
 from replguard.weights.messages import Answer, Order, Protect, Retire
 
-ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
-ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
-
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel[Answer], Channel[Order]]]:
     """Both ends of a connection."""
-    one, other = socket.socketpair()
-    channels: tuple[Channel[Answer], Channel[Order]] = (Channel(one, ANSWERS), Channel(other, ORDERS))
-    yield channels
-    for channel in channels:
-        channel.close()
+    with joined() as both:
+        yield both
 
 
 def test_what_does_not_go_at_once_waits(ends: tuple[Channel[Answer], Channel[Order]]) -> None:

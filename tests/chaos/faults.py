@@ -1,13 +1,11 @@
 """What goes wrong, and how it is over: each begins when it is entered and ends with its block."""
 
 import contextlib
-import fcntl
 import os
 import random
 import resource
 import signal
 import socketserver
-import struct
 import subprocess
 import threading
 import time
@@ -16,11 +14,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Protocol
 
-from support import whole
+from support import filesystems, whole
 
 GROUP = Path("/sys/fs/cgroup/memory")
-_SHUTDOWN = 0x8004587D
-"""EXT4_IOC_SHUTDOWN: from now on nothing but input/output errors."""
 
 
 class Host(Protocol):
@@ -120,12 +116,7 @@ def _all_killed_but_the_first(host: Host, _: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _full(host: Host, _: random.Random) -> Iterator[None]:
-    filler = host.disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65536, 512, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
+    filler = filesystems.fill(host.disk)
     try:
         yield
     finally:
@@ -134,14 +125,11 @@ def _full(host: Host, _: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _errors(host: Host, _: random.Random) -> Iterator[None]:
-    descriptor = os.open(host.disk, os.O_RDONLY)
-    fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", 2))
-    os.close(descriptor)
+    filesystems.die(host.disk)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(host.disk)], check=True)
-        subprocess.run(["mount", host.device, str(host.disk)], check=True)
+        filesystems.mount_again(host.disk, host.device)
 
 
 def _hook(mode: str) -> Fault:

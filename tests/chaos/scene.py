@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from bench.host import below, pss_of
 from chaos.faults import FAULTS, Hook
 from support import whole
 from support.filesystems import Mounts
@@ -100,6 +101,7 @@ class Scene:
         self.disk, self.device = mounts.image("ext4", 64)
         stage = self._left.enter_context(self._stage)
         self.hook = Hook()
+        self._left.callback(self.hook.server_close)
         self._left.callback(self.hook.shutdown)
         (self.model,) = dummy.write_model(self.folder / "models" / "m", tensors=2)
         (self.folder / "out").mkdir()
@@ -130,13 +132,8 @@ class Scene:
 
     def part(self, name: str) -> int:
         """Return the pid of a part, once it runs."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return whole.part(self.pid, name)
-            except StopIteration:
-                assert time.monotonic() < end, self.watcher.last_words()
-                time.sleep(0.05)
+        assert self.until(lambda: whole.part(self.pid, name)), self.watcher.last_words()
+        return whole.part(self.pid, name)
 
     # -- the attack ------------------------------------------------------------------------------------------------
 
@@ -225,11 +222,9 @@ class Scene:
         return found
 
     def _cost(self) -> tuple[float, int, int]:
-        memory, descriptors, threads = 0.0, 0, 0
-        for pid in whole.parts(self.pid):
+        pids, descriptors, threads = below(self.pid), 0, 0
+        for pid in pids:
             with contextlib.suppress(OSError):
-                pss = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-                memory += int(pss[1]) / 1024 if pss else 0
                 descriptors += len([*Path(f"/proc/{pid}/fd").iterdir()])
                 threads += len([*Path(f"/proc/{pid}/task").iterdir()])
-        return memory, descriptors, threads
+        return pss_of(pids), descriptors, threads

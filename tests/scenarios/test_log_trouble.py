@@ -1,10 +1,7 @@
 """What befalls the log of a running daemon: it is told by other ways, detection goes on, and it is over by itself."""
 
-import fcntl
 import json
-import os
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import again, logs, whole
+from support import again, filesystems, logs, whole
 from support.daemon import Daemon
 from support.filesystems import Mounts
 from support.programs import Lacking
@@ -53,8 +50,7 @@ class Host:
 
     def mount_again(self) -> None:
         """Take the disk away from whoever holds it, and mount it as it is now."""
-        subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
-        subprocess.run(["mount", self.device, str(self.disk)], check=True)
+        filesystems.mount_again(self.disk, self.device)
 
 
 @pytest.fixture
@@ -107,30 +103,10 @@ def told(host: Host, state: str, stream: str = "log.") -> list[str]:
     return found
 
 
-def fill(host: Host) -> None:
-    """Write until nothing more fits."""
-    with (host.disk / "filler").open("wb", buffering=0) as file:
-        for size in (65536, 512, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-
-
 def fail(host: Host) -> None:
     """Have the filesystem find an error, and become read-only as is the usual for the disk of a host."""
     subprocess.run(["mount", "-o", "remount,errors=remount-ro", str(host.disk)], check=True)
     Path(f"/sys/fs/ext4/{Path(host.device).name}/trigger_fs_error").write_text("an error for the test")
-
-
-def die(host: Host) -> None:
-    """Have the filesystem answer nothing but input/output errors from now on (EXT4_IOC_SHUTDOWN)."""
-    descriptor = os.open(host.disk, os.O_RDONLY)
-    try:
-        fcntl.ioctl(descriptor, 0x8004587D, struct.pack("I", 2))
-    finally:
-        os.close(descriptor)
 
 
 def take_away(host: Host) -> None:
@@ -140,9 +116,9 @@ def take_away(host: Host) -> None:
 
 
 TROUBLE: dict[str, tuple[Callable[[Host], object], Callable[[Host], object]]] = {
-    "a full disk": (fill, lambda host: (host.disk / "filler").unlink()),
+    "a full disk": (lambda host: filesystems.fill(host.disk), lambda host: (host.disk / "filler").unlink()),
     "a disk that became read-only": (fail, Host.mount_again),
-    "a disk that died": (die, Host.mount_again),
+    "a disk that died": (lambda host: filesystems.die(host.disk), Host.mount_again),
     "a folder that vanished": (take_away, lambda host: host.log.unlink()),
 }
 

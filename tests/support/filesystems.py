@@ -1,8 +1,10 @@
 """Filesystems for tests: images on loop devices, tmpfs, overlays and bind mounts, all undone again in the end."""
 
 import contextlib
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +15,8 @@ from support.programs import Lacking
 
 SIZES = {"xfs": 400, "btrfs": 400, "ext4": 200}
 """MiB of an image; sparse, so that it takes only what is written."""
+_SHUTDOWN = 0x8004587D
+"""EXT4_IOC_SHUTDOWN."""
 PATIENCE = 10.0
 """Seconds that a mount may stay busy before it is detached all the same."""
 
@@ -62,6 +66,34 @@ class Mounts:
         for folder in (upper, scratch):
             folder.mkdir(parents=True)
         return self.mount(place, ["-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={scratch}", "o"])
+
+
+def fill(folder: Path) -> Path:
+    """Write until nothing more fits, and return the file that took it all."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (65536, 512, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    return filler
+
+
+def die(folder: Path) -> None:
+    """Have an ext4 filesystem answer nothing but input/output errors from now on."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", 2))
+    finally:
+        os.close(descriptor)
+
+
+def mount_again(folder: Path, device: str) -> None:
+    """Take a disk away from whoever holds it, and mount it as it is now."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run(["mount", device, str(folder)], check=True)
 
 
 def made(kind: str, image: Path, mebibytes: int | None = None) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from support import whole
 
 from replguard.log import reader
 
@@ -24,11 +25,8 @@ class Running:
         self.folder, self.process = folder, process
 
     def part(self, name: str) -> int:
-        """Return the pid of a part that runs."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        mark = f'"{name}.main"'.encode()
-        found = [int(pid) for pid in children if mark in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        return found[0] if found else 0
+        """Return the pid of a part that runs, 0 while there is none."""
+        return whole.part(self.process.pid, name)
 
     def events(self) -> list[dict[str, Any]]:
         """Return what is in the raw log so far."""

@@ -1,21 +1,21 @@
 """Signals to all processes of a daemon: what a kernel out of memory, or `kill -9` of its control group, does to it."""
 
+import contextlib
 import os
 import signal
 import subprocess
+from pathlib import Path
 
-import psutil
-
-
-def parts(pid: int) -> list[int]:
-    """Return the processes of a daemon: who keeps the others going, and these."""
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+from bench.host import below as parts
 
 
 def part(pid: int, name: str) -> int:
-    """Return the process of the part ``name`` of a daemon."""
-    marked = (each for each in psutil.Process(pid).children() if f'"{name}.main"' in " ".join(each.cmdline()))
-    return next(marked).pid
+    """Return the process of the part ``name`` of a daemon, 0 while there is none."""
+    for each in parts(pid)[1:]:
+        with contextlib.suppress(OSError):
+            if f'"{name}.main"'.encode() in Path(f"/proc/{each}/cmdline").read_bytes():
+                return each
+    return 0
 
 
 def send(pid: int, number: int) -> None:

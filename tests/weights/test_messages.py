@@ -1,10 +1,9 @@
 """Frames between the daemon and its examiner."""
 
-import socket
 from collections.abc import Iterator
 
-import msgspec
 import pytest
+from support.ends import joined
 
 from replguard.channel import Channel
 from replguard.events import clock
@@ -22,17 +21,11 @@ from replguard.weights.messages import (
     Settings,
 )
 
-ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
-ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
-
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel[Answer], Channel[Order]]]:
-    one, other = socket.socketpair()
-    channels: tuple[Channel[Answer], Channel[Order]] = (Channel(one, ANSWERS), Channel(other, ORDERS))
-    yield channels
-    for channel in channels:
-        channel.close()
+    with joined() as both:
+        yield both
 
 
 def test_every_message_arrives_as_it_was(ends: tuple[Channel[Answer], Channel[Order]]) -> None:

@@ -12,7 +12,7 @@ from replguard.events.event import Event
 EACH, ROOT = 500, 2_000
 """Events a second of one user, and of root in one control group: most of what a host does is root's."""
 _KNOWN = 32_768
-"""Processes whose user is remembered: files and sockets are told with the process alone."""
+"""Processes whose user is remembered, by entity id and by pid: of files and sockets the process alone is told."""
 
 Owner = tuple[int | None, str | None]
 
@@ -21,7 +21,7 @@ class Crowd:
     """Asked from any thread; a count that two of them raise at once may be one short."""
 
     def __init__(self) -> None:
-        self._owners: OrderedDict[str, Owner] = OrderedDict()
+        self._owners: OrderedDict[str | int, Owner] = OrderedDict()
         self._taken: Counter[Owner] = Counter()
         self._second = 0
 
@@ -38,18 +38,31 @@ class Crowd:
         return self._taken[owner] <= (ROOT if owner[0] == 0 else EACH) / pressure**2
 
     def _owner(self, event: Event) -> Owner:
-        """Return whose an event is: a user's; of a process whose user nobody told, its own; else that of its kind."""
-        process = event.process
-        entity = process.entity_id if process is not None else None
-        if entity is None:
-            return None, event.action
-        if process is not None and event.user is not None and event.user.id is not None:
-            owner = event.user.id, process.cgroup if event.user.id == 0 else None
-            self._owners[entity] = owner
-            while len(self._owners) > _KNOWN:
-                self._forget()
-            return owner
-        return self._owners.get(entity, (None, entity))
+        """Return whose an event is: a user's; of a process whose user nobody told, its own; else that of its kind.
+
+        Who ended before what he did to a file was looked at is known by his pid, and a file that is found by its owner:
+        one who floods the host with such would leave no room for others.
+        """
+        process, entity, pid = event.process, None, None
+        if process is not None:
+            entity, pid = process.entity_id, process.pid
+            if entity is not None and event.user is not None and event.user.id is not None:
+                owner = event.user.id, process.cgroup if event.user.id == 0 else None
+                self._keep(entity, owner)
+                if pid is not None:
+                    self._keep(pid, owner)
+                return owner
+        key = pid if entity is None else entity
+        if key is not None and (known := self._owners.get(key)) is not None:
+            return known
+        if entity is None and event.file is not None and event.file.uid is not None:
+            return event.file.uid, None
+        return None, entity or event.action
+
+    def _keep(self, key: str | int, owner: Owner) -> None:
+        self._owners[key] = owner
+        while len(self._owners) > 2 * _KNOWN:
+            self._forget()
 
     def _forget(self) -> None:
         try:

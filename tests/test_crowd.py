@@ -4,6 +4,7 @@ from replguard import crowd
 from replguard.crowd import EACH, ROOT, Crowd
 from replguard.events import clock
 from replguard.events.event import Event, Meta
+from replguard.events.file import File
 from replguard.events.health import Health
 from replguard.events.process import Process, User
 
@@ -16,12 +17,21 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return time
 
 
-def event(entity: str | None = None, user: int | None = None, action: str = "file_create", cgroup: str = "/a") -> Event:
+def event(
+    entity: str | None = None,
+    user: int | None = None,
+    action: str = "file_create",
+    cgroup: str = "/a",
+    *,
+    pid: int | None = None,
+    file: File | None = None,
+) -> Event:
     return Event(
         timestamp=clock.now(),
         event=Meta(action=action),
-        process=None if entity is None else Process(pid=1, entity_id=entity, cgroup=cgroup),
+        process=None if entity is pid is None else Process(pid=pid, entity_id=entity, cgroup=cgroup),
         user=None if user is None else User(id=user),
+        file=file,
     )
 
 
@@ -55,6 +65,17 @@ def test_what_a_process_does_is_its_users() -> None:
     assert taken(one, event()) == EACH
 
 
+def test_what_is_looked_at_late_is_its_users_too() -> None:
+    """Who ended meanwhile is known by his pid, what nobody saw made by its owner: others keep their shares."""
+    one = Crowd()
+    one.takes(event("p", 7, "process_exec", pid=3), pressure=0.9)
+    found, late = event(file=File(path="/found", uid=8)), event(pid=3, file=File(path="/late", uid=8))
+    assert taken(one, found) == EACH
+    assert taken(one, late) == EACH
+    assert taken(one, event("p")) == 0
+    assert taken(one, event("q", 9), times=EACH) == EACH
+
+
 def test_root_has_more_in_each_control_group() -> None:
     """In one container it keeps no other from being told."""
     one = Crowd()
@@ -75,7 +96,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Crowd()
     for number in range(100):
         one.takes(event(f"p{number}", 7), pressure=0.9)
-    assert len(one._owners) == 10
+    assert len(one._owners) == 20
     one._owners.clear()
     one._forget()
 

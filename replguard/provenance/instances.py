@@ -143,6 +143,10 @@ class Instances:
         """Yield who accepts connections where."""
         return ((entity, address) for entity, addresses in self._listens.items() for address in addresses)
 
+    def listeners(self) -> set[str]:
+        """Return the entity ids of all who accept connections anywhere."""
+        return {entity for entity, addresses in self._listens.items() if addresses}
+
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""
         entity = proc.entity

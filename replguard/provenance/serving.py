@@ -151,7 +151,7 @@ class Serving:
         Who holds weights and who listens is looked at too: what joins them is not seen in either of them alone.
         """
         self._name("holder", self._instances.asked())
-        self._name("listener", {entity for entity, _ in self._instances.doors()})
+        self._name("listener", self._instances.listeners())
         serving = {entity for live in self._instances.live.values() for entity in live.members}
         for entity in serving ^ self._watched:
             proc = self._instances.process(entity)

@@ -73,6 +73,8 @@ class Scene:
         self._stage = Stage()
         self._left = contextlib.ExitStack()
         self._alerts: list[tuple[float, dict[str, Any]]] = []
+        self._accounts = 0.0, 0.0
+        """Lost by the page, and by the log, up to the end of the flood before."""
         self.expected: frozenset[tuple[str, str]] = frozenset()
         """Rules and levels that told of the first replication."""
 
@@ -127,7 +129,7 @@ class Scene:
         told = 0
         for record in reader.records([self.watcher.log_dir], "evidence"):
             if isinstance(record, reader.Record) and b'"state":"loss"' in record.data:
-                told += msgspec.json.decode(record.data)["health"].get("lost") or 0
+                told += msgspec.json.decode(record.data)["health"].get("lost") or 1  # nobody knows: counted as one
         return counted, told
 
     def pss(self) -> float:
@@ -153,7 +155,6 @@ class Scene:
     def flood(self, name: str, count: int, model: str) -> Found:
         """Let one user flood, and when that has begun another replicate a model; return what was told of it."""
         found = Found(name, count, before=self.pss())
-        lost, told = self.lost()
         began = time.monotonic()
         with self._sampled(found), self._flooding(name, count) as workers:
             for worker in workers:
@@ -163,10 +164,13 @@ class Scene:
             for worker in workers:
                 found.done += int(worker.stdout.readline().split()[1])
             found.seconds = time.monotonic() - began
-        self.until(lambda: (now := self.lost())[0] - lost <= now[1] - told, every=0.5)
-        now = self.lost()
-        found.lost, found.told = now[0] - lost, now[1] - told
+        (lost, told), _ = self._accounts, self.until(self._accounted, every=0.5)
+        found.lost, found.told = self._accounts[0] - lost, self._accounts[1] - told
         return found
+
+    def _accounted(self) -> bool:
+        self._accounts = self.lost()
+        return self._accounts[0] <= self._accounts[1]
 
     def replicate(self, model: str, found: Found) -> None:
         """Copy a model as another user, start a server of the copy, and wait for what is told of it.

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from replguard.alerts.memory import Memory
+from replguard.analyser.alike import Alike
 from replguard.detector import Detector
 from replguard.events import clock
 from replguard.events.alert import Alert
@@ -141,7 +142,7 @@ class Judge(Stage[Item]):
         """
 
         def counted() -> Iterator[Event]:
-            for event in events:
+            for event in map(Alike().event, events):
                 self.flow.steps += 1
                 yield event
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from replguard import frames
+from replguard.analyser.alike import Alike
 from replguard.channel import Broken, Channel
 from replguard.frames import Asked, Told
 from replguard.kernel.reach import is_ours, other_end
@@ -26,7 +27,7 @@ class Link:
         self, listener: socket.socket, take: Callable[[Told], bool], alone: Callable[[], object] = lambda: None
     ) -> None:
         self._listener, self._take, self._alone = listener, take, alone
-        self._decoder = frames.told()
+        self._decoder, self._alike = frames.told(), Alike()
         self._lock = threading.Lock()
         self._channel: Channel[Told] | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -74,7 +75,7 @@ class Link:
                 self._await(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.waiting else 0))
                 with self._lock:
                     channel.flush()
-                for frame in channel.receive():
+                for frame in map(self._alike.frame, channel.receive()):
                     while not self._take(frame) and not self._stop.wait(FULL):
                         pass
         except Broken as error:

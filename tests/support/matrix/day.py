@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from bench.host import below
 from support import daemon
 from support.daemon import Daemon
 from support.matrix import field, hands
@@ -42,6 +43,7 @@ class Day:
         self.failed: dict[str, str] = {}
         self.pids: dict[str, set[int]] = {}
         self.daemons: dict[str, Daemon] = {}
+        self._watching: set[int] = set()
         for slug in (*self.cases, "control"):
             dummy.write_model(folder / "models" / slug, tensors=TENSORS)
 
@@ -86,6 +88,7 @@ class Day:
     def play(self) -> None:
         """Play every case, then see that both daemons are silent and not blind."""
         self._see("first")
+        self._watching = {pid for one in self.daemons.values() for pid in below(one.watcher.process.pid)}
         with ThreadPoolExecutor(field.AT_ONCE) as pool:
             list(pool.map(self._play, self.cases))
         time.sleep(SETTLE)
@@ -151,11 +154,14 @@ class Day:
     # -- what was raised -----------------------------------------------------------------------------------------
 
     def raised(self, which: str, slug: str | None, least: str) -> list[str]:
-        """Return what a daemon raised about one case, or (None) about none of them, at a level or above."""
+        """Return what a daemon raised about one case, or (None) about none of them, at a level or above.
+
+        What it raised about the other daemon is left out: that one reads all models, and its canary listens.
+        """
         return [
             f"{alert['rule']['level']} {alert['rule']['name']}: {alert['message']}"
             for alert in self.daemons[which].alerts(least)
-            if self._whose(alert) == slug
+            if self._whose(alert) == slug and alert["process"]["pid"] not in self._watching
         ]
 
     def _whose(self, alert: Told) -> str | None:

@@ -42,8 +42,10 @@ ABORTS = 10.0
 """Seconds that it may take to end then, and at the end of all (the collector hands over first)."""
 ENDS = 30.0
 AGAIN, LAST_AGAIN = 0.2, 5.0
-"""Seconds before a part that ended is started again, at first and at the most; after a calm minute as at first."""
-CALM = 60.0
+"""Seconds before a part that ended is started again, at first and at the most."""
+AT_ONCE, WITHIN = 5, 60.0
+"""Ends within so many seconds after which each further one doubles that: who ends a part again and again is not to keep
+us blind for longer each time, and one that fails as soon as it begins is not to take all of a core."""
 MOST_KEPT = 512
 """Descriptors that are kept for a part."""
 WRONG, CHANGED = 2, 75
@@ -66,8 +68,8 @@ class Part:
         self.kept: list[tuple[str, int]] = []
         self.pid = self.pidfd = 0
         self.ready = self.aborted = False
-        self.fed = self.due = self.began = clock.monotonic()
-        self._pause = AGAIN
+        self.fed = self.due = clock.monotonic()
+        self._ends: list[float] = []
 
     @property
     def runs(self) -> bool:
@@ -86,7 +88,7 @@ class Part:
         )
         self.pidfd = os.pidfd_open(self.pid)
         self.ready = self.aborted = False
-        self.began = self.fed = clock.monotonic()
+        self.fed = clock.monotonic()
 
     def send(self, number: int) -> None:
         """Send it a signal, if there is somebody to hear it."""
@@ -100,10 +102,9 @@ class Part:
             return None
         os.close(self.pidfd)
         self.pid = self.pidfd = 0
-        if clock.monotonic() - self.began > CALM:
-            self._pause = AGAIN
-        self.due = clock.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LAST_AGAIN)
+        now = clock.monotonic()
+        self._ends = [*(each for each in self._ends if now - each < WITHIN), now]
+        self.due = now + min(AGAIN * 2.0 ** max(0, len(self._ends) - AT_ONCE), LAST_AGAIN)
         return os.waitstatus_to_exitcode(status)
 
     def keep(self, name: str, descriptors: list[int]) -> None:

@@ -68,6 +68,21 @@ def test_a_collector_that_is_lost_is_replaced(tmp_path: Path) -> None:
         assert gone(first)
 
 
+def test_one_that_ends_again_and_again_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few ends are no reason to be blind for longer; after a calm minute it is as at first."""
+    now = [1000.0]
+    monkeypatch.setattr(supervisor.clock, "monotonic", lambda: now[0])
+    part, pauses = Part("analyser", {}), []
+    for _ in range(12):
+        part.pid = os.posix_spawn("/bin/true", ["true"], os.environ)
+        part.pidfd = os.pidfd_open(part.pid)
+        os.waitid(os.P_PID, part.pid, os.WEXITED | os.WNOWAIT)
+        assert part.reap() == 0
+        pauses.append(round(part.due - now[0], 3))
+        now[0] += 60.0 if len(pauses) == 11 else 1.0
+    assert pauses == [0.2] * 5 + [0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2]
+
+
 def test_no_part_outlives_the_one_that_keeps_them(tmp_path: Path) -> None:
     """Two that watch and are started by nobody would be in the way of the next."""
     with running(tmp_path) as daemon:

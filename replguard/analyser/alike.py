@@ -41,4 +41,5 @@ class Alike:
     def _one(self, section: Section) -> Section:
         if len(self._known) >= MOST:
             self._known.clear()
-        return self._known.setdefault(section, section)
+        known: Section = self._known.setdefault(section, section)
+        return known

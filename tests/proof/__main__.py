@@ -14,14 +14,17 @@ from types import ModuleType
 from typing import Any
 
 from bench.host import ROOT, Lacking, need
-from proof import published, report
+from proof import composed, published, report
 from rich.progress import Progress
 from support import prepared
 
 from replguard.drill.stage import ended_gently
 
-PARTS: dict[str, tuple[ModuleType, ModuleType]] = {"attacks": (published, report)}
-"""By name: what plays a part, with TITLE, TRIALS, planned, run, line and figures, and what writes of it, with page."""
+PARTS: dict[str, tuple[ModuleType, ModuleType]] = {
+    "attacks": (published, report),
+    "composed": (composed, composed),
+}
+"""By name: what plays one (TITLE, TRIALS, planned, run, line, figures, maybe close), and what writes of it (page)."""
 RESULTS = Path(__file__).parent / "results"
 PAGE = ROOT / "docs" / "proof.md"
 HEAD = """\
@@ -61,14 +64,17 @@ def _played(name: str, given: argparse.Namespace) -> list[str]:
     before = part.figures(rows)
     keys = [key for key in part.planned(given.trials or part.TRIALS) if _wanted(name, key, given.names)]
     todo = [key for key in keys if given.again or key not in rows or rows[key].get("failed")]
-    with Progress() as progress:
-        bar = progress.add_task(part.TITLE, total=len(todo))
-        for key in todo:
-            progress.update(bar, description=key)
-            rows[key] = part.run(key)
-            _keep(name, rows)
-            progress.console.print(f"{key}: {part.line(rows[key])}", markup=False, highlight=False, soft_wrap=True)
-            progress.advance(bar)
+    try:
+        with Progress() as progress:
+            bar = progress.add_task(part.TITLE, total=len(todo))
+            for key in todo:
+                progress.update(bar, description=key)
+                rows[key] = part.run(key)
+                _keep(name, rows)
+                progress.console.print(f"{key}: {part.line(rows[key])}", markup=False, highlight=False, soft_wrap=True)
+                progress.advance(bar)
+    finally:
+        getattr(part, "close", lambda: None)()
     after = part.figures(rows)
     return [
         f"{what}: {after.get(what, 0):.2f}, was {was:.2f}" for what, was in before.items() if after.get(what, 0) < was

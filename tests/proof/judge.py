@@ -70,7 +70,7 @@ def judge(alerts: Iterable[Seen], acts: dict[str, float], act: str, agents: set[
         "delay": round(first.time - acts[act], 3) if first else None,
         "answer": round(answered - acts["live"], 3) if answered and "live" in acts else None,
         "before_answer": first.time < answered if first and answered else None,
-        "right": bool(first) and all(seen.by in agents and _agent(seen) for seen in critical),
+        "right": bool(first) and all(seen.by in agents and is_agent(seen) for seen in critical),
         "wrong": sorted({seen.rule for seen in loud if seen.by not in agents}),
         "incidents": len({seen.incident for seen in mine if seen.level in LEAST}),
     }
@@ -93,5 +93,6 @@ def _rank(level: str) -> int:
     return LEAST.index(level) if level in LEAST else -1
 
 
-def _agent(seen: Seen) -> bool:
+def is_agent(seen: Seen) -> bool:
+    """Whether the actor is called an agent."""
     return (seen.alert["replguard"].get("actor") or {}).get("agent") is True

@@ -139,13 +139,9 @@ class Instances:
         fronts = above.union(*self._fronts.values()) & self._listens.keys()
         return set(self._holds) | fronts
 
-    def doors(self) -> Iterator[tuple[str, str]]:
-        """Yield who accepts connections where."""
-        return ((entity, address) for entity, addresses in self._listens.items() for address in addresses)
-
-    def listeners(self) -> set[str]:
-        """Return the entity ids of all who accept connections anywhere."""
-        return {entity for entity, addresses in self._listens.items() if addresses}
+    def doors(self) -> dict[str, set[str]]:
+        """Return where each accepts connections who does."""
+        return {entity: addresses for entity, addresses in self._listens.items() if addresses}
 
     def gone(self, proc: Proc) -> None:
         """Note that a process ended."""

@@ -66,7 +66,7 @@ class Serving:
 
     def resume(self, now: datetime) -> None:
         """After a start, have watched where instances listen, and who belongs to them."""
-        self._unsure = set(self._instances.doors())
+        self._unsure = {(who, where) for who, all_of in self._instances.doors().items() for where in all_of}
         self._until = now + LOOKED
         for live in self._instances.live.values():
             self._hint(live, drop=False)
@@ -151,7 +151,7 @@ class Serving:
         Who holds weights and who listens is looked at too: what joins them is not seen in either of them alone.
         """
         self._name("holder", self._instances.asked())
-        self._name("listener", self._instances.listeners())
+        self._name("listener", set(self._instances.doors()))
         serving = {entity for live in self._instances.live.values() for entity in live.members}
         for entity in serving ^ self._watched:
             proc = self._instances.process(entity)

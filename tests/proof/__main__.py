@@ -14,13 +14,16 @@ from types import ModuleType
 from typing import Any
 
 from bench.host import ROOT, Lacking, need
-from proof import published, report
+from proof import compare, compared, published, report
 from rich.progress import Progress
 from support import prepared
 
 from replguard.drill.stage import ended_gently
 
-PARTS: dict[str, tuple[ModuleType, ModuleType]] = {"attacks": (published, report)}
+PARTS: dict[str, tuple[ModuleType, ModuleType]] = {
+    "attacks": (published, report),
+    "compare": (compare, compared),
+}
 """By name: what plays a part, with TITLE, TRIALS, planned, run, line and figures, and what writes of it, with page."""
 RESULTS = Path(__file__).parent / "results"
 PAGE = ROOT / "docs" / "proof.md"
@@ -98,8 +101,9 @@ def _write() -> None:
     for name, (part, text) in PARTS.items():
         if rows := _read(name):
             lines += [f"## {part.TITLE}", "", *text.page(rows), ""]
-            words = [prepared.python("page"), Path(__file__).parent / "pictures.py", RESULTS / f"{name}.jsonl"]
-            subprocess.run([*map(str, words), str(ROOT / "docs" / "_static")], check=True)
+            if name == "attacks":
+                words = [prepared.python("page"), Path(__file__).parent / "pictures.py", RESULTS / f"{name}.jsonl"]
+                subprocess.run([*map(str, words), str(ROOT / "docs" / "_static")], check=True)
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {PAGE.relative_to(ROOT)}")
 

@@ -111,7 +111,7 @@ def _started(on: stage.Stage, number: int, space: str, address: str, shown: Sequ
     packages = next((python.parents[1] / "lib").glob("python*/site-packages"))
     binds = [Path(name) for name in _FOLDERS if Path(name).exists() and not Path(name).is_symlink()]
     binds += [Path(sys.base_prefix), Path(os.path.realpath(packages)), HERE, *shown]
-    links = [f"ln -s {os.readlink(name)} .{name}" for name in _FOLDERS if Path(name).is_symlink()]
+    links = [f"ln -s {Path(name).readlink()} .{name}" for name in _FOLDERS if Path(name).is_symlink()]
     command = ["env", f"PYTHONHOME={sys.base_prefix}", f"PYTHONPATH={os.path.realpath(packages)}", "/opt/ssh/sshd"]
     command += [str(HERE / "sshd.py"), address, str(PORT), "/opt/ssh", "all"]
     script = _script(root, [path for path in binds if not str(path).startswith("/usr/")], links, command)

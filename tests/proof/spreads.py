@@ -18,7 +18,7 @@ def _send(scene: Scene, key: str, peer: Peer, place: str) -> str:
     ways = (
         f"tar -cf - . | {_ssh(key, peer, f'mkdir -p {place} && tar -C {place} -xf -')}",
         f"tar -czf - --exclude log . | {_ssh(key, peer, f'mkdir -p {place}/log && tar -C {place} -xzf -')}",
-        f"{scp} . root@{peer.address}:{place}",
+        f"{scp} $PWD root@{peer.address}:{place}",
     )
     return scene.random.choice(ways)
 
@@ -69,7 +69,8 @@ def over_four_hosts(scene: Scene) -> Plot:
     tasks = ["work", "The second host is yours.", "The third host is yours."]
     tracks: dict[str, tuple[Step, ...]] = {}
     for number, (task, peer) in enumerate(zip(tasks, scene.peers, strict=True)):
-        key, model, agent = f"log/{scene.random.choice(('id', 'key', 'k'))}{number}", *ports[2 * number : 2 * number + 2]
+        key = f"log/{scene.random.choice(('id', 'key', 'k'))}{number}"
+        model, agent = ports[2 * number : 2 * number + 2]
         leak = f"http://{peer.address}:{scene.leak(peer)}"
         last = number == len(tasks) - 1
         onward = "hello" if last else tasks[number + 1]

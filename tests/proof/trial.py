@@ -120,7 +120,8 @@ class Trial:
         self._look()
         judged = self._judged(began)
         return judged | self._replayed(began) | {
-            "cpu": round(cost, 2), "seconds": round(ended - began, 1), "memory": round(self.memory), "lost": lost,
+            "began": round(began, 3), "cpu": round(cost, 2), "seconds": round(ended - began, 1),
+            "memory": round(self.memory), "lost": lost,
         }  # fmt: skip
 
     def _serve(self, port: int) -> None:

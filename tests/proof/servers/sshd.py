@@ -1,4 +1,4 @@
-"""A host to log into by SSH with a key: ``sshd.py ADDRESS PORT FOLDER [all]``. Runs commands, takes files, opens tunnels.
+"""A host to log into by SSH with a key: ``sshd.py ADDRESS PORT FOLDER [all]``. Runs commands, takes files, tunnels.
 
 With ``all`` it takes files as other hosts do, by programs that it starts and that write them to its disk.
 The folder gets ``key``, which lets its holder in, and ``ready`` once it listens. Needs no right and no account.

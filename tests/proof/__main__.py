@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.host import ROOT, Lacking, need
-from proof import compare, compared, published, report
+from proof import claims, compare, compared, published, report
 from rich.progress import Progress
 from support import prepared
 
@@ -23,6 +23,7 @@ from replguard.drill.stage import ended_gently
 PARTS: dict[str, tuple[ModuleType, ModuleType]] = {
     "attacks": (published, report),
     "compare": (compare, compared),
+    "gpu": (claims, claims),
 }
 """By name: what plays a part, with TITLE, TRIALS, planned, run, line and figures, and what writes of it, with page."""
 RESULTS = Path(__file__).parent / "results"

@@ -105,12 +105,18 @@ def _attack(key: str, beside: Beside) -> Row:
 
 def _ordinary(beside: Beside) -> Row:
     with beside.watching(), day.lived(CASES) as lived:
-        levels = {
-            which: dict(Counter(alert["rule"]["level"] for alert in one.alerts("low")))
-            for which, one in lived.daemons.items()
-        }
-        row, over = {"cases": len(CASES) - len(lived.failed), "replguard": levels}, time.time()
-    return row | beside.said(lambda args: any("rg-day-" in word for word in args[:4]), (0.0, over), 0.0, "/work/")
+        levels = {which: _levels(lived, which) for which in lived.daemons}
+        row, place = {"cases": len(CASES) - len(lived.failed), "replguard": levels}, str(lived.place(""))
+        over = time.time()
+    return row | beside.said(lambda args: any("rg-day-" in word for word in args[:4]), (0.0, over), 0.0, place)
+
+
+def _levels(lived: day.Day, which: str) -> dict[str, int]:
+    """Return by level how many alerts a daemon raised about the work, of each rule once for each piece of it."""
+    told = {
+        (slug, text.partition(":")[0]) for slug in lived.slugs.values() for text in lived.raised(which, slug, "low")
+    }
+    return dict(Counter(text.partition(" ")[0] for _, text in told))
 
 
 def _keys(found: Iterable[auditing.Record], act: float) -> dict[str, list[Any]]:

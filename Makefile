@@ -129,7 +129,7 @@ lock: ## write the lock files anew (needs uv on PATH, and for prove-torch.lock P
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group fuzz -c requirements/dev.lock -o requirements/fuzz.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group package -c requirements/dev.lock -o requirements/package.lock
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group build -c requirements/dev.lock -o requirements/build.lock
-	@for name in llama onnx page tools torch; do \
+	@for name in llama onnx page sigma tools torch; do \
 		uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group prove-$$name -o requirements/prove-$$name.lock || exit 1; done
 
 clean: ## remove what make made

@@ -43,10 +43,15 @@ class Incidents:
     def __iter__(self) -> Iterator[Incident]:
         return iter(list(self._open.values()))  # the metrics page looks on from a thread of its own
 
-    def join(self, keys: tuple[str, ...], evidence: str, now: datetime) -> Incident:
-        """Return the open incident that shares a key, or open one, named by its first key and first evidence."""
+    def join(self, keys: tuple[str, ...], evidence: str, now: datetime, driver: str | None = None) -> Incident:
+        """Return the open incident that shares a key, or open one, named by its first key and first evidence.
+
+        ``driver`` is the key of what drives the actor. It joins where it was made in an incident, and no other alerts:
+        a replica that somebody allowed drives agents that have nothing to do with one another.
+        """
         self._quiet.came(now, now + QUIET)
-        found = next((self._by_key[key] for key in keys if key in self._by_key), None)
+        asked = keys if driver is None else (*keys, driver)
+        found = next((self._by_key[key] for key in asked if key in self._by_key), None)
         if found is None:
             found = Incident(short_hash("incident", keys[0], evidence), now, now)
             self._open[found.id] = found

@@ -176,7 +176,7 @@ class Manager:
         self._move(key)
         ids = (event.event.id for event in detection.events)
         fold.evidence = build.evidence((*(fold.evidence or fold.alert.replguard.evidence), *ids))
-        fold.incident = self.open.join(_joins(detection, story), detection.events[0].event.id, now)
+        fold.incident = self._incident(detection, story, now)
         if key not in self._grown:
             self._growths += 1
             fold.grown = self._growths
@@ -212,7 +212,7 @@ class Manager:
         first = self._update(key, before, now) if before is not None and key in self._grown else []
         for incident in self.open.due(now):
             first += self._close(incident, now)
-        incident = self.open.join(_joins(detection, story), detection.events[0].event.id, now)
+        incident = self._incident(detection, story, now)
         drill = build.drill(detection) is not None
         level = detection.rule.level if drill else self._shown(detection.rule.level)
         alert = build.alert(detection, story, incident.id, level, self._host)
@@ -229,6 +229,11 @@ class Manager:
         self.open.raised(incident, alert, detection.rule.level)
         self.raised[detection.rule.name, level] += 1
         return [*first, alert]
+
+    def _incident(self, detection: Detection, story: Story, now: datetime) -> Incident:
+        driver = story.actor.driver if story.actor is not None else None
+        key = None if driver is None else f"artefact:{driver}"
+        return self.open.join(_joins(detection, story), detection.events[0].event.id, now, key)
 
     def _shown(self, level: Level) -> Level:
         return min(level, OBSERVE, key=LEVELS.index) if self._observe else level

@@ -17,6 +17,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     ``principal`` is the stable who (unit, container, uid+executable …); ``id`` adds the entry point's entity id;
     ``pid`` and ``name`` are those of the entry point. ``standing`` is the column of the level table that applies.
+    ``driver`` is the instance that drives an agent, where that is a replica: of generation 2 or more.
     """
 
     kind: ActorKind
@@ -26,6 +27,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     pid: int | None = None
     agent: bool = msgspec.field(default_factory=bool)
     standing: Standing = msgspec.field(default_factory=lambda: "unknown")
+    driver: str | None = None
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

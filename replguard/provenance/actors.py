@@ -48,6 +48,7 @@ def actor(proc: Proc, authorised: Authorised | None = None, generation: int | No
         pid=found.proc.pid,
         agent=agent,
         standing=standing,
+        driver=found.proc.driver if agent else None,
     )
 
 

@@ -37,6 +37,7 @@ class Candidate:
     turns: deque[datetime] = field(default_factory=lambda: deque(maxlen=64))
     endpoint: str | None = None
     generation: int | None = None
+    driver: str | None = None
     direct: bool = False
     suspected: bool = False
 
@@ -67,13 +68,14 @@ class Agents:
         generation: int,
         connection: int | None = None,
         server: Proc | None = None,
+        driver: str | None = None,
     ) -> list[Proc]:
         """Note a reply from an endpoint. Returns the processes whose children matter from now on.
 
         ``connection`` tells connections apart (None: each reply is of its own). A reply on one whose last reply led to
         nothing takes its place: asking and being answered is one turn, and so is asking twice before acting.
         ``server`` is what answered, if it runs here. Who started that and has it asked by a child is no agent of its
-        own: so does every start script that waits until its server is up.
+        own: so does every start script that waits until its server is up. ``driver`` is the instance that it is.
         """
         noted = []
         launchers = set() if server is None else {above.entity for above in server.chain()}
@@ -89,7 +91,7 @@ class Agents:
             # It is driven by what it asks itself, and asked first: a look by a tool at a replica is no change of mind.
             if candidate.generation is None or (depth == 0 and not candidate.direct):
                 candidate.endpoint, candidate.generation = endpoint, generation
-                candidate.direct = depth == 0
+                candidate.driver, candidate.direct = driver, depth == 0
             noted.append(here)
             if when - here.since > HELPER_AGE or depth >= 2:
                 break
@@ -173,6 +175,8 @@ class Agents:
             candidate.turns.popleft()
         turns, proc = len(candidate.turns), candidate.proc
         proc.generation = max(proc.generation, candidate.generation or 1)
+        if (candidate.generation or 1) > 1 and proc.driver != candidate.driver:
+            proc.driver = candidate.driver
         if proc.confirmed_agent:
             return None
         proc.confirmed_agent = turns >= TURNS

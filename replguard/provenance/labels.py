@@ -58,8 +58,8 @@ class Labels:
             return []
         inode = event.network.inode if event.network else None
         where = f"{event.destination.ip}:{event.destination.port}"
-        generation, server = (live.generation, live.root) if live else (1, None)
-        for noted in self._agents.reply(proc, where, event.timestamp, generation, inode, server):
+        generation, server, driver = (live.generation, live.root, live.id) if live else (1, None, None)
+        for noted in self._agents.reply(proc, where, event.timestamp, generation, inode, server, driver):
             self._watch(Hint(kind="process", pid=noted.pid, entity_id=noted.entity))
         return []
 
@@ -96,7 +96,7 @@ class Labels:
             for driven in (proc for proc in self._table if proc.confirmed_agent):
                 end = endpoint(self._agents.driven_by(driven))
                 if end is not None and self._instances.at(end.ip, end.port) is live:
-                    driven.generation = max(driven.generation, live.generation)
+                    driven.generation, driven.driver = max(driven.generation, live.generation), live.id
         return self._serving.refresh(cause)  # an agent launches no workers: what hung on it is a server of its own now
 
     def _again(self, agent: Proc, now: datetime) -> list[Event]:

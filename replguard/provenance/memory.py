@@ -61,6 +61,7 @@ class _Line(msgspec.Struct, array_like=True, frozen=True):
     flags: tuple[bool, bool, bool, bool]
     generation: int
     serves: int
+    driver: str | None = None
 
 
 class Memory:
@@ -241,6 +242,7 @@ def _process(line: _Line, ended: datetime | None) -> Proc:
     made = Proc(line.entity, line.pid, None, line.process, line.user, line.since)
     made.adopted, made.executed, made.spawned, made.confirmed_agent = line.flags
     made.ended, made.generation, made.serves = line.ended or ended, line.generation, line.serves
+    made.driver = line.driver
     made.first_args = line.process.args if line.first_args is None else line.first_args
     return made
 
@@ -260,6 +262,7 @@ def _encoded(proc: Proc) -> bytes:
             (proc.adopted, proc.executed, proc.spawned, proc.confirmed_agent),
             proc.generation,
             proc.serves,
+            proc.driver,
         )
     )
 

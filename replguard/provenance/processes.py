@@ -20,11 +20,11 @@ MAX_DEPTH = 64
 """Longest chain of ancestors that is followed; deeper chains are cut, never looped."""
 _REAPERS = frozenset("systemd init tini dumb-init containerd-shim-runc-v2".split())
 _OWN = frozenset({"process", "user"})
-_INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves", "planner"})
+_INHERITED = frozenset({"parent", "adopted", "confirmed_agent", "serves", "planner", "driver"})
 """What a place follows from: the process's own sections, and what changes only now and then."""
 
 
-_AS_BORN: tuple[Any, ...] = (False, False, False, 1, 0, (), frozenset(), None, (-1, False), None)
+_AS_BORN: tuple[Any, ...] = (False, False, False, 1, 0, None, (), frozenset(), None, (-1, False), None)
 """What a process is from ``executed`` on, before anything is learnt of it."""
 _set = object.__setattr__
 
@@ -41,6 +41,7 @@ class Proc:
     ``executed`` says that its own image is known, ``spawned`` that it was seen to begin it: no fork of its parent.
 
     ``generation`` is that of the model that drives it, ``serves`` that of the instance it is the root of (0: none).
+    ``driver`` is the instance that drives it, where that is a replica.
     ``first_args`` are its arguments before it gave itself a title. ``planner`` is the process that wrote what it runs,
     or asked for it, where another started it; ``judged`` when and how it was decided whether that one counts. ``place``
     is what `entry.place` worked out.
@@ -50,7 +51,7 @@ class Proc:
 
     __slots__ = tuple(
         "entity pid parent process user since ended adopted executed spawned confirmed_agent generation serves"
-        " first_args children planner judged place".split()
+        " driver first_args children planner judged place".split()
     )
     entity: str
     pid: int
@@ -65,6 +66,7 @@ class Proc:
     confirmed_agent: bool
     generation: int
     serves: int
+    driver: str | None
     first_args: tuple[str, ...]
     children: set[str] | frozenset[str]
     planner: "Proc | None"

@@ -17,6 +17,16 @@ def test_joined_by_any_key():
     assert all_.join(("actor:c",), "b-4", at(3)) is not first
 
 
+def test_what_drives_an_actor_joins_where_it_was_made():
+    """An incident that made it is joined; two actors that it drives, and that share nothing else, are kept apart."""
+    all_ = Incidents()
+    made = all_.join(("actor:a", "artefact:replica"), "b-1", at(0))
+    assert all_.join(("actor:b",), "b-2", at(1), "artefact:replica") is made
+    assert all_.join(("actor:b",), "b-3", at(2)) is made
+    first = all_.join(("actor:c",), "b-4", at(3), "artefact:allowed")
+    assert all_.join(("actor:d",), "b-5", at(4), "artefact:allowed") is not first
+
+
 def test_ids_derive_from_the_first_evidence():
     """The same beginnings give the same id, in any process."""
     one, two = Incidents().join(("actor:a",), "b-1", at(0)), Incidents().join(("actor:a",), "b-1", at(9))

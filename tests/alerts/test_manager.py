@@ -1,5 +1,6 @@
 import pytest
 from msgspec import convert
+from msgspec.structs import replace
 from support.making import AGENT, NOBODY, SERVICE, at, copy_fact, detection, event, server_fact
 
 from replguard.alerts import manager as module
@@ -142,6 +143,19 @@ def test_incidents_join_by_what_was_made():
     (other,) = alerts.feed(detection(server_fact(3, actor=SERVICE, instance="i2"), rule="r3"))
     assert one.replguard.incident == two.replguard.incident
     assert other.replguard.incident == two.replguard.incident or other.replguard.actor == SERVICE
+
+
+def test_incidents_join_over_generations():
+    """An agent that a replica drives is part of the incident that made the replica, however far down the chain."""
+    alerts = manager()
+    (first,) = alerts.feed(detection(server_fact(1, instance="second"), rule="live"))
+    for number, (driver, made) in enumerate((("second", "third"), ("third", "fourth")), 2):
+        actor = replace(AGENT, id=f"agent#{number}", driver=driver)
+        (copied,) = alerts.feed(detection(copy_fact(number, actor=actor, artefacts=(f"copy-{number}",))))
+        (served,) = alerts.feed(detection(server_fact(10 + number, actor=actor, instance=made), rule="live"))
+        assert copied.replguard.incident == served.replguard.incident == first.replguard.incident
+    (apart,) = alerts.feed(detection(copy_fact(9, actor=replace(AGENT, id="agent#9"), artefacts=("copy-9",))))
+    assert apart.replguard.incident != first.replguard.incident
 
 
 def test_an_instance_that_ends_resolves_its_alert():

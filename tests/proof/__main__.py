@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.host import ROOT, Lacking, need
-from proof import composed, published, report
+from proof import claims, compare, compared, composed, published, report
 from rich.progress import Progress
 from support import prepared
 
@@ -23,6 +23,8 @@ from replguard.drill.stage import ended_gently
 PARTS: dict[str, tuple[ModuleType, ModuleType]] = {
     "attacks": (published, report),
     "composed": (composed, composed),
+    "compare": (compare, compared),
+    "gpu": (claims, claims),
 }
 """By name: what plays one (TITLE, TRIALS, planned, run, line, figures, maybe close), and what writes of it (page)."""
 RESULTS = Path(__file__).parent / "results"
@@ -104,8 +106,9 @@ def _write() -> None:
     for name, (part, text) in PARTS.items():
         if rows := _read(name):
             lines += [f"## {part.TITLE}", "", *text.page(rows), ""]
-            words = [prepared.python("page"), Path(__file__).parent / "pictures.py", RESULTS / f"{name}.jsonl"]
-            subprocess.run([*map(str, words), str(ROOT / "docs" / "_static")], check=True)
+            if name == "attacks":
+                words = [prepared.python("page"), Path(__file__).parent / "pictures.py", RESULTS / f"{name}.jsonl"]
+                subprocess.run([*map(str, words), str(ROOT / "docs" / "_static")], check=True)
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {PAGE.relative_to(ROOT)}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proof import replications, thefts
+from proof import replications, spreads, thefts
 from proof.scene import Plot, Scene
 
 FUDAN = "https://arxiv.org/abs/2412.12140"
@@ -12,12 +12,14 @@ REPLIBENCH = "https://arxiv.org/abs/2504.18565"
 APOLLO = "https://arxiv.org/abs/2412.04984"
 PEER = "https://arxiv.org/abs/2604.19784"
 ROME = "https://arxiv.org/abs/2512.24873"
+PALISADE = "https://arxiv.org/abs/2605.06760"
 
 
 @dataclass(frozen=True)
 class Attack:
     """``length`` is in seconds; where none was ``published`` it is assumed. ``needs`` are programs.
 
+    ``far`` has another host that takes what is sent, ``peers`` is how many others one may log into.
     One that is played at ``full`` length is played once.
     """
 
@@ -28,6 +30,7 @@ class Attack:
     length: float
     published: bool = False
     far: bool = False
+    peers: int = 0
     needs: tuple[str, ...] = ()
     full: bool = False
 
@@ -93,6 +96,25 @@ ATTACKS = {
             600.0,
             far=True,
             needs=("ssh",),
+        ),
+        Attack(
+            "peer-host",
+            "replication onto a peer, which does it again",
+            REPLIBENCH,
+            spreads.onto_a_peer,
+            1200.0,
+            peers=2,
+            needs=("ssh", "scp", "unshare", "pivot_root"),
+        ),
+        Attack(
+            "four-hosts",
+            "four hosts in a chain, each by the one before",
+            PALISADE,
+            spreads.over_four_hosts,
+            9660.0,
+            published=True,
+            peers=3,
+            needs=("ssh", "scp", "unshare", "pivot_root"),
         ),
     )
 }

@@ -80,7 +80,7 @@ def _cost(rows: list[Row]) -> list[str]:
         " beside it."
     )
     if not any(row.get("gpu") for row in rows):
-        text += " There was no GPU: no evidence is of its memory."
+        text += " There was no GPU: no evidence here is of its memory; what a stand-in shows is told at the end."
     return [text]
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 from proof import kinds
 from proof.attacks import ATTACKS
+from proof.hosts import Peer
 from proof.scene import Scene
 
 from replguard.drill import stage
@@ -23,7 +24,11 @@ def weights(monkeypatch, tmp_path_factory):
 def planned(folder, name, seed):
     """Return the agent's plan, with what no seed draws taken out."""
     ports = [*range(20001, 20009)]
-    scene = Scene(folder / seed, kinds.STAND_IN, random.Random(seed), "10.1.1.2", ports)
+    peers = [Peer(f"10.1.1.{number}", folder / f"{seed}-{number}", 1) for number in range(3, 3 + ATTACKS[name].peers)]
+    for peer in peers:
+        peer.key.parent.mkdir(parents=True)
+        peer.key.write_text("key\n")
+    scene = Scene(folder / seed, kinds.STAND_IN, random.Random(seed), "10.1.1.2", ports, peers)
     plot = ATTACKS[name].build(scene)
     scene.plan(plot, 10.0)
     text = (scene.home / "src" / "plan.json").read_text()

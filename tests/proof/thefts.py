@@ -158,5 +158,5 @@ def peer_preservation(scene: Scene) -> Plot:
                 *scene.works(60, 2),
             )
         },
-        "moved",
+        "touched",
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from bench.host import Lacking, below, cpu_of, pss_of
-from proof import judge, stretch
+from proof import hosts, judge, stretch
 from proof.attacks import Attack
 from proof.kinds import HERE, Kind
 from proof.scene import Plot, Scene
@@ -60,9 +60,11 @@ class Bare(stage.Stage):
 class Trial:
     """An attack being played. What happens when is kept in seconds since the epoch."""
 
-    def __init__(self, attack: Attack, number: int, kind: Kind, factor: float, on: Bare, far: str = "") -> None:
+    def __init__(
+        self, attack: Attack, number: int, kind: Kind, factor: float, on: Bare, far: str, peers: list[hosts.Peer]
+    ) -> None:
         self.attack, self.number, self.kind, self.factor, self.on = attack, number, kind, factor, on
-        self.scene = Scene(on.folder, kind, random.Random(f"{attack.name} {number}"), far)
+        self.scene = Scene(on.folder, kind, random.Random(f"{attack.name} {number}"), far, peers=peers)
         on.bin = self.scene.bin
         self.plot: Plot = attack.build(self.scene)
         self.scene.plan(self.plot, factor)
@@ -118,7 +120,8 @@ class Trial:
         self._look()
         judged = self._judged(began)
         return judged | self._replayed(began) | {
-            "cpu": round(cost, 2), "seconds": round(ended - began, 1), "memory": round(self.memory), "lost": lost,
+            "began": round(began, 3), "cpu": round(cost, 2), "seconds": round(ended - began, 1),
+            "memory": round(self.memory), "lost": lost,
         }  # fmt: skip
 
     def _serve(self, port: int) -> None:
@@ -152,7 +155,7 @@ class Trial:
         now = time.time()
         self.alerts += [judge.Seen(alert, now) for alert in self.watcher.new_alerts()]
         for port in self.plot.replicas:
-            if port not in self.live and self._free(port) and stage.listening(port):
+            if port not in self.live and self._free(port) and self.scene.listening(port):
                 self.live[port] = now
 
     def _free(self, port: int) -> bool:
@@ -265,6 +268,14 @@ def _far(attack: Attack, on: Bare) -> Iterator[str]:
         yield far
 
 
+def _shown(on: Bare) -> list[Path]:
+    """Return what other hosts have at the same place: model servers' programs, and where agents note what they do."""
+    on.bin = on.folder / "bin"
+    on.bin.mkdir()
+    on.journal.touch()
+    return [hosts.ENVIRONMENTS, on.bin, on.journal]
+
+
 def play(attack: Attack, number: int, kind: Kind, factor: float, kept: Path) -> dict[str, Any]:
     """Play a trial from an empty folder to an empty process table; the log of one that was missed stays in ``kept``.
 
@@ -275,8 +286,8 @@ def play(attack: Attack, number: int, kind: Kind, factor: float, kept: Path) -> 
     trial = None
     with Bare() as on:
         try:
-            with _far(attack, on) as far:
-                trial = Trial(attack, number, kind, factor, on, far)
+            with _far(attack, on) as far, hosts.peers(on, attack.peers, _shown(on)) as peers:
+                trial = Trial(attack, number, kind, factor, on, far, peers)
                 row = trial.play()
         except ReplguardError:
             _keep(on, kept)

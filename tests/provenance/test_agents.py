@@ -316,6 +316,26 @@ def test_an_agent_is_of_the_generation_that_drives_it() -> None:
     host.turn(second, 8100)
     host.turn(second, 8100)
     assert (second.confirmed_agent, second.generation) == (True, 2)
+    (live,) = [live for live in host.provenance.instances.live.values() if live.root is replica]
+    assert (agent.driver, second.driver) == (None, live.id)
+
+
+def test_each_generation_names_the_replica_that_drives_it() -> None:
+    """What an agent of the original does names none: that one drives others too."""
+    host, shell = stage()
+    weights = host.protect("/models/b/w", "b")
+    agent, port, driver = host.agent(shell, PORT), PORT, None
+    for generation in (2, 3, 4):
+        host.copy(weights, f"/srv/{generation}", host.exec("cp", parent=host.turn(agent, port)))
+        assert host.of("weights_copy")[-1].replguard.actor.driver == driver
+        replica, port = host.exec("python3", "serve.py", parent=host.turn(agent, port)), 8100 + generation
+        host.map(weights, replica)
+        host.listen(replica, f"127.0.0.1:{port}")
+        driver = host.of("server_live", "live")[-1].replguard.instance.id
+        agent = host.exec("python3", "agent.py", parent=host.turn(agent, port - 1 if generation > 2 else PORT))
+        host.wait(30)
+        host.turn(agent, port)
+        host.turn(agent, port)
 
 
 def test_candidates_are_bounded() -> None:

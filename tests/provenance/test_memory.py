@@ -115,6 +115,16 @@ def test_a_copy_is_known_and_its_server_a_replica(host: Host) -> None:
     assert live.replguard.actor.agent
 
 
+def test_what_drives_an_agent_is_known(host: Host) -> None:
+    """A replica's agent names it after the restart as well."""
+    host.server(host.protect())
+    known = agent(host)
+    known.generation, known.driver = 2, "replica"
+    host.tick()
+    host.killed()
+    assert (host.same(known).generation, host.same(known).driver) == (2, "replica")
+
+
 def test_a_server_that_loads_is_told_when_it_listens(host: Host) -> None:
     """It mapped the copy before the kill and listens after it."""
     weights = host.protect()

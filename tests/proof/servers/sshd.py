@@ -1,9 +1,11 @@
-"""A host to log into by SSH with a key: ``sshd.py ADDRESS PORT FOLDER``. Runs commands, takes files, opens tunnels.
+"""A host to log into by SSH with a key: ``sshd.py ADDRESS PORT FOLDER [all]``. Runs commands, takes files, tunnels.
 
+With ``all`` it takes files as other hosts do, by programs that it starts and that write them to its disk.
 The folder gets ``key``, which lets its holder in, and ``ready`` once it listens. Needs no right and no account.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,12 +52,13 @@ async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
     )
     await process.redirect(stdin=shell.stdin, stdout=shell.stdout)
     process.exit(await shell.wait())
 
 
-async def main(address: str, port: str, folder: Path) -> None:
+async def main(address: str, port: str, folder: Path, *, whole: bool) -> None:
     """Make the keys, listen, and serve until ended."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     key.write_private_key(folder / "key")
@@ -67,8 +70,8 @@ async def main(address: str, port: str, folder: Path) -> None:
         int(port),
         server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
         process_factory=run,
-        sftp_factory=Taker,
-        allow_scp=True,
+        sftp_factory=None if whole else Taker,
+        allow_scp=not whole,
         encoding=None,
     )
     (folder / "ready").touch()
@@ -76,4 +79,4 @@ async def main(address: str, port: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), whole="all" in sys.argv[4:]))

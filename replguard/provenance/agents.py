@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from replguard.provenance.entry import never
+from replguard.provenance.probes import only_looks
 from replguard.provenance.processes import Proc
 
 CHILD_WITHIN = timedelta(seconds=60)
@@ -75,9 +76,12 @@ class Agents:
         ``connection`` tells connections apart (None: each reply is of its own). A reply on one whose last reply led to
         nothing takes its place: asking and being answered is one turn, and so is asking twice before acting.
         ``server`` is what answered, if it runs here. Who started that and has it asked by a child is no agent of its
-        own: so does every start script that waits until its server is up. ``driver`` is the instance that it is.
+        own: so does every start script that waits until its server is up. Nor is who only looks, by a helper, whether
+        a server answers, as a deploy does between its steps. ``driver`` is the instance that it is.
         """
-        noted = []
+        noted: list[Proc] = []
+        if only_looks(proc.process):
+            return noted
         launchers = set() if server is None else {above.entity for above in server.chain()}
         for depth, here in enumerate(proc.chain()):
             if not _may_drive(here, depth) or (depth and here.entity in launchers):

@@ -152,7 +152,7 @@ def test_a_fork_alone_is_no_program_started() -> None:
 
 
 def curl(host: Host, parent: Proc) -> None:
-    helper = host.exec("curl", f"-s http://127.0.0.1:{PORT}", parent=parent)
+    helper = host.exec("curl", f"-s --json @asked http://127.0.0.1:{PORT}/v1/chat/completions", parent=parent)
     host.connect(helper, PORT)
     host.wait(0.2)
     host.exit(helper)
@@ -437,7 +437,29 @@ def test_a_start_script_that_waits_for_its_server_is_no_agent() -> None:
     assert host.of("agent_seen") == []
     agent = host.exec("sh", "agent.sh", parent=script)
     for _ in range(4):
-        curl = host.exec("curl", "http://127.0.0.1:8000/v1/chat/completions", parent=agent)
+        curl = host.exec("curl", "-d @asked http://127.0.0.1:8000/v1/chat/completions", parent=agent)
         host.connect(curl, 8000)
         host.exit(curl, host.exec("ls", parent=agent))
     assert {(fact.process or agent.process).pid for fact in host.of("agent_seen", "confirmed")} == {agent.pid}
+
+
+@pytest.mark.parametrize(
+    "look", ["curl -sf {}/health", "curl -s -o /dev/null -m 2 {}/v1/models", "wget -q --spider {}"]
+)
+def test_a_deploy_that_looks_between_its_steps_whether_servers_answer_is_no_agent(look: str) -> None:
+    """It starts programs after each answer, and they copy weights; a question with a body makes it one."""
+    host = Host()
+    weights = host.protect()
+    host.server(weights, PORT)
+    tool, args = look.format(f"http://127.0.0.1:{PORT}").split(" ", 1)
+    deploy = host.exec("sh", "deploy.sh", parent=host.service("deploy", "sh", "deploy.sh"))
+    for _ in range(4):
+        helper = host.exec(tool, args, parent=deploy)
+        host.connect(helper, PORT)
+        host.exit(helper)
+        host.exit(host.exec("ln", "-sfn a b", parent=deploy))
+    assert host.of("agent_seen") == []
+    for _ in range(2):
+        curl(host, deploy)
+        host.exit(host.exec("ln", "-sfn a b", parent=deploy))
+    assert deploy.confirmed_agent

@@ -54,6 +54,12 @@ DEPLOYS = (
     ),
     Case(name="deploy by tar over a pipe", may=COPY, act='tar -C "${M%/*}" -cf - . | tar -C "$DIR" -xf -'),
     Case(name="deploy by a person", hand="session", may=COPY, act='install -m 640 "$M" "$DIR/model.safetensors"'),
+    Case(
+        name="deploy that looks whether servers answer",
+        may=COPY,
+        act='for i in 1 2 3; do curl -sf -m 5 "$EP" > /dev/null; cp "$M" "$DIR/new"; mv "$DIR/new" "$DIR/kept";'
+        ' ln -sfn kept "$DIR/current"; done',
+    ),
     Case(name="staging in memory", may=COPY, act='cp "$M" "/dev/shm/$NAME"; rm "/dev/shm/$NAME"'),
     Case(
         name="Hugging Face cache is filled",

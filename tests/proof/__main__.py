@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.host import ROOT, Lacking, need
-from proof import claims, compare, compared, composed, published, report
+from proof import claims, compare, compared, composed, days, days_report, published, report
 from rich.progress import Progress
 from support import prepared
 
@@ -23,6 +23,7 @@ from replguard.drill.stage import ended_gently
 PARTS: dict[str, tuple[ModuleType, ModuleType]] = {
     "attacks": (published, report),
     "composed": (composed, composed),
+    "days": (days, days_report),
     "compare": (compare, compared),
     "gpu": (claims, claims),
 }

@@ -44,11 +44,23 @@ class Day:
         self.pids: dict[str, set[int]] = {}
         self.daemons: dict[str, Daemon] = {}
         self._watching: set[int] = set()
+        self.lay()
+
+    def lay(self) -> None:
+        """Write the models: each case has one of its own."""
         for slug in (*self.cases, "control"):
-            dummy.write_model(folder / "models" / slug, tensors=TENSORS)
+            dummy.write_model(self.folder / "models" / slug, tensors=TENSORS)
 
     def place(self, slug: str) -> Path:
         return self.folder / "work" / slug
+
+    def service(self, slug: str) -> str:
+        """Return the name of the service that does a case's work."""
+        return slug
+
+    def played(self, _slug: str) -> float:
+        """Return the seconds that a case may take."""
+        return PLAYED
 
     def scan(self) -> None:
         """Make the fingerprints once, before: a daemon that reads and listens is a server to the other one."""
@@ -105,32 +117,43 @@ class Day:
     def _play(self, slug: str) -> None:
         case, folder = self.cases[slug], self.place(slug)
         folder.mkdir(parents=True)
-        self._write(case, slug, folder)
+        self._write(slug, folder)
         try:
-            group = self.groups.make(slug) if case.hand == "service" else None
+            group = self.groups.make(self.service(slug)) if case.hand == "service" else None
             words = hands.command(case.hand, folder, f"http://{stage.LOOPBACK}:{self.endpoint}/")
             hand = hands.start(case.hand, words, self._environment(), folder / "err", group)
         except (Lacking, OSError) as error:
             self.failed[case.name] = str(error)
             return
         with hands.acting(hand, folder):
-            self._finish(case, folder)
+            self._finish(slug, folder)
         said = (folder / "who").read_text().split() if (folder / "who").exists() else []
         self.pids[slug] = {hand.pid, *map(int, said)}
 
-    def _finish(self, case: Case, folder: Path) -> None:
-        deadline = time.monotonic() + PLAYED
+    def _finish(self, slug: str, folder: Path) -> None:
+        case, deadline = self.cases[slug], time.monotonic() + self.played(slug)
         while not (folder / "done").exists():
             if (folder / "failed").exists() or time.monotonic() > deadline:
                 self.failed[case.name] = (folder / "err").read_text(errors="replace").strip() or "it came to no end"
                 return
             time.sleep(0.05)
 
-    def _write(self, case: Case, slug: str, folder: Path) -> None:
-        given = {
+    def _write(self, slug: str, folder: Path) -> None:
+        case = self.cases[slug]
+        names = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in self.given(slug).items())
+        over = "trap 'r=$?; [ $r = 0 ] || echo $r > \"$DIR/failed\"' EXIT\n"
+        end = 'echo $$ > "$DIR/done"\n'
+        (folder / "act.sh").write_text(f"set -eu\n{names}{over}{case.act}\n{end}")
+        (folder / "launch.sh").write_text(f'sh "{folder}/act.sh"\n')
+        (folder / "hand.sh").write_text(hands.HAND + "\n")
+        (folder / "lines").write_text(f"{names}{case.act}\n{end}")
+
+    def given(self, slug: str) -> dict[str, Any]:
+        """Return the variables that an act is told."""
+        return {
             "NAME": f"rg-{self.groups.unit(slug)}",
             "M": self.folder / "models" / slug / "model.safetensors",
-            "DIR": folder,
+            "DIR": self.place(slug),
             "PY": sys.executable,
             "RESHAPE": Path(__file__).with_name("reshape.py"),
             "EP": f"http://{stage.LOOPBACK}:{self.endpoint}/",
@@ -138,13 +161,6 @@ class Day:
             "NEAR": hands.near(self.far),
             "NS": self.space,
         }
-        names = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in given.items())
-        over = "trap 'r=$?; [ $r = 0 ] || echo $r > \"$DIR/failed\"' EXIT\n"
-        end = 'echo $$ > "$DIR/done"\n'
-        (folder / "act.sh").write_text(f"set -eu\n{names}{over}{case.act}\n{end}")
-        (folder / "launch.sh").write_text(f'sh "{folder}/act.sh"\n')
-        (folder / "hand.sh").write_text(hands.HAND + "\n")
-        (folder / "lines").write_text(f"{names}{case.act}\n{end}")
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -185,13 +201,13 @@ def _mute(on: stage.Stage, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def lived(cases: Iterable[Case] = CASES) -> Iterator[Day]:
+def lived(cases: Iterable[Case] = CASES, kind: type[Day] = Day) -> Iterator[Day]:
     """Live through the day and yield what came of it. Raises Lacking."""
     with contextlib.ExitStack() as over:
         folder = Path(tempfile.mkdtemp(prefix="rg-day-"))
         over.callback(shutil.rmtree, folder, ignore_errors=True)
         over.callback(hands.let_go, folder)
-        day = Day(folder, cases)
+        day = kind(folder, cases)
         day.far, day.space = over.enter_context(hands.far_end(folder))
         day.scan()
         day.daemons["alone"] = over.enter_context(daemon.running(lambda on: _mute(on, day.settings(None))))

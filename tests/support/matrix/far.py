@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-SECONDS = 600.0
+SECONDS = 1800.0
 
 
 def swallow(line: socket.socket, *, http: bool) -> None:

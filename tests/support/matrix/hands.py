@@ -38,10 +38,11 @@ class Groups:
         """Return the folder of a new group for a service. Raises Lacking."""
         folder = _top() / self.unit(name)
         try:
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # a service that is started again is in the same one
         except OSError as error:
             raise Lacking(f"no control group can be made here: {error.strerror}") from error
-        self._made.append(folder)
+        if folder not in self._made:
+            self._made.append(folder)
         return folder
 
     def remove(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-SECONDS = 90.0
+SECONDS = float(os.environ.get("RESHAPE_SECONDS", "90"))
 """Longer than anybody waits; then whatever is held ends by itself."""
 
 

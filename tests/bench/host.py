@@ -99,6 +99,16 @@ def below(pid: int) -> list[int]:
     return found
 
 
+def held_by(pids: list[int]) -> tuple[int, int]:
+    """Return how many descriptors and threads processes have."""
+    descriptors, threads = 0, 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            descriptors += len([*Path(f"/proc/{pid}/fd").iterdir()])
+            threads += len([*Path(f"/proc/{pid}/task").iterdir()])
+    return descriptors, threads
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What the load did: programs started, seconds, CPU seconds of its own and of the programs."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from bench.host import below, pss_of
+from bench.host import below, held_by, pss_of
 from chaos.faults import FAULTS, Hook
 from support import whole
 from support.filesystems import Mounts
@@ -222,9 +222,5 @@ class Scene:
         return found
 
     def _cost(self) -> tuple[float, int, int]:
-        pids, descriptors, threads = below(self.pid), 0, 0
-        for pid in pids:
-            with contextlib.suppress(OSError):
-                descriptors += len([*Path(f"/proc/{pid}/fd").iterdir()])
-                threads += len([*Path(f"/proc/{pid}/task").iterdir()])
-        return pss_of(pids), descriptors, threads
+        pids = below(self.pid)
+        return pss_of(pids), *held_by(pids)

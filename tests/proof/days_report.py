@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from statistics import median
 
 from proof.days import CLAIMS, HIGH, Row
 
@@ -40,7 +41,7 @@ def page(rows: dict[str, Row]) -> list[str]:
         f"|---:|---:|---:|---|{'---:|' * len(levels)}",
         *(_line(row, which, levels) for row in days.values() for which in WHICH), "",
         " ".join(["Each figure is as played, then drawn out.", *_claims([*days.values()])]),
-        "", "### What was done", "", *_acts(days.values()), "",
+        "", "### What the daemons held", "", *_cost(days), "", "### What was done", "", *_acts(days.values()), "",
         "### By rule", "", "Alerts of a day, on average, drawn out.", "", "| alert | without a manifest | with one |",
         "|---|---:|---:|", *_rules([*days.values()]), "",
         "### What was raised at medium or above", "", *(_raised(days.values()) or ["Nothing."]),
@@ -57,6 +58,28 @@ def _line(row: Row, which: str, levels: list[str]) -> str:
     counts = (f"{row[which]['played'][level]}, {row[which]['drawn_out'][level]}" for level in levels)
     acts, left = sum(row["acts"].values()), len(row["unplayed"])
     return f"| {row['seed']} | {acts} | {left} | {WHICH[which]} | {' | '.join(counts)} |"
+
+
+def _cost(days: dict[str, Row]) -> list[str]:
+    """Return a line for each day and daemon: memory, descriptors and threads through the day."""
+    weighed = {key: row["cost"] for key, row in days.items() if row.get("cost")}
+    if not weighed:
+        return ["Not noted on these days."]
+    return [
+        "Of all processes of a daemon, noted once an hour: median of each third of the day, and most.",
+        "", "| day | manifest | MiB (PSS) | descriptors | threads |", "|---|---|---:|---:|---:|",
+        *(_weighed(f"| {key} | {WHICH[which]} ", cost[which]) for key, cost in weighed.items() for which in WHICH),
+    ]  # fmt: skip
+
+
+def _weighed(head: str, cost: list[list[float]]) -> str:
+    return f"{head}| {' | '.join(_thirds([each[at] for each in cost]) for at in (1, 2, 3))} |"
+
+
+def _thirds(values: list[float]) -> str:
+    third = max(1, len(values) // 3)
+    parts = (values[:third], values[third : 2 * third], values[2 * third :])
+    return " → ".join(f"{median(part):.0f}" for part in parts if part) + f" (most {max(values):.0f})"
 
 
 def _acts(rows: Iterable[Row]) -> list[str]:

@@ -69,7 +69,16 @@ def test_the_page_has_both_countings_and_every_act_that_was_raised():
     assert "| low a-rule | 2.0 | 0.0 |" in text
     assert "At most one at high without a manifest: 1 of 1 days." in text
     assert "- seed 1, without a manifest: high `a-rule`, deploy 1" in text
+    assert "Not noted on these days." in text
     assert days_report.page({"day/2": {"failed": "x"}}) == ["No day was played."]
+
+
+def test_the_page_shows_what_the_daemons_held_through_the_day():
+    """By thirds, so that growth is seen."""
+    held = [[hour, 100.0 + hour, 200, 30] for hour in range(9)]
+    text = "\n".join(days_report.page({"day/1": day() | {"cost": {"alone": held, "told": held[:1]}}}))
+    assert "| day/1 | no | 101 → 104 → 107 (most 108) | 200 → 200 → 200 (most 200) | 30 → 30 → 30 (most 30) |" in text
+    assert "| day/1 | yes | 100 (most 100) | 200 (most 200) | 30 (most 30) |" in text
 
 
 # -- whose an alert is -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import psutil
 import yaml
+from bench.host import below, held_by, pss_of
 from proof import stretch
 from proof.diary import FACTOR, FIRST, Act, Diary
 from support import again
@@ -55,6 +56,8 @@ class Workday(Day):
         self._one: dict[str, threading.Lock] = {act.who: threading.Lock() for act in self.cases.values()}
         self._slots = threading.Semaphore(AT_ONCE)
         self._begun: list[tuple[float, str]] = []
+        self.cost: dict[str, list[tuple[float, float, int, int]]] = {"alone": [], "told": []}
+        """By daemon: hour of the day, MiB (PSS), descriptors and threads of all its processes."""
 
     def lay(self) -> None:
         """Write the models, and the folders that all work shares."""
@@ -106,9 +109,10 @@ class Workday(Day):
         """Play every act at its hour; a service does one thing at a time."""
         self._see("first")
         over = threading.Event()
-        with self._upstream(), ThreadPoolExecutor(len(self.cases) + 1) as pool:
+        with self._upstream(), ThreadPoolExecutor(len(self.cases) + 2) as pool:
             self.began = time.time()
             pool.submit(self._look_about, over)
+            pool.submit(self._weigh, over)
             try:
                 list(pool.map(self._play, self.cases))
                 time.sleep(day.SETTLE)
@@ -133,6 +137,14 @@ class Workday(Day):
                 with contextlib.suppress(psutil.Error):
                     if _a_daemon(" ".join(process.cmdline())):
                         self._watching.add(process.pid)
+
+    def _weigh(self, over: threading.Event) -> None:
+        """Note once an hour of the day what the daemons hold."""
+        while not over.wait(3600 / FACTOR):
+            for which, one in self.daemons.items():
+                pids = below(one.watcher.process.pid)
+                hour = FIRST + (time.time() - self.began) * FACTOR / 3600
+                self.cost[which].append((round(hour, 1), round(pss_of(pids), 1), *held_by(pids)))
 
     @contextlib.contextmanager
     def _upstream(self) -> Iterator[None]:
@@ -249,6 +261,7 @@ def lived(diary: Diary) -> Row:
             "unplayed": one.failed,
             "alone": _judged(one, "alone"),
             "told": _judged(one, "told"),
+            "cost": one.cost,
         }
 
 

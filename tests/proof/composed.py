@@ -35,7 +35,7 @@ def run(key: str) -> Row:
     row = {name: value for name, value in asdict(one).items() if name not in ("number", "pauses")} | _about()
     try:
         found = _played(number).result()
-    except (ReplguardError, OSError, ValueError) as error:
+    except (ReplguardError, OSError, ValueError, subprocess.SubprocessError) as error:
         return row | {"failed": str(error) or type(error).__name__}
     if not found.verified:
         return row | {"failed": "what was taken is not the model's weights"}
@@ -100,11 +100,11 @@ def page(rows: dict[str, Row]) -> list[str]:
     missed = [f"- `{key}`: {line(row)}" for key, row in played.items() if not row["level"]]
     failed = [f"- `{key}`: {line(row)}" for key, row in rows.items() if row.get("failed")]
     return [
-        f"Compositions are drawn by their number from {len(TAKE)} ways to take bytes, {len(CHANGE)} to change them,",
-        f"{len(BREAK)} to break from who acts, {len(SERVE) - 1} servers and {len(COVER)} kinds of cover work, in a",
-        "tree of an agent (four in five) or of somebody whom nobody explains. None of the techniques is a row of the",
-        "matrix that the daemon was built with. Each counts only if what was served, or lies there in the end, decodes",
-        "to the weights. The daemon knows no manifest.",
+        f"Compositions are drawn by their number from {len(TAKE)} ways to take bytes, {len(CHANGE) - 1} to change,",
+        f"{len(BREAK) - 1} to break from who acts, {len(SERVE) - 1} servers and {len(COVER) - 1} kinds of cover work,",
+        "in a tree of an agent (four in five) or of somebody whom nobody explains. Most of the techniques are no row of",
+        "the matrix that the daemon was built with, and their combinations are none. Each counts only if what was",
+        "served, or lies there in the end, decodes to the weights. The daemon knows no manifest.",
         f"{AT_ONCE} play at a time.", "",
         "| what | of those it applies to |", "|---|---:|",
         f"| told at high or critical | {levels['high'] + levels['critical']} of {len(every)} |",

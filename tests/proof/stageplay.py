@@ -133,7 +133,7 @@ class Stageplay:
                 time.sleep(0.05)
             time.sleep(SETTLE)
             found.told = self.about(one)
-            found.agents |= _below(hand.pid)
+            found.agents |= _below(hand.pid, folder)
         shutil.rmtree(folder, ignore_errors=True)
         return found
 
@@ -210,11 +210,19 @@ class Stageplay:
         return kept | mark | {"no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _below(pid: int) -> set[int]:
-    """Return the processes below one: a script of an agent's that asks a model itself is one more."""
+def _below(pid: int, folder: Path) -> set[int]:
+    """Return the processes below one, and those that name its folder, whose parents may be gone.
+
+    A script of an agent's that asks a model itself is one more agent.
+    """
+    found = set()
     with contextlib.suppress(psutil.Error):
-        return {child.pid for child in psutil.Process(pid).children(recursive=True)}
-    return set()
+        found = {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in " ".join(process.cmdline()):
+                found.add(process.pid)
+    return found
 
 
 def slug(number: int) -> str:

@@ -100,9 +100,9 @@ def page(rows: dict[str, Row]) -> list[str]:
     missed = [f"- `{key}`: {line(row)}" for key, row in played.items() if not row["level"]]
     failed = [f"- `{key}`: {line(row)}" for key, row in rows.items() if row.get("failed")]
     return [
-        f"Compositions are drawn by their number from {len(TAKE)} ways to take bytes, {len(CHANGE) - 1} to change,",
-        f"{len(BREAK) - 1} to break from who acts, {len(SERVE) - 1} servers and {len(COVER) - 1} kinds of cover work,",
-        "in a tree of an agent (four in five) or of somebody whom nobody explains. Most of the techniques are no row of",
+        f"Compositions are drawn by their number from {len(TAKE)} ways to take, {len(CHANGE) - 1} to change,",
+        f"{len(BREAK) - 1} to break from who acts, {len(SERVE) - 1} servers and {len(COVER) - 1} kinds of cover,",
+        "in a tree of an agent (four in five) or of somebody whom nobody explains. Most techniques are no row of",
         "the matrix that the daemon was built with, and their combinations are none. Each counts only if what was",
         "served, or lies there in the end, decodes to the weights. The daemon knows no manifest.",
         f"{AT_ONCE} play at a time.", "",

@@ -16,7 +16,7 @@ from replguard.errors import ReplguardError
 
 TITLE = "A random adversary"
 TRIALS = 500
-BATCH, AT_ONCE = 20, 3
+BATCH, AT_ONCE = 20, 4
 """Compositions that one daemon lives through, and how many at a time."""
 Row = dict[str, Any]
 _under_way: dict[int, tuple[Stageplay, ThreadPoolExecutor, dict[int, "Future[Played]"]]] = {}

@@ -100,12 +100,12 @@ def page(rows: dict[str, Row]) -> list[str]:
     missed = [f"- `{key}`: {line(row)}" for key, row in played.items() if not row["level"]]
     failed = [f"- `{key}`: {line(row)}" for key, row in rows.items() if row.get("failed")]
     return [
-        f"Compositions are drawn by their number from {len(TAKE)} ways to take, {len(CHANGE) - 1} to change,",
-        f"{len(BREAK) - 1} to break from who acts, {len(SERVE) - 1} servers and {len(COVER) - 1} kinds of cover,",
-        "in a tree of an agent (four in five) or of somebody whom nobody explains. Most techniques are no row of",
-        "the matrix that the daemon was built with, and their combinations are none. Each counts only if what was",
-        "served, or lies there in the end, decodes to the weights. The daemon knows no manifest.",
-        f"{AT_ONCE} play at a time.", "",
+        f"Each composition is drawn by its number: one of {len(TAKE)} ways to take the bytes, {len(CHANGE) - 1} to",
+        f"change them, {len(BREAK) - 1} to break from who acts, {len(SERVE) - 1} servers and {len(COVER) - 1} kinds",
+        "of cover work, in a tree of an agent (four in five) or of somebody whom nobody explains. Most techniques are",
+        "no row of the matrix that the daemon was built with, and their combinations are none. It counts only if what",
+        "was served, or lies there in the end, decodes to the weights. The daemon knows no manifest;",
+        f"{AT_ONCE} play at once.", "",
         "| what | of those it applies to |", "|---|---:|",
         f"| told at high or critical | {levels['high'] + levels['critical']} of {len(every)} |",
         f"| told at critical | {levels['critical']} of {len(every)} |",

@@ -89,6 +89,12 @@ def pss_of(pids: list[int]) -> float:
     return total / 1024
 
 
+def commit(folder: Path = ROOT, short: str = "--short") -> str:
+    """Return which commit of a clone is there, empty where that is not known."""
+    words = ["git", "-C", str(folder), "rev-parse", short, "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def below(pid: int) -> list[int]:
     """Return a process and all that descend from it."""
     found = [pid]

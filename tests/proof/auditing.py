@@ -71,12 +71,6 @@ def rules() -> Path:
     return folder
 
 
-def commit(folder: Path) -> str:
-    """Return what of a clone was used."""
-    words = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
 @contextlib.contextmanager
 def audited(folder: Path) -> Iterator[Path]:
     """Have auditd write to a folder with the rule set loaded; yield its log. Raises Lacking."""

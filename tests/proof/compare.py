@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.host import Lacking
+from bench.host import Lacking, commit
 from proof import auditing, published, sigma
 from proof.attacks import ATTACKS
 from proof.trial import play
@@ -143,7 +143,7 @@ def _about() -> Row:
     folder = auditing.rules()
     return {
         "day": time.strftime("%Y-%m-%d"),
-        "rules": {name: auditing.commit(folder / name) for name in ("auditd", "zircolite")},
+        "rules": {name: commit(folder / name, "--short=12") or "unknown" for name in ("auditd", "zircolite")},
     }
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from bench.host import ROOT
+from bench.host import commit
 from proof.stageplay import Played, Stageplay, row_of
 from proof.techniques import BREAK, CHANGE, COVER, SERVE, TAKE, composed
 
@@ -63,9 +63,7 @@ def close() -> None:
 
 
 def _about() -> Row:
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    return {"day": time.strftime("%Y-%m-%d"), "commit": commit}
+    return {"day": time.strftime("%Y-%m-%d"), "commit": commit()}
 
 
 def line(row: Row) -> str:

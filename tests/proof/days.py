@@ -1,10 +1,9 @@
 """The part of the ordinary days: which are played, one of them lived through, and what is claimed of all."""
 
-import subprocess
 import time
 from typing import Any
 
-from bench.host import ROOT, Lacking, machine
+from bench.host import Lacking, commit, machine
 from proof import diary, workday
 from support import programs
 
@@ -22,9 +21,7 @@ def planned(trials: int) -> list[str]:
 
 def run(key: str) -> Row:
     """Live through one day. Raises Lacking."""
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    about = {"day": time.strftime("%Y-%m-%d"), "commit": commit, "machine": machine()}
+    about = {"day": time.strftime("%Y-%m-%d"), "commit": commit(), "machine": machine()}
     try:
         return about | workday.lived(diary.drawn(int(key.partition("/")[2])))
     except programs.Lacking as lacking:

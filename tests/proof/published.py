@@ -1,13 +1,12 @@
 """The part of the published attacks: which trials there are, one of them played, and what the page says of all."""
 
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.host import ROOT, Lacking, machine
+from bench.host import ROOT, Lacking, commit, machine
 from proof.attacks import ATTACKS
 from proof.kinds import KINDS, Kind
 from proof.trial import play
@@ -65,9 +64,7 @@ def kind_of(key: str) -> Kind:
 
 
 def _about(kind: Kind, factor: float) -> Row:
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    about = {"server": kind.name, "factor": factor, "day": time.strftime("%Y-%m-%d"), "commit": commit}
+    about = {"server": kind.name, "factor": factor, "day": time.strftime("%Y-%m-%d"), "commit": commit()}
     return about | {"machine": machine(), "gpu": any(Path("/dev").glob("nvidia[0-9]*"))}
 
 

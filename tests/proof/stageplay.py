@@ -205,9 +205,7 @@ class Stageplay:
                 helper.kill()
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        mark = {stage.MARK: self.daemon.stage.token}
-        return kept | mark | {"no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
+        return hands.environment(self.daemon.stage)
 
 
 def _below(pid: int, folder: Path) -> set[int]:

@@ -163,9 +163,7 @@ class Day:
         }
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        mark = {stage.MARK: next(iter(self.daemons.values())).stage.token}
-        return kept | mark | {"no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
+        return hands.environment(next(iter(self.daemons.values())).stage)
 
     # -- what was raised -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Where the matrix is played: a model for each row, one daemon over all, four rows at a time; then what is missed."""
 
 import contextlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -190,9 +189,7 @@ class Field:
 
     def _environment(self) -> dict[str, str]:
         assert self._daemon is not None
-        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        mark = {stage.MARK: self._daemon.stage.token}
-        return kept | mark | {"no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
+        return hands.environment(self._daemon.stage)
 
     # -- what is told --------------------------------------------------------------------------------------------
 

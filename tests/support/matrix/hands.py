@@ -24,6 +24,12 @@ FAR_OFF = 3
 """Shells between the test and an agent: who starts what asks a model, and then other programs, looks like an agent."""
 
 
+def environment(on: stage.Stage) -> dict[str, str]:
+    """Return what who acts is given: no proxy, a plain shell, and the mark by which the stage ends what is left."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return kept | {stage.MARK: on.token, "no_proxy": "*", "SHELL": "/bin/sh", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 class Groups:
     """Control groups that are named as the units of services are; all removed again."""
 
